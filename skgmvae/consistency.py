@@ -1,0 +1,150 @@
+"""The optional regulariser of the cluster posterior at the means, p(z|y) := p(z | E x, E w).
+
+Regularised information maximisation (Krause, Perona & Gomes 2010) with self-augmented
+training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miyato et al.
+(2018), put on the GMVAE's own posterior:
+
+    E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) - MARGINAL_FACTOR * H(z))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, grid_sample
+
+from .distributions import categorical
+
+__all__ = [
+    "Regulariser", "adversarial", "affine", "frozen_statistics", "kl_rows", "radius_factor",
+    "regulariser",
+]
+
+Perturbation = Callable[[Tensor, torch.Generator], Tensor]
+
+ENTROPY_WEIGHT = 0.1
+MARGINAL_FACTOR = 10.0
+
+# The adversarial radius starts at a multiple of its final value: the coarsest division of the
+# data is found first, the finer ones as the radius falls.
+INITIAL_RADIUS_FACTOR = 4.0
+
+# Affine perturbation: the ranges, uniform, of one image's transformation.
+MAX_ROTATION = math.radians(15.0)
+MAX_SCALE = 0.15
+MAX_SHEAR = 0.25
+MAX_SHIFT = 0.07  # of the image's side
+
+
+class Regulariser(NamedTuple):
+    """Its parts for a minibatch, in nats: disagreement, E H(z|y) and H(z).
+
+    Tensors while training; arrays by epoch in a history.
+    """
+
+    disagreement: Any
+    conditional_entropy: Any
+    marginal_entropy: Any
+
+    @property
+    def total(self) -> Any:
+        """The weighted sum that is minimised."""
+        entropies = self.conditional_entropy - MARGINAL_FACTOR * self.marginal_entropy
+        return self.disagreement + ENTROPY_WEIGHT * entropies
+
+
+def regulariser(logits: Tensor, perturbed_logits: Tensor) -> Regulariser:
+    """Compute the regulariser from normalised logits (B, K) at y and at a perturbed y."""
+    posterior = categorical(logits)
+    return Regulariser(
+        kl_rows(logits.detach(), perturbed_logits).mean(),
+        posterior.entropy().mean(),
+        categorical(torch.logsumexp(logits, 0)).entropy(),
+    )
+
+
+def kl_rows(logits_p: Tensor, logits_q: Tensor) -> Tensor:
+    """KL(p || q) of each row (B,), from normalised logits (B, K)."""
+    return (logits_p.exp() * (logits_p - logits_q)).sum(-1)
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Within this context batch norm uses the batch but leaves its running statistics alone."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    tracked = [norm for norm in norms if norm.track_running_stats]
+    for norm in tracked:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in tracked:
+            norm.track_running_stats = True
+
+
+def adversarial(
+    cluster_logits: Callable[[Tensor], Tensor],
+    y: Tensor,
+    logits: Tensor,
+    radius: Tensor,
+    probe: float,
+    source: torch.Generator,
+) -> Tensor:
+    """Move each row by its `radius` in the direction that changes p(z|y) most.
+
+    Parameters
+    ----------
+    cluster_logits : callable
+        (B, *data_shape) -> normalised logits (B, K).
+    y : Tensor of shape (B, *data_shape)
+    logits : Tensor of shape (B, K)
+        At y, without gradient.
+    radius : Tensor of shape (B,)
+        Length of each row's step.
+    probe : float
+        Length of the random step at which the direction is found; it should be large, of the
+        order of the norm of a row: near y the posterior is flat.
+    source : torch.Generator
+    """
+    direction = torch.randn(y.shape, generator=source, device=y.device)
+    direction = (probe * _unit_rows(direction)).requires_grad_()
+    change = kl_rows(logits, cluster_logits(y + direction)).sum()
+    (gradient,) = torch.autograd.grad(change, direction)
+    return y + radius.view(-1, *[1] * (y.dim() - 1)) * _unit_rows(gradient)
+
+
+def radius_factor(epoch: float, annealed_epochs: float) -> float:
+    """Return the multiple of the radius that is used at an epoch; 1 after `annealed_epochs`."""
+    remaining = max(0.0, 1 - epoch / annealed_epochs) if annealed_epochs else 0.0
+    return 1 + (INITIAL_RADIUS_FACTOR - 1) * remaining
+
+
+def _unit_rows(rows: Tensor) -> Tensor:
+    # divided by the maximum first: saturated posteriors give gradients whose squares underflow
+    flat = rows.flatten(1)
+    tiny = torch.finfo(flat.dtype).tiny
+    flat = flat / flat.abs().amax(1, keepdim=True).clamp(min=tiny)
+    return (flat / flat.norm(dim=1, keepdim=True).clamp(min=tiny)).view_as(rows)
+
+
+def affine(y: Tensor, source: torch.Generator) -> Tensor:
+    """Rotate, scale, shear and shift each image (B, channels, height, width) at random."""
+
+    def uniform(limit: float) -> Tensor:
+        return limit * (2 * torch.rand(len(y), generator=source, device=y.device) - 1)
+
+    angle, shear = uniform(MAX_ROTATION), uniform(MAX_SHEAR)
+    scale_x, scale_y = 1 + uniform(MAX_SCALE), 1 + uniform(MAX_SCALE)
+    shift_x, shift_y = uniform(2 * MAX_SHIFT), uniform(2 * MAX_SHIFT)  # the grid spans -1..1
+    cosine, sine = angle.cos(), angle.sin()
+    theta = torch.stack([
+        torch.stack([scale_x * cosine, scale_y * (shear * cosine - sine), shift_x], -1),
+        torch.stack([scale_x * sine, scale_y * (shear * sine + cosine), shift_y], -1),
+    ], -2)  # (B, 2, 3)
+    grid = affine_grid(theta.to(y.dtype), list(y.shape), align_corners=False)
+    return grid_sample(y, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,170 @@
+"""Rows in, tensors out: the units and the shape of the data, and minibatches of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state, gen_batches
+from torch import Tensor
+
+from .runtime import generator
+
+__all__ = ["DataSpace", "Rows", "neighbour_radius"]
+
+INFERENCE_ROWS = 2048  # rows of one forward pass, so that memory does not grow with X
+
+RADIUS_FACTOR = 0.25
+N_NEIGHBOURS = 10
+MAX_REFERENCES = 2000
+
+
+class DataSpace(NamedTuple):
+    """The units and the shape of X: maps rows of X to what the model sees, and back.
+
+    Attributes
+    ----------
+    location, scale : ndarray of shape (n_features,)
+        The model sees ``(X - location) / scale``.
+    image_shape : tuple of int or None
+        (height, width) or (height, width, channels) of a row, channels last.
+    unit_interval : bool
+        Whether the model sees values in [0, 1] (Bernoulli): bytes are then fractions of 255.
+    """
+
+    location: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    image_shape: tuple[int, ...] | None
+    unit_interval: bool
+
+    @classmethod
+    def fit(
+        cls, X: NDArray[Any], likelihood: str, image_shape: tuple[int, ...] | None
+    ) -> DataSpace:
+        """Read location and scale off the training data.
+
+        A Bernoulli likelihood takes values in [0, 1] as they are, and uint8 images by 255. For
+        a Gaussian one, features are centred and divided by their range, then all by one number
+        that makes their mean variance 1: unlike the standard deviation, the range does not
+        blow up rare features. The pixels of an image share a location and a scale by channel.
+        """
+        n_features = X.shape[1]
+        if likelihood == "bernoulli":
+            unit = 255.0 if X.dtype == np.uint8 else 1.0
+            return cls(np.zeros(n_features), np.full(n_features, unit), image_shape, True)
+        mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+        spread = X.max(0).astype(np.float64) - X.min(0)
+        if image_shape is not None:
+            n_channels = image_shape[2] if len(image_shape) == 3 else 1
+            pixels = mean.reshape(-1, n_channels)
+            mean = np.tile(pixels.mean(0), len(pixels))
+            variance = variance + (pixels - pixels.mean(0)).ravel() ** 2
+            spread = np.tile(spread.reshape(-1, n_channels).max(0), len(pixels))
+        # a constant column, up to rounding, has no scale of its own
+        constant = spread <= 1e-10 * np.abs(mean)
+        scale = np.where(constant, 1.0, spread)
+        scaled_variance = (variance / scale**2)[~constant]
+        if scaled_variance.size:
+            scale[~constant] *= np.sqrt(scaled_variance.mean())
+        return cls(mean, scale, image_shape, False)
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """Shape of a row as the model sees it: (n_features,) or (channels, height, width)."""
+        if self.image_shape is None:
+            return (len(self.scale),)
+        height, width, *channels = self.image_shape
+        return (channels[0] if channels else 1, height, width)
+
+    @property
+    def log_volume(self) -> float:
+        """What a log-density in the units of X lacks of one in the model's units."""
+        return float(np.log(self.scale).sum())
+
+    def check(self, X: NDArray[Any]) -> None:
+        """Raise a ValueError where values cannot be Bernoulli probabilities."""
+        if not self.unit_interval or X.dtype == np.uint8:
+            return
+        low, high, top = X.min(), X.max(), self.scale[0]
+        if low < 0 or high > top:
+            raise ValueError(
+                f"likelihood='bernoulli' needs values between 0 and {top:g}, but X has values "
+                f"between {low:g} and {high:g}. Scale X, for instance with MinMaxScaler, pass "
+                "images as uint8, or use likelihood='gaussian'."
+            )
+
+    def to_model(self, X: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Rows of X -> tensor (B, *data_shape)."""
+        scale = 255.0 if self.unit_interval and X.dtype == np.uint8 else self.scale
+        rows = torch.from_numpy(np.ascontiguousarray((X - self.location) / scale))
+        rows = rows.to(device, dtype)
+        if self.image_shape is None:
+            return rows
+        channels, height, width = self.data_shape
+        return rows.view(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()
+
+    def to_data(self, y: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Tensor (B, *data_shape) -> rows in the units of X."""
+        if self.image_shape is not None:
+            y = y.permute(0, 2, 3, 1)
+        rows = y.flatten(1).cpu().numpy()
+        return (rows * self.scale + self.location).astype(dtype, copy=False)
+
+
+class Rows:
+    """Training rows in single precision, resident on the device."""
+
+    def __init__(self, X: NDArray[Any], space: DataSpace, device: torch.device) -> None:
+        self.n_rows = len(X)
+        self.device = device
+        parts = [
+            space.to_model(X[part], torch.float32, device)
+            for part in gen_batches(self.n_rows, INFERENCE_ROWS)
+        ]
+        self._resident = torch.cat(parts)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows (len(index), *data_shape)."""
+        return self._resident.index_select(0, index)
+
+    def typical_norm(self) -> float:
+        """Root mean square norm of a row (of the first few thousand), in the model's units."""
+        first = torch.arange(min(self.n_rows, INFERENCE_ROWS), device=self.device)
+        return float(self.take(first).flatten(1).square().sum(1).mean().sqrt())
+
+    def batches(self, batch_size: int, *key: int) -> tuple[Tensor, ...]:
+        """Shuffle the row numbers by `key` into batches of nearly equal size.
+
+        A last batch of one row would leave batch norm without a variance.
+        """
+        order = torch.randperm(
+            self.n_rows, generator=generator(self.device, *key), device=self.device
+        )
+        return order.tensor_split(math.ceil(self.n_rows / batch_size))
+
+
+def neighbour_radius(rows: Rows, seed: int) -> NDArray[np.float32]:
+    """Return each row's radius of the adversarial perturbation: a share of a neighbour's distance.
+
+    The neighbour is the 10th nearest, distances are in the model's units, shape (n_rows,).
+    With many rows the neighbours are sought among a random subset, and the neighbour counted
+    is nearer by the same proportion.
+    """
+    n_rows = rows.n_rows
+    n_references = min(n_rows, MAX_REFERENCES)
+    n_neighbours = max(1, round(min(N_NEIGHBOURS, n_rows - 1) * n_references / n_rows))
+    subset = check_random_state(seed).permutation(n_rows)[:n_references]
+    references = rows.take(torch.from_numpy(subset).to(rows.device)).flatten(1).cpu().numpy()
+    search = NearestNeighbors(n_neighbors=n_neighbours + 1).fit(references)
+    rank = np.full(n_rows, n_neighbours - 1)
+    rank[subset] += 1  # a reference finds itself first
+    parts = []
+    for part in gen_batches(n_rows, INFERENCE_ROWS):
+        index = torch.arange(part.start, part.stop, device=rows.device)
+        distances, _ = search.kneighbors(rows.take(index).flatten(1).cpu().numpy())
+        parts.append(np.take_along_axis(distances, rank[part, None], 1)[:, 0])
+    return (RADIUS_FACTOR * np.concatenate(parts)).astype(np.float32)

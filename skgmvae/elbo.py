@@ -1,0 +1,103 @@
+"""The objective, to be read against Eqs. 3, 5, 6 and 7 of arXiv:1611.02648v2.
+
+Shapes: y (B, *data_shape), x (M, B, N_x), w (M, B, N_w); K components.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Normal, kl_divergence
+
+from .distributions import log_prob_rows
+
+__all__ = ["Noise", "Terms", "draw_noise", "elbo_terms", "loss"]
+
+
+class Mixture(Protocol):
+    """What the objective asks of a model."""
+
+    n_components: int
+
+    def p_x(self, w: Tensor) -> Normal: ...
+    def p_z(self, x: Tensor, p_x: Normal) -> Categorical: ...
+    def p_y(self, x: Tensor) -> Distribution: ...
+
+
+class Noise(NamedTuple):
+    """Standard normal draws for x (M, B or 1, N_x) and w (M, B or 1, N_w)."""
+
+    x: Tensor
+    w: Tensor
+
+
+class Terms(NamedTuple):
+    """The four terms of Eq. 3, each (B,), in nats; the last three are subtracted.
+
+    Tensors while training; numpy arrays where the estimator hands them out.
+    """
+
+    reconstruction: Any
+    conditional_prior: Any
+    w_prior: Any
+    z_prior: Any
+
+    @property
+    def bound(self) -> Any:
+        """The evidence lower bound of each row (Eq. 3)."""
+        return self.reconstruction - self.conditional_prior - self.w_prior - self.z_prior
+
+
+def draw_noise(
+    n_samples: int, n_rows: int, latent_dim: int, style_dim: int, generator: torch.Generator
+) -> Noise:
+    """Draw the noise of `n_samples` Monte Carlo samples for each of `n_rows` rows."""
+    noise = torch.randn(
+        n_samples, n_rows, latent_dim + style_dim, generator=generator, device=generator.device
+    )
+    return Noise(*noise.split((latent_dim, style_dim), dim=-1))
+
+
+def elbo_terms(model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise) -> Terms:
+    """Estimate the four terms of Eq. 3 for each row.
+
+    Parameters
+    ----------
+    model : Mixture
+    y : Tensor of shape (B, *data_shape)
+    q_x, q_w : Normal of batch shape (B, N_x) and (B, N_w)
+        q(x|y) and q(w|y).
+    noise : Noise
+        M draws for each row, or shared by all rows.
+
+    Returns
+    -------
+    Terms
+    """
+    n_samples = noise.x.shape[0]
+    x = q_x.mean + q_x.stddev * noise.x  # (M, B, N_x)
+    w = q_w.mean + q_w.stddev * noise.w  # (M, B, N_w)
+    p_x = model.p_x(w)  # (M, B, K, N_x)
+    p_z = model.p_z(x, p_x)  # (M, B, K)
+
+    # E_q(x|y) [log p(y|x)]
+    reconstruction = log_prob_rows(model.p_y(x), y, n_samples).mean(0)
+    # 1/M sum_j sum_k p(z_k = 1 | x_j, w_j) KL(q(x|y) || p(x | w_j, z_k = 1))          Eq. 5
+    q_x_for_each_z = Normal(q_x.mean.unsqueeze(-2), q_x.stddev.unsqueeze(-2), validate_args=False)
+    kl_x = kl_divergence(q_x_for_each_z, p_x).sum(-1)  # (M, B, K)
+    conditional_prior = (p_z.probs * kl_x).sum(-1).mean(0)
+    # KL(q(w|y) || p(w))
+    p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
+    w_prior = kl_divergence(q_w, p_w).sum(-1)
+    # E_q(x|y)q(w|y) [KL(p(z|x, w) || p(z))], p(z) uniform: log K minus the entropy       Eq. 6
+    z_prior = (math.log(model.n_components) - p_z.entropy()).mean(0)
+    return Terms(reconstruction, conditional_prior, w_prior, z_prior)
+
+
+def loss(terms: Terms, min_information: float) -> Tensor:
+    """Return the negative bound of the minibatch, the z-prior clamped from below (Eq. 7)."""
+    z_prior = terms.z_prior.mean().clamp(min=min_information)
+    return z_prior - (terms.bound + terms.z_prior).mean()

@@ -1,0 +1,367 @@
+"""GMVAEClustering: parameters, validation, fitting and fitted attributes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import validate_data
+
+from .architecture import Architecture
+from .consistency import Perturbation
+from .data import DataSpace, Rows
+from .generation import GenerationMixin
+from .inference import InferenceMixin
+from .model import GMVAE
+from .networks import NetworkFactory
+from .objective import Objective
+from .parameters import (
+    PARAMETER_CONSTRAINTS,
+    architecture_of,
+    check_parameters,
+    radius_of,
+    settings_of,
+)
+from .persistence import StateMixin, restore, to_arrays
+from .restarts import in_units_of_data, one_pass, run_restarts
+from .runtime import select_device
+from .training import make_optimizer
+
+__all__ = ["GMVAEClustering"]
+
+
+class GMVAEClustering(
+    InferenceMixin,
+    GenerationMixin,
+    StateMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    BaseEstimator,
+):
+    """Clustering by a Gaussian mixture variational autoencoder (GMVAE).
+
+    A deep generative model with a mixture prior: a component z and a style w give a latent point
+    x, which gives the observed row y. Fitting maximises the paper's evidence lower bound
+    (Eq. 3, with the constraint of Eq. 7) less a regulariser that keeps the components in use
+    and the cluster of a row unchanged by small changes of the row.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number K of mixture components.
+    latent_dim : int, default=10
+        Dimension N_x of the latent x, which `transform` returns.
+    style_dim : int, default=10
+        Dimension N_w of the style noise w.
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Widths of the encoder's dense layers; the decoder has them in reverse.
+    networks : {"dense", "conv"} or callable, default="dense"
+        "conv" are the paper's convolutions (Tables A.1-A.3) before the dense layers and needs
+        `image_shape`. A callable returns modules of your own, see :mod:`skgmvae.networks`.
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of the image that a row is, channels last.
+    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
+        Family of p(y|x). "bernoulli" is for values in [0, 1], or bytes, which are scaled by 255.
+    n_mc_samples : int, default=1
+        Monte Carlo samples M of x and w for each row and step.
+    min_information : float, default=0.0
+        The threshold lambda of Eq. 7 in nats, below log(n_clusters).
+    consistency : float, default=50.0
+        Weight of the regulariser; 0 gives exactly the paper's objective.
+    perturbation : {"adversarial", "affine"} or callable, default="adversarial"
+        The change of a row that its cluster should survive. "adversarial" knows nothing of the
+        data; "affine" rotates, scales, shears and shifts images (`image_shape`). A callable
+        gets rows (B, n_features), or (B, channels, height, width), as the model sees them and
+        a `torch.Generator`, and returns changed rows.
+    perturbation_radius : "auto" or float, default="auto"
+        Length of the adversarial step in the model's units. "auto" is a share of each row's
+        distance to its 10th neighbour.
+    n_init : int, default=1
+        Restarts, of which the best is kept: by the regulariser, or by the bound without it.
+    learning_rate_init : float, default=2e-3
+        Of Adam, falling to zero on a half cosine.
+    batch_size : int, default=256
+        Rows per step, at the most.
+    max_iter : "auto" or int, default="auto"
+        Epochs; "auto" gives few rows enough steps to converge and many rows few epochs.
+    tol : float, default=1e-4
+        Relative change of an epoch's loss that counts as a change.
+    n_iter_no_change : int, default=100
+        Epochs without a change after which training stops early.
+    warm_start : bool, default=False
+        Whether `fit` continues from the present weights.
+    device : str, default="auto"
+        "auto" takes a CUDA device if there is one; or "cpu", "cuda:1", ...
+    n_jobs : int, default=None
+        Processes for the restarts, as in joblib.
+    random_state : int, RandomState instance or None, default=None
+        Fixes everything that is drawn.
+    verbose : int, default=0
+        1 prints about ten lines a fit, 2 a line an epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Component of each training row.
+    weights_ : ndarray of shape (n_clusters,)
+        Mean probability of each component over the training rows; `sample` draws by it. (The
+        prior while fitting is uniform, Eq. 1b.)
+    cluster_counts_ : ndarray of shape (n_clusters,)
+        Rows in each component. The largest comes first, empty ones last.
+    n_clusters_found_ : int
+        Components that have rows.
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Each component's typical row: its mean at w = 0, decoded, in the units of X.
+    exemplar_indices_ : ndarray of shape (n_clusters,)
+        The training row that most surely belongs to each component.
+    lower_bound_ : float
+        Mean bound of the last epoch (Eq. 3), in nats per row, in the units of X.
+    history_ : dict of str to ndarray of shape (n_iter_,)
+        Means per epoch: the four terms of Eq. 3 (`reconstruction`, `conditional_prior`,
+        `w_prior`, `z_prior`), `lower_bound`, and the `regulariser` with its parts.
+    n_iter_ : int
+        Epochs run.
+    converged_ : bool
+        Whether the last epoch changed the loss by no more than `tol` times 10.
+    module_ : torch.nn.Module
+        The trained GMVAE, in evaluation mode.
+    device_ : str
+        Where it is.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had any that are strings.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : The same mixture in the space of the data.
+    sklearn.cluster.KMeans : Faster, for round clusters.
+
+    References
+    ----------
+    Dilokthanakul et al., Deep Unsupervised Clustering with Gaussian Mixture Variational
+    Autoencoders, arXiv:1611.02648v2.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skgmvae import GMVAEClustering
+    >>> X, y = make_blobs(200, centers=3, random_state=0)
+    >>> clusterer = GMVAEClustering(n_clusters=3, max_iter=50, random_state=0).fit(X)
+    >>> clusterer.predict_proba(X).shape
+    (200, 3)
+    """
+
+    _parameter_constraints = PARAMETER_CONSTRAINTS
+
+    module_: GMVAE
+    n_iter_: int
+    _seed: int
+    _architecture: Architecture
+    _typical_radius: float | None
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        latent_dim: int = 10,
+        style_dim: int = 10,
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        networks: str | NetworkFactory = "dense",
+        image_shape: Sequence[int] | None = None,
+        likelihood: str = "gaussian",
+        n_mc_samples: int = 1,
+        min_information: float = 0.0,
+        consistency: float = 50.0,
+        perturbation: str | Perturbation = "adversarial",
+        perturbation_radius: str | float = "auto",
+        n_init: int = 1,
+        learning_rate_init: float = 2e-3,
+        batch_size: int = 256,
+        max_iter: str | int = "auto",
+        tol: float = 1e-4,
+        n_iter_no_change: int = 100,
+        warm_start: bool = False,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.style_dim = style_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.networks = networks
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.n_mc_samples = n_mc_samples
+        self.min_information = min_information
+        self.consistency = consistency
+        self.perturbation = perturbation
+        self.perturbation_radius = perturbation_radius
+        self.n_init = n_init
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Fit the model; Ctrl-C ends fitting early and keeps the best weights so far.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows at any location and scale.
+        y : Ignored
+
+        Returns
+        -------
+        self : GMVAEClustering
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is unfit, or the loss was not finite at any learning rate tried.
+        """
+        continued = self.warm_start and hasattr(self, "module_")
+        rows, space, architecture, device = self._start(X, continued=continued)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        radius = radius_of(self, Rows(rows, space, device), seed)
+        settings = settings_of(self, len(rows), seed, radius, continued=continued)
+        best = run_restarts(
+            self.n_init, self.n_jobs, architecture, space, rows, device, settings,
+            to_arrays(self.module_) if continued else None,
+        )
+        # nothing has been changed up to here: a fit that raises leaves the object as it was
+        self._adopt(space, architecture, device, seed, radius)
+        self.module_ = restore(architecture, device, best.arrays)
+        self.history_ = in_units_of_data(best.history, space)
+        self.converged_ = best.converged
+        self._describe(rows, reorder=True)
+        if best.interrupted:
+            _warn(f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept.")
+        elif self.max_iter != "auto" and not self.converged_:
+            _warn(
+                f"The loss was still changing after max_iter={self.max_iter} epochs; raise "
+                "max_iter, or leave it at 'auto'."
+            )
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Take one pass over X, in batches, at a constant learning rate.
+
+        The first call fixes the location and scale of the data and the size of the
+        perturbation, so its rows should be typical. Components keep their numbers from call to
+        call. `labels_` and what follows from it describe the rows of the last call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        self : GMVAEClustering
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is unfit, or the loss is not finite; the weights are then as
+            before the call.
+        """
+        continued = hasattr(self, "module_")
+        rows, space, architecture, device = self._start(X, continued=continued)
+        if continued:
+            module, seed = self.module_.to(device), self._seed
+        else:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            module = architecture.build(device, seed, 0)
+        optimizer = getattr(self, "_optimizer", None)
+        if not continued or optimizer is None:
+            optimizer = make_optimizer(module, self.learning_rate_init)
+        resident = Rows(rows, space, device)
+        if continued and self._typical_radius is not None:
+            radius: NDArray[np.float32] | None = np.full(
+                len(rows), self._typical_radius, np.float32
+            )
+        else:
+            radius = radius_of(self, resident, seed)
+        settings = settings_of(self, len(rows), seed, radius, continued=True)
+        objective = Objective(module, resident, settings, restart=0)
+        n_passes = self.n_iter_ if continued else 0  # numbers the noise
+        record = one_pass(objective, optimizer, n_passes, self.learning_rate_init)
+
+        history = in_units_of_data(objective.history([record]), space)
+        if continued:
+            history = {
+                name: np.append(self.history_[name], history[name]) for name in self.history_
+            }
+        else:
+            self._adopt(space, architecture, device, seed, radius)
+        self.module_, self._optimizer, self.history_ = module, optimizer, history
+        self.converged_ = False
+        self._describe(rows, reorder=False)
+        return self
+
+    def _start(
+        self, X: ArrayLike, *, continued: bool
+    ) -> tuple[Any, DataSpace, Architecture, torch.device]:
+        """Validate X and the parameters."""
+        self._validate_params()
+        dtypes = [np.float64, np.float32, np.uint8]
+        rows: Any = validate_data(self, X, dtype=dtypes, reset=not continued)
+        image_shape = check_parameters(self, rows, continued=continued)
+        space = self._space if continued else DataSpace.fit(rows, self.likelihood, image_shape)
+        space.check(rows)
+        architecture = architecture_of(self, space.data_shape)
+        if continued and architecture != self._architecture:
+            raise ValueError(
+                f"The fitted model is {self._architecture}, but the parameters ask for "
+                f"{architecture}. To change them, fit a clone or set warm_start=False."
+            )
+        return rows, space, architecture, select_device(self.device)
+
+    def _adopt(
+        self,
+        space: DataSpace,
+        architecture: Architecture,
+        device: torch.device,
+        seed: int,
+        radius: NDArray[np.float32] | None,
+    ) -> None:
+        self._space, self._architecture, self._seed = space, architecture, seed
+        self.device_ = str(device)
+        self._typical_radius = None if radius is None else float(np.median(radius))
+        self.__dict__.pop("_optimizer", None)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.module_.latent_dim
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=3)

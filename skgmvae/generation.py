@@ -1,0 +1,129 @@
+"""From latent points to rows: decoding and sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from .data import INFERENCE_ROWS, DataSpace
+from .inference import in_precision_of
+from .model import GMVAE
+from .runtime import generator
+
+__all__ = ["GenerationMixin"]
+
+
+class GenerationMixin:
+    """From latent points to rows: decoding and sampling."""
+
+    module_: GMVAE
+    device_: str
+    random_state: Any
+    weights_: NDArray[np.float64]
+    _space: DataSpace
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Decode latent points: the mean of p(y|x), in the units of the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+
+        Returns
+        -------
+        decoded : ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        latent: Any = check_array(X, dtype=[np.float64, np.float32])
+        if latent.shape[1] != self.module_.latent_dim:
+            raise ValueError(
+                f"X has {latent.shape[1]} columns, but the latent space has latent_dim="
+                f"{self.module_.latent_dim}: pass what `transform` returns."
+            )
+        device = torch.device(self.device_)
+        model, dtype = in_precision_of(latent.dtype, self.module_, device)
+        parts = []
+        with torch.no_grad():
+            for batch in gen_batches(len(latent), INFERENCE_ROWS):
+                x = torch.tensor(latent[batch], dtype=dtype, device=device)
+                parts.append(self._space.to_data(model.p_y(x).mean, latent.dtype))
+        return np.concatenate(parts)
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        cluster: ArrayLike | None = None,
+        w: ArrayLike | None = None,
+        *,
+        observation_noise: bool = True,
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """Draw rows from the generative model (Eq. 1).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        cluster : int or array-like of shape (n_samples,), default=None
+            Component of each row; ``None`` draws it from `weights_`.
+        w : array-like of shape (style_dim,) or (n_samples, style_dim), default=None
+            The style; ``None`` draws it from N(0, I). Zeros give the typical style.
+        observation_noise : bool, default=True
+            ``False`` returns the mean of p(y|x) rather than a draw, as the paper's figures do;
+            images look better so, and a Bernoulli draw is black and white.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            In the units of the training data.
+        labels : ndarray of shape (n_samples,)
+            The component that each row was drawn from.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is not positive, a component does not exist, or `w` has another shape.
+        """
+        check_is_fitted(self)
+        model = self.module_
+        if n_samples < 1:
+            raise ValueError(f"n_samples={n_samples} must be at least 1.")
+        random = check_random_state(self.random_state)
+        if cluster is None:
+            labels = random.choice(model.n_components, n_samples, p=self.weights_)
+        else:
+            labels = np.broadcast_to(np.asarray(cluster), n_samples).astype(np.intp)
+            if labels.min() < 0 or labels.max() >= model.n_components:
+                raise ValueError(
+                    f"cluster={cluster!r} names a component outside 0..{model.n_components - 1}."
+                )
+        source = generator(torch.device(self.device_), random.randint(2**31 - 1))
+
+        def standard_normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=source, device=self.device_)
+
+        if w is None:
+            style = standard_normal(n_samples, model.style_dim)
+        else:
+            given = np.asarray(w, dtype=np.float32)
+            if given.shape not in [(model.style_dim,), (n_samples, model.style_dim)]:
+                raise ValueError(
+                    f"w has shape {given.shape}; it must be ({model.style_dim},) or "
+                    f"({n_samples}, {model.style_dim})."
+                )
+            style = torch.tensor(given, device=self.device_).expand(n_samples, -1)
+        with torch.no_grad():
+            p_x = model.p_x(style)  # (n, K, N_x)
+            picked = torch.arange(n_samples, device=self.device_), torch.tensor(labels)
+            mean, deviation = p_x.mean[picked], p_x.stddev[picked]
+            p_y = model.p_y(mean + deviation * standard_normal(*mean.shape))
+            rows = p_y.mean
+            if observation_noise and model.likelihood.name == "gaussian":
+                rows = rows + p_y.stddev * standard_normal(*rows.shape)
+            elif observation_noise:
+                rows = torch.bernoulli(rows, generator=source)
+        return self._space.to_data(rows, np.dtype(np.float64)), labels

@@ -1,0 +1,92 @@
+"""The Gaussian mixture variational autoencoder: one method for each distribution.
+
+Dilokthanakul et al., arXiv:1611.02648v2, Eqs. 1 and 4. Symbols and shapes as in the paper:
+y (B, *data_shape), x (M, B, N_x), w (M, B, N_w); the component z is the axis K.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, Independent, Normal
+
+from .distributions import GaussianHead, Likelihood, categorical
+from .networks import Networks, feature_width
+
+__all__ = ["GMVAE", "Posterior"]
+
+
+class Posterior(NamedTuple):
+    """The two Gaussian factors of q(x, w, z | y), of shapes (B, N_x) and (B, N_w)."""
+
+    q_x: Normal
+    q_w: Normal
+
+
+class GMVAE(nn.Module):
+    """The generative model (Eq. 1) and the inference model (Section 3.2).
+
+    Parameters
+    ----------
+    networks : Networks
+        Encoder trunk, prior trunk and decoder.
+    data_shape : tuple of int
+        Shape of one observation y.
+    n_components, latent_dim, style_dim : int
+        K, N_x and N_w.
+    likelihood : Likelihood
+        The family of p(y|x).
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        data_shape: tuple[int, ...],
+        n_components: int,
+        latent_dim: int,
+        style_dim: int,
+        likelihood: Likelihood,
+    ) -> None:
+        super().__init__()
+        self.data_shape = data_shape
+        self.n_components = n_components
+        self.latent_dim = latent_dim
+        self.style_dim = style_dim
+        self.likelihood = likelihood
+        self.encoder, self.prior, self.decoder = networks
+        n_features = feature_width(self.encoder, *data_shape)
+        self.x_head = GaussianHead(n_features, latent_dim)
+        self.w_head = GaussianHead(n_features, style_dim)
+        self.component_head = GaussianHead(
+            feature_width(self.prior, style_dim), n_components, latent_dim
+        )
+
+    def q(self, y: Tensor) -> Posterior:
+        """q(x|y) and q(w|y), from one trunk."""
+        features = self.encoder(y)  # (B, F)
+        return Posterior(self.x_head(features), self.w_head(features))
+
+    def p_x(self, w: Tensor) -> Normal:
+        """p(x|w, z) for every z (Eq. 1c): (..., N_w) -> a normal over (..., K, N_x)."""
+        features = self.prior(w.reshape(-1, self.style_dim))  # (M * B, F)
+        return self.component_head(features.unflatten(0, w.shape[:-1]))
+
+    def p_z(self, x: Tensor, p_x: Normal) -> Categorical:
+        """p(z|x, w) (Eq. 4) for x (..., N_x), given p(x|w, z) at the same w."""
+        log_joint = Independent(p_x, 1, validate_args=False).log_prob(x.unsqueeze(-2))
+        return categorical(log_joint - math.log(self.n_components))  # (..., K)
+
+    def p_y(self, x: Tensor) -> Distribution:
+        """p(y|x) (Eq. 1d): (..., N_x) -> a distribution over rows, leading axes flattened."""
+        return self.likelihood(self.decoder(x.reshape(-1, self.latent_dim)))
+
+    def cluster_logits(self, posterior: Posterior) -> Tensor:
+        """Log p(z|x, w) (Eq. 4) at the means of q(x|y) and q(w|y), (B, K)."""
+        q_x, q_w = posterior
+        return self.p_z(q_x.mean, self.p_x(q_w.mean)).logits
+
+    def reorder_components(self, order: Tensor) -> None:
+        """Permute the mixture components, in the weights themselves."""
+        self.component_head.reorder(order)

@@ -1,0 +1,224 @@
+"""The three networks of a GMVAE: dense, convolutional (Tables A.1-A.3), or the user's own.
+
+A factory is any callable ``factory(data_shape, latent_dim, style_dim, n_parameters)`` that
+returns three modules:
+
+1. ``encoder``: (B, *data_shape) -> (B, any width), the trunk that q(x|y) and q(w|y) share;
+2. ``prior``: (B, style_dim) -> (B, any width), the trunk of p(x|w, z);
+3. ``decoder``: (B, latent_dim) -> (B, n_parameters, *data_shape), the parameters of p(y|x):
+   the logit (Bernoulli, 1) or the mean and the log-variance (Gaussian, 2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "MNIST_LAYERS",
+    "SVHN_LAYERS",
+    "ConvLayer",
+    "NetworkFactory",
+    "Networks",
+    "conv_networks",
+    "dense_networks",
+    "feature_width",
+]
+
+
+class Networks(NamedTuple):
+    """The trunk of q(x|y) and q(w|y), the trunk of p(x|w, z), and the decoder p(y|x)."""
+
+    encoder: nn.Module
+    prior: nn.Module
+    decoder: nn.Module
+
+
+NetworkFactory = Callable[[tuple[int, ...], int, int, int], tuple[nn.Module, nn.Module, nn.Module]]
+
+
+class ConvLayer(NamedTuple):
+    """One line of Tables A.1 and A.3: channels x kernel x kernel (stride-padding)."""
+
+    channels: int
+    kernel: int
+    stride: int
+    padding: int
+
+    def out_size(self, size: int) -> int:
+        """Side of the image after the layer."""
+        return (size + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+#: The convolutions of the MNIST experiment (Tables A.1 and A.3).
+MNIST_LAYERS = (ConvLayer(16, 6, 1, 0), ConvLayer(32, 6, 1, 0), ConvLayer(64, 4, 2, 1))
+#: The convolutions of the SVHN experiment; 246 is the paper's figure.
+SVHN_LAYERS = (ConvLayer(64, 4, 2, 1), ConvLayer(128, 4, 2, 1), ConvLayer(246, 4, 2, 1))
+
+
+def _dense_stack(sizes: Sequence[int]) -> list[nn.Module]:
+    """Linear, batch norm, ReLU for each pair of sizes.
+
+    No bias before batch norm, which removes it: its gradient is rounding noise, and Adam
+    would turn that into drift.
+    """
+    stack: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        stack += [nn.Linear(n_in, n_out, bias=False), nn.BatchNorm1d(n_out), nn.ReLU()]
+    return stack
+
+
+def _prior_network(style_dim: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(style_dim, width), nn.Tanh())  # Table A.2
+
+
+def dense_networks(
+    data_shape: tuple[int, ...],
+    latent_dim: int,
+    style_dim: int,
+    n_parameters: int,
+    *,
+    hidden_layer_sizes: Sequence[int] = (500, 500),
+) -> Networks:
+    """Build fully connected networks; the decoder is the encoder run backwards.
+
+    Parameters
+    ----------
+    data_shape : tuple of int
+        Shape of one observation.
+    latent_dim, style_dim : int
+        N_x and N_w.
+    n_parameters : int
+        Parameters of p(y|x) for each value: 1 (Bernoulli) or 2 (Gaussian).
+    hidden_layer_sizes : sequence of int, default=(500, 500)
+        Widths of the encoder's layers; batch norm and ReLU follow each.
+
+    Returns
+    -------
+    Networks
+
+    Examples
+    --------
+    >>> import torch
+    >>> networks = dense_networks((8,), 2, 3, 2, hidden_layer_sizes=(16,))
+    >>> networks.decoder(torch.zeros(5, 2)).shape
+    torch.Size([5, 2, 8])
+    """
+    hidden = list(hidden_layer_sizes)
+    n_values = math.prod(data_shape)
+    return Networks(
+        nn.Sequential(nn.Flatten(), *_dense_stack([n_values, *hidden])),
+        _prior_network(style_dim, hidden[-1]),
+        nn.Sequential(
+            *_dense_stack([latent_dim, *hidden[::-1]]),
+            nn.Linear(hidden[0], n_parameters * n_values),
+            nn.Unflatten(1, (n_parameters, *data_shape)),
+        ),
+    )
+
+
+def conv_networks(
+    data_shape: tuple[int, ...],
+    latent_dim: int,
+    style_dim: int,
+    n_parameters: int,
+    *,
+    hidden_layer_sizes: Sequence[int] = (500,),
+    layers: Sequence[ConvLayer] | None = None,
+) -> Networks:
+    """Build the convolutional networks of Tables A.1-A.3 for images of any size.
+
+    Parameters
+    ----------
+    data_shape : tuple of int
+        (channels, height, width).
+    latent_dim, style_dim, n_parameters : int
+        As in :func:`dense_networks`.
+    hidden_layer_sizes : sequence of int, default=(500,)
+        Dense layers between the convolutions and the heads.
+    layers : sequence of ConvLayer, default=None
+        ``None`` takes `MNIST_LAYERS` for one channel and at least 16 pixels, else
+        `SVHN_LAYERS`. Layers that a small image is used up by are left out.
+
+    Returns
+    -------
+    Networks
+
+    Raises
+    ------
+    ValueError
+        If not even the first layer fits the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> networks = conv_networks((1, 28, 28), 10, 10, 1)
+    >>> networks.encoder(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 500])
+    """
+    n_channels, *size = data_shape
+    if layers is None:
+        layers = MNIST_LAYERS if n_channels == 1 and min(size) >= 16 else SVHN_LAYERS
+    shapes = [tuple(data_shape)]  # of the image before each layer, and after the last
+    for layer in layers:
+        channels_out, *spatial = layer.channels, *map(layer.out_size, shapes[-1][1:])
+        if min(spatial) < 1:
+            break
+        shapes.append((channels_out, *spatial))
+    used = list(layers)[: len(shapes) - 1]
+    if not used:
+        raise ValueError(
+            f"image_shape gives images of {size[0]} x {size[1]} pixels, too small for a kernel of "
+            f"{layers[0].kernel}; use networks='dense' or pass `layers` of your own."
+        )
+    hidden = list(hidden_layer_sizes)
+    n_flat = math.prod(shapes[-1])
+
+    encoder: list[nn.Module] = []
+    for layer, before in zip(used, shapes, strict=False):
+        encoder += [
+            nn.Conv2d(before[0], *layer, bias=False), nn.BatchNorm2d(layer.channels), nn.ReLU(),
+        ]
+
+    def dropped(n_before: int, n_after: int, layer: ConvLayer) -> int:
+        """Rows of pixels that the encoder's stride left out."""
+        return n_before - ((n_after - 1) * layer.stride - 2 * layer.padding + layer.kernel)
+
+    decoder: list[nn.Module] = [
+        *_dense_stack([latent_dim, *hidden[::-1], n_flat]),
+        nn.Unflatten(1, shapes[-1]),
+    ]
+    for index in reversed(range(len(used))):
+        layer, before, after = used[index], shapes[index], shapes[index + 1]
+        last = index == 0
+        decoder.append(nn.ConvTranspose2d(
+            layer.channels,
+            before[0] * (n_parameters if last else 1),
+            layer.kernel, layer.stride, layer.padding,
+            output_padding=(
+                dropped(before[1], after[1], layer), dropped(before[2], after[2], layer),
+            ),
+            bias=last,
+        ))
+        if not last:
+            decoder += [nn.BatchNorm2d(before[0]), nn.ReLU()]
+    return Networks(
+        nn.Sequential(*encoder, nn.Flatten(), *_dense_stack([n_flat, *hidden])),
+        _prior_network(style_dim, hidden[-1]),
+        nn.Sequential(*decoder, nn.Unflatten(1, (n_parameters, n_channels))),
+    )
+
+
+@torch.no_grad()
+def feature_width(network: nn.Module, *in_shape: int) -> int:
+    """Return the width of what `network` puts out, by running two rows of zeros."""
+    was_training = network.training
+    network.eval()  # batch statistics of zeros must not enter the running ones
+    features: Tensor = network(torch.zeros(2, *in_shape))
+    network.train(was_training)
+    return features.shape[-1]

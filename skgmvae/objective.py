@@ -1,0 +1,118 @@
+"""The loss of a minibatch: the bound of `elbo` and, if asked for, the regulariser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .consistency import (
+    Perturbation,
+    Regulariser,
+    adversarial,
+    affine,
+    frozen_statistics,
+    radius_factor,
+    regulariser,
+)
+from .data import Rows
+from .elbo import Terms, draw_noise, elbo_terms, loss
+from .model import GMVAE, Posterior
+from .runtime import generator
+
+__all__ = ["Objective", "Settings"]
+
+
+class Settings(NamedTuple):
+    """The training parameters of the estimator, resolved to numbers."""
+
+    seed: int
+    n_mc_samples: int
+    min_information: float
+    consistency: float
+    perturbation: str | Perturbation
+    radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation at last
+    annealed_epochs: float  # during which that radius falls
+    learning_rate: float
+    batch_size: int
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    verbose: int
+
+
+class Objective:
+    """The loss of a minibatch, as a step that `training.train` can take.
+
+    Every draw comes from a generator seeded by (seed, restart, epoch, batch).
+    """
+
+    def __init__(self, model: GMVAE, rows: Rows, settings: Settings, restart: int) -> None:
+        self.model = model
+        self.rows = rows
+        self.settings = settings
+        self.key = (settings.seed, restart)
+        self.n_batches = -(-rows.n_rows // settings.batch_size)
+        self.recorded: tuple[str, ...] = ("loss", *Terms._fields)
+        if settings.consistency:
+            self.recorded += Regulariser._fields
+            if settings.perturbation == "adversarial":
+                self.radius = torch.as_tensor(settings.radius, device=rows.device)
+                self.probe = rows.typical_norm()
+
+    def __call__(self, epoch: int, batch: int) -> tuple[Tensor, int, Sequence[Tensor]]:
+        """Return the loss of a batch, its number of rows, and what `recorded` names."""
+        model, settings = self.model, self.settings
+        if batch == 0:
+            self._batches = self.rows.batches(settings.batch_size, *self.key, epoch)
+        index = self._batches[batch]
+        y = self.rows.take(index)
+        source = generator(y.device, *self.key, epoch, batch)
+        posterior = model.q(y)
+        noise = draw_noise(
+            settings.n_mc_samples, len(y), model.latent_dim, model.style_dim, source
+        )
+        terms = elbo_terms(model, y, *posterior, noise)
+        objective = loss(terms, settings.min_information)
+        records = [term.mean() for term in terms]
+        if settings.consistency:
+            parts = self._regulariser(y, index, posterior, epoch + batch / self.n_batches, source)
+            objective = objective + settings.consistency * parts.total
+            records += parts
+        return objective, len(y), records
+
+    def history(self, records: Sequence[Sequence[float]]) -> dict[str, NDArray[np.float64]]:
+        """Name the columns of an epoch's records."""
+        columns = np.reshape(records, (-1, len(self.recorded))).T.astype(np.float64)
+        return dict(zip(self.recorded, columns, strict=True))
+
+    def _regulariser(
+        self,
+        y: Tensor,
+        index: Tensor,
+        posterior: Posterior,
+        epoch: float,
+        source: torch.Generator,
+    ) -> Regulariser:
+        logits = self.model.cluster_logits(posterior)
+        with frozen_statistics(self.model):
+            perturbed = self._perturb(y, index, logits.detach(), epoch, source)
+            return regulariser(logits, self._logits(perturbed))
+
+    def _perturb(
+        self, y: Tensor, index: Tensor, logits: Tensor, epoch: float, source: torch.Generator
+    ) -> Tensor:
+        perturbation = self.settings.perturbation
+        if callable(perturbation):
+            return perturbation(y, source)
+        if perturbation == "affine":
+            return affine(y, source)
+        radius = self.radius[index] * radius_factor(epoch, self.settings.annealed_epochs)
+        return adversarial(self._logits, y, logits, radius, self.probe, source)
+
+    def _logits(self, y: Tensor) -> Tensor:
+        return self.model.cluster_logits(self.model.q(y))

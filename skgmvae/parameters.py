@@ -1,0 +1,153 @@
+"""The estimator's parameters: what is allowed, and the numbers that "auto" stands for."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .architecture import Architecture
+from .data import Rows, neighbour_radius
+from .objective import Settings
+
+__all__ = [
+    "PARAMETER_CONSTRAINTS", "architecture_of", "check_parameters", "radius_of", "settings_of",
+]
+
+PARAMETER_CONSTRAINTS: dict[str, Any] = {
+    "n_clusters": [Interval(Integral, 1, None, closed="left")],
+    "latent_dim": [Interval(Integral, 1, None, closed="left")],
+    "style_dim": [Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": ["array-like"],
+    "networks": [StrOptions({"dense", "conv"}), callable],
+    "image_shape": ["array-like", None],
+    "likelihood": [StrOptions({"gaussian", "bernoulli"})],
+    "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
+    "min_information": [Interval(Real, 0, None, closed="left")],
+    "consistency": [Interval(Real, 0, None, closed="left")],
+    "perturbation": [StrOptions({"adversarial", "affine"}), callable],
+    "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "n_init": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "warm_start": ["boolean"],
+    "device": [str],
+    "n_jobs": [Integral, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+STEPS_AT_ONE_ROW = 36.0
+STEPS_EXPONENT = 0.42
+
+ANNEALED_SHARE = 0.6  # of the epochs
+
+
+def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, ...] | None:
+    """Check what one parameter says against another or against X; return the image shape.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, its value and what to do.
+    """
+    n_samples, n_features = X.shape
+    least = 2 if continued else max(2, estimator.n_clusters)
+    if n_samples < least:
+        raise ValueError(
+            f"n_samples={n_samples} should be >= {least}: batch norm needs two rows, and "
+            f"n_clusters={estimator.n_clusters} as many rows to begin with. Lower n_clusters or "
+            "pass more rows."
+        )
+    limit = math.log(estimator.n_clusters)
+    if estimator.min_information > 0 and estimator.min_information >= limit:
+        raise ValueError(
+            f"min_information={estimator.min_information} must be below log(n_clusters) = "
+            f"{limit:.4g}, the most that a row can say about its cluster."
+        )
+    sizes = estimator.hidden_layer_sizes
+    if not sizes or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes={sizes!r} must hold at least one width, each a positive integer, "
+            "as in (128, 128)."
+        )
+    if estimator.image_shape is None:
+        for name, value in (("networks", "conv"), ("perturbation", "affine")):
+            if getattr(estimator, name) == value:
+                raise ValueError(
+                    f"{name}={value!r} works on images: pass image_shape=(height, width) or "
+                    "(height, width, channels)."
+                )
+        return None
+    image_shape = tuple(estimator.image_shape)
+    whole = all(isinstance(side, Integral) and int(side) >= 1 for side in image_shape)
+    if len(image_shape) not in (2, 3) or not whole:
+        raise ValueError(
+            f"image_shape={estimator.image_shape!r} must be (height, width) or (height, width, "
+            "channels), positive integers."
+        )
+    if math.prod(image_shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape} means {math.prod(image_shape)} values to a row, but X has "
+            f"{n_features} features. Flatten images with X.reshape(len(X), -1)."
+        )
+    return image_shape
+
+
+def architecture_of(estimator: Any, data_shape: tuple[int, ...]) -> Architecture:
+    """Read the shape of the module off the parameters."""
+    return Architecture(
+        data_shape,
+        int(estimator.n_clusters),
+        int(estimator.latent_dim),
+        int(estimator.style_dim),
+        tuple(int(size) for size in estimator.hidden_layer_sizes),
+        estimator.networks,
+        estimator.likelihood,
+    )
+
+
+def radius_of(estimator: Any, rows: Rows, seed: int) -> NDArray[np.float32] | None:
+    """Return each row's adversarial radius (n_rows,), or None where none is used."""
+    if not estimator.consistency or estimator.perturbation != "adversarial":
+        return None
+    if estimator.perturbation_radius == "auto":
+        return neighbour_radius(rows, seed)
+    return np.full(rows.n_rows, estimator.perturbation_radius, np.float32)
+
+
+def settings_of(
+    estimator: Any,
+    n_rows: int,
+    seed: int,
+    radius: NDArray[np.float32] | None,
+    *,
+    continued: bool,
+) -> Settings:
+    """Resolve the training parameters; a continued fit does not anneal the radius again."""
+    max_iter = estimator.max_iter
+    if max_iter == "auto":
+        n_steps = STEPS_AT_ONE_ROW * n_rows**STEPS_EXPONENT
+        max_iter = math.ceil(n_steps / math.ceil(n_rows / estimator.batch_size))
+    return Settings(
+        seed=seed,
+        n_mc_samples=estimator.n_mc_samples,
+        min_information=estimator.min_information,
+        consistency=estimator.consistency,
+        perturbation=estimator.perturbation,
+        radius=radius,
+        annealed_epochs=0.0 if continued else ANNEALED_SHARE * max_iter,
+        learning_rate=estimator.learning_rate_init,
+        batch_size=estimator.batch_size,
+        max_iter=max_iter,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        verbose=estimator.verbose,
+    )

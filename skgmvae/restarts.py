@@ -1,0 +1,162 @@
+"""Restarts of a fit, in this process or in others; the best is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import NDArray
+
+from .architecture import Architecture
+from .consistency import Regulariser
+from .data import DataSpace, Rows
+from .elbo import Terms
+from .objective import Objective, Settings
+from .persistence import load_arrays, to_arrays
+from .training import all_finite, run_epoch, train
+
+__all__ = ["Restart", "in_units_of_data", "one_pass", "run_restart", "run_restarts"]
+
+
+class Restart(NamedTuple):
+    """Trained weights and how they were come by; plain arrays, so that it travels."""
+
+    arrays: dict[str, NDArray[Any]]
+    history: dict[str, NDArray[np.float64]]  # means per epoch, in the model's units
+    converged: bool
+    interrupted: bool
+
+    @property
+    def score(self) -> float:
+        """What restarts are compared by, higher is better.
+
+        The regulariser where there is one: it holds the mutual information of rows and
+        clusters, which tells a start that merged clusters. The bound hardly does.
+        """
+        if len(self.history["loss"]) == 0:  # interrupted in the first epoch
+            return -np.inf
+        if "disagreement" not in self.history:
+            return -float(self.history["loss"][-1])
+        return -float(Regulariser(*(self.history[name][-1] for name in Regulariser._fields)).total)
+
+
+def run_restart(
+    architecture: Architecture,
+    space: DataSpace,
+    X: NDArray[Any],
+    device: torch.device,
+    settings: Settings,
+    restart: int,
+    arrays: dict[str, NDArray[Any]] | None = None,
+) -> Restart:
+    """Train one model, from random weights or from `arrays`."""
+    module = architecture.build(device, settings.seed, restart)
+    if arrays is not None:
+        load_arrays(module, arrays)
+    objective = Objective(module, Rows(X, space, device), settings, restart)
+
+    def report(epoch: int, record: Sequence[float]) -> None:
+        every = 1 if settings.verbose > 1 else max(1, settings.max_iter // 10)
+        if settings.verbose and (epoch % every == 0 or epoch + 1 == settings.max_iter):
+            values = "  ".join(
+                f"{name} {value:.3f}"
+                for name, value in zip(objective.recorded, record, strict=True)
+            )
+            print(f"restart {restart + 1}  epoch {epoch + 1}/{settings.max_iter}  {values}")
+
+    module.train()
+    outcome = train(
+        module, objective, objective.n_batches,
+        learning_rate=settings.learning_rate, max_iter=settings.max_iter, tol=settings.tol,
+        n_iter_no_change=settings.n_iter_no_change, report=report,
+    )
+    return Restart(
+        to_arrays(module), objective.history(outcome.records), outcome.converged,
+        outcome.interrupted,
+    )
+
+
+def run_restarts(
+    n_restarts: int,
+    n_jobs: int | None,
+    architecture: Architecture,
+    space: DataSpace,
+    X: NDArray[Any],
+    device: torch.device,
+    settings: Settings,
+    arrays: dict[str, NDArray[Any]] | None,
+) -> Restart:
+    """Run restarts, in this process or in others, and return the best.
+
+    The first goes on from `arrays`, if given, the others start from random weights. Ctrl-C keeps
+    the restarts that ended.
+    """
+    tasks = [
+        (architecture, space, X, device, settings, index, None if index else arrays)
+        for index in range(n_restarts)
+    ]
+    results: list[Restart] = []
+    if n_restarts == 1 or effective_n_jobs(n_jobs) == 1:
+        for task in tasks:
+            results.append(run_restart(*task))
+            if results[-1].interrupted:
+                break
+    else:
+        try:
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+            for result in parallel(delayed(run_restart)(*task) for task in tasks):
+                results.append(result)
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            results[0] = results[0]._replace(interrupted=True)
+    best = max(results, key=lambda result: result.score)
+    return best._replace(interrupted=any(result.interrupted for result in results))
+
+
+def in_units_of_data(
+    history: dict[str, NDArray[np.float64]], space: DataSpace
+) -> dict[str, NDArray[np.float64]]:
+    """Return a history with log-densities in the units of X and the sums beside their parts."""
+    history = {name: values for name, values in history.items() if name != "loss"}
+    history["reconstruction"] = history["reconstruction"] - space.log_volume
+    history["lower_bound"] = Terms(*(history[name] for name in Terms._fields)).bound
+    if Regulariser._fields[0] in history:
+        parts = Regulariser(*(history[name] for name in Regulariser._fields))
+        history["regulariser"] = parts.total
+    else:
+        history["regulariser"] = np.zeros_like(history["lower_bound"])
+    return history
+
+
+def one_pass(
+    objective: Objective, optimizer: torch.optim.Optimizer, epoch: int, learning_rate: float
+) -> list[float]:
+    """Take one epoch at a constant learning rate, or leave the weights as they were.
+
+    Raises
+    ------
+    ValueError
+        If the loss or the weights are not finite.
+    """
+    module = objective.model
+    before = to_arrays(module)
+    module.train()
+    try:
+        record = run_epoch(
+            optimizer, objective, epoch, objective.n_batches, lambda _: learning_rate
+        )
+        if not all_finite(module, record):
+            raise ValueError(
+                "The loss of this pass was not finite, and the pass was undone. Lower "
+                f"learning_rate_init={learning_rate:g}, or look for extreme values in X."
+            )
+    except BaseException:
+        load_arrays(module, before)
+        raise
+    finally:
+        module.eval()
+    return record

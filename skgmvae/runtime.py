@@ -1,0 +1,82 @@
+"""Device and seeding: the only room that names a device or makes a random generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = [
+    "available_device", "generator", "random_initialisation", "select_device",
+    "supports_float64",
+]
+
+
+def select_device(name: str) -> torch.device:
+    """Turn the `device` parameter into a device that is there.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"`` (a CUDA device if there is one, else the CPU) or what `torch.device` reads.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise ValueError(
+            f"device={name!r} cannot be used: {str(error).splitlines()[0]} "
+            "Pass device='auto' or device='cpu'."
+        ) from error
+    return device
+
+
+def available_device(name: str) -> torch.device:
+    """Return the device of that name if this machine has it, else the CPU."""
+    try:
+        return select_device(name)
+    except ValueError:
+        return torch.device("cpu")
+
+
+def supports_float64(device: torch.device) -> bool:
+    """Whether `device` computes in double precision (Apple's does not)."""
+    return device.type != "mps"
+
+
+def generator(device: torch.device, *key: int) -> torch.Generator:
+    """Return a generator on `device` seeded from `key`, as (seed, restart, epoch, step)."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state) & (2**63 - 1))
+
+
+class random_initialisation(TorchDispatchMode):
+    """Within this context every random draw of torch, in this thread, uses one generator.
+
+    The constructors of `torch.nn` draw from torch's global state and cannot be told
+    otherwise; this gives them, and a user's own modules, a generator of their own.
+    """
+
+    def __init__(self, source: torch.Generator) -> None:
+        super().__init__()
+        self.source = source
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if any(argument.name == "generator" for argument in func._schema.arguments):
+            kwargs["generator"] = kwargs.get("generator") or self.source
+        elif "generator" in func.overloadpacket.overloads():
+            func = func.overloadpacket.generator
+            kwargs["generator"] = self.source
+        return func(*args, **kwargs)
