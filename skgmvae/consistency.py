@@ -28,7 +28,7 @@ __all__ = [
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 
 ENTROPY_WEIGHT = 0.1
-MARGINAL_FACTOR = 10.0
+MARGINAL_FACTOR = 4.0
 
 # The adversarial radius starts at a multiple of its final value: the coarsest division of the
 # data is found first, the finer ones as the radius falls.

@@ -1,13 +1,10 @@
-"""GMVAEClustering: parameters, validation, fitting and fitted attributes."""
+"""GMVAEClustering: its parameters and attributes; the methods stand in the rooms it is made of."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
@@ -15,34 +12,21 @@ from sklearn.base import (
     ClusterMixin,
     TransformerMixin,
 )
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils import Tags
 
-from .architecture import Architecture
 from .consistency import Perturbation
-from .data import DataSpace, Rows
+from .fitting import FittingMixin
 from .generation import GenerationMixin
 from .inference import InferenceMixin
-from .model import GMVAE
 from .networks import NetworkFactory
-from .objective import Objective
-from .parameters import (
-    PARAMETER_CONSTRAINTS,
-    architecture_of,
-    check_parameters,
-    radius_of,
-    settings_of,
-)
-from .persistence import StateMixin, restore, to_arrays
-from .restarts import in_units_of_data, one_pass, run_restarts
-from .runtime import select_device
-from .training import make_optimizer
+from .parameters import PARAMETER_CONSTRAINTS
+from .persistence import StateMixin
 
 __all__ = ["GMVAEClustering"]
 
 
 class GMVAEClustering(
+    FittingMixin,
     InferenceMixin,
     GenerationMixin,
     StateMixin,
@@ -167,12 +151,6 @@ class GMVAEClustering(
 
     _parameter_constraints = PARAMETER_CONSTRAINTS
 
-    module_: GMVAE
-    n_iter_: int
-    _seed: int
-    _architecture: Architecture
-    _typical_radius: float | None
-
     def __init__(
         self,
         n_clusters: int = 8,
@@ -224,134 +202,19 @@ class GMVAEClustering(
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Fit the model; Ctrl-C ends fitting early and keeps the best weights so far.
+    # defined here, not in a mixin: `set_output` wraps what the class itself defines
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the mean of q(x|y), the latent representation of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows at any location and scale.
-        y : Ignored
 
         Returns
         -------
-        self : GMVAEClustering
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is unfit, or the loss was not finite at any learning rate tried.
+        latent : ndarray of shape (n_samples, latent_dim)
         """
-        continued = self.warm_start and hasattr(self, "module_")
-        rows, space, architecture, device = self._start(X, continued=continued)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        radius = radius_of(self, Rows(rows, space, device), seed)
-        settings = settings_of(self, len(rows), seed, radius, continued=continued)
-        best = run_restarts(
-            self.n_init, self.n_jobs, architecture, space, rows, device, settings,
-            to_arrays(self.module_) if continued else None,
-        )
-        # nothing has been changed up to here: a fit that raises leaves the object as it was
-        self._adopt(space, architecture, device, seed, radius)
-        self.module_ = restore(architecture, device, best.arrays)
-        self.history_ = in_units_of_data(best.history, space)
-        self.converged_ = best.converged
-        self._describe(rows, reorder=True)
-        if best.interrupted:
-            _warn(f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept.")
-        elif self.max_iter != "auto" and not self.converged_:
-            _warn(
-                f"The loss was still changing after max_iter={self.max_iter} epochs; raise "
-                "max_iter, or leave it at 'auto'."
-            )
-        return self
-
-    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Take one pass over X, in batches, at a constant learning rate.
-
-        The first call fixes the location and scale of the data and the size of the
-        perturbation, so its rows should be typical. Components keep their numbers from call to
-        call. `labels_` and what follows from it describe the rows of the last call.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-
-        Returns
-        -------
-        self : GMVAEClustering
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is unfit, or the loss is not finite; the weights are then as
-            before the call.
-        """
-        continued = hasattr(self, "module_")
-        rows, space, architecture, device = self._start(X, continued=continued)
-        if continued:
-            module, seed = self.module_.to(device), self._seed
-        else:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            module = architecture.build(device, seed, 0)
-        optimizer = getattr(self, "_optimizer", None)
-        if not continued or optimizer is None:
-            optimizer = make_optimizer(module, self.learning_rate_init)
-        resident = Rows(rows, space, device)
-        if continued and self._typical_radius is not None:
-            radius: NDArray[np.float32] | None = np.full(
-                len(rows), self._typical_radius, np.float32
-            )
-        else:
-            radius = radius_of(self, resident, seed)
-        settings = settings_of(self, len(rows), seed, radius, continued=True)
-        objective = Objective(module, resident, settings, restart=0)
-        n_passes = self.n_iter_ if continued else 0  # numbers the noise
-        record = one_pass(objective, optimizer, n_passes, self.learning_rate_init)
-
-        history = in_units_of_data(objective.history([record]), space)
-        if continued:
-            history = {
-                name: np.append(self.history_[name], history[name]) for name in self.history_
-            }
-        else:
-            self._adopt(space, architecture, device, seed, radius)
-        self.module_, self._optimizer, self.history_ = module, optimizer, history
-        self.converged_ = False
-        self._describe(rows, reorder=False)
-        return self
-
-    def _start(
-        self, X: ArrayLike, *, continued: bool
-    ) -> tuple[Any, DataSpace, Architecture, torch.device]:
-        """Validate X and the parameters."""
-        self._validate_params()
-        dtypes = [np.float64, np.float32, np.uint8]
-        rows: Any = validate_data(self, X, dtype=dtypes, reset=not continued)
-        image_shape = check_parameters(self, rows, continued=continued)
-        space = self._space if continued else DataSpace.fit(rows, self.likelihood, image_shape)
-        space.check(rows)
-        architecture = architecture_of(self, space.data_shape)
-        if continued and architecture != self._architecture:
-            raise ValueError(
-                f"The fitted model is {self._architecture}, but the parameters ask for "
-                f"{architecture}. To change them, fit a clone or set warm_start=False."
-            )
-        return rows, space, architecture, select_device(self.device)
-
-    def _adopt(
-        self,
-        space: DataSpace,
-        architecture: Architecture,
-        device: torch.device,
-        seed: int,
-        radius: NDArray[np.float32] | None,
-    ) -> None:
-        self._space, self._architecture, self._seed = space, architecture, seed
-        self.device_ = str(device)
-        self._typical_radius = None if radius is None else float(np.median(radius))
-        self.__dict__.pop("_optimizer", None)
+        return self._map(X, lambda model, y: model.q(y).q_x.mean)
 
     @property
     def _n_features_out(self) -> int:
@@ -361,7 +224,3 @@ class GMVAEClustering(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=3)

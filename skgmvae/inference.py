@@ -93,19 +93,6 @@ class InferenceMixin:
         """
         return self._map(X, lambda model, y: log_odds(cluster_logits(model, y)))
 
-    def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the mean of q(x|y), the latent representation of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        latent : ndarray of shape (n_samples, latent_dim)
-        """
-        return self._map(X, lambda model, y: model.q(y).q_x.mean)
-
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Encode and decode: the mean of p(y|x) at the mean of q(x|y), in the units of X.
 
@@ -233,8 +220,8 @@ class InferenceMixin:
             w = torch.zeros(1, self.module_.style_dim, device=self.device_)
             decoded = self.module_.p_y(self.module_.p_x(w).mean[0]).mean
         self.cluster_centers_ = self._space.to_data(decoded, np.dtype(np.float64))
-        self.n_iter_ = len(self.history_["lower_bound"])
-        self.lower_bound_ = float(self.history_["lower_bound"][-1]) if self.n_iter_ else -np.inf
+        bounds = self.history_["lower_bound"]
+        self.lower_bound_ = float(bounds[-1]) if len(bounds) else -np.inf
 
 
 def _float_of(X: Any) -> np.dtype[Any]:

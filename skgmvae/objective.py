@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     annealed_epochs: float  # during which that radius falls
     learning_rate: float
     batch_size: int
+    first_epoch: int  # not 0 where a fit is continued
     max_iter: int
     tol: float
     n_iter_no_change: int

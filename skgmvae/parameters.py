@@ -67,7 +67,8 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
             "pass more rows."
         )
     limit = math.log(estimator.n_clusters)
-    if estimator.min_information > 0 and estimator.min_information >= limit:
+    # a single cluster leaves nothing to inform about, and the constraint without effect
+    if estimator.n_clusters > 1 and estimator.min_information >= limit:
         raise ValueError(
             f"min_information={estimator.min_information} must be below log(n_clusters) = "
             f"{limit:.4g}, the most that a row can say about its cluster."
@@ -129,9 +130,10 @@ def settings_of(
     seed: int,
     radius: NDArray[np.float32] | None,
     *,
-    continued: bool,
+    first_epoch: int,
+    annealed: bool,
 ) -> Settings:
-    """Resolve the training parameters; a continued fit does not anneal the radius again."""
+    """Resolve the training parameters to numbers."""
     max_iter = estimator.max_iter
     if max_iter == "auto":
         n_steps = STEPS_AT_ONE_ROW * n_rows**STEPS_EXPONENT
@@ -143,9 +145,10 @@ def settings_of(
         consistency=estimator.consistency,
         perturbation=estimator.perturbation,
         radius=radius,
-        annealed_epochs=0.0 if continued else ANNEALED_SHARE * max_iter,
+        annealed_epochs=ANNEALED_SHARE * max_iter if annealed else 0.0,
         learning_rate=estimator.learning_rate_init,
         batch_size=estimator.batch_size,
+        first_epoch=first_epoch,
         max_iter=max_iter,
         tol=estimator.tol,
         n_iter_no_change=estimator.n_iter_no_change,

@@ -30,13 +30,18 @@ class Restart(NamedTuple):
     interrupted: bool
 
     @property
+    def n_epochs(self) -> int:
+        """Epochs that were run."""
+        return len(self.history["loss"])
+
+    @property
     def score(self) -> float:
         """What restarts are compared by, higher is better.
 
         The regulariser where there is one: it holds the mutual information of rows and
         clusters, which tells a start that merged clusters. The bound hardly does.
         """
-        if len(self.history["loss"]) == 0:  # interrupted in the first epoch
+        if self.n_epochs == 0:
             return -np.inf
         if "disagreement" not in self.history:
             return -float(self.history["loss"][-1])
@@ -70,7 +75,8 @@ def run_restart(
     module.train()
     outcome = train(
         module, objective, objective.n_batches,
-        learning_rate=settings.learning_rate, max_iter=settings.max_iter, tol=settings.tol,
+        learning_rate=settings.learning_rate, first_epoch=settings.first_epoch,
+        max_iter=settings.max_iter, tol=settings.tol,
         n_iter_no_change=settings.n_iter_no_change, report=report,
     )
     return Restart(

@@ -40,6 +40,7 @@ def train(
     *,
     learning_rate: float,
     max_iter: int,
+    first_epoch: int = 0,
     tol: float,
     n_iter_no_change: int,
     report: Callable[[int, list[float]], None] | None = None,
@@ -60,6 +61,8 @@ def train(
     learning_rate : float
     max_iter : int
         Epochs.
+    first_epoch : int, default=0
+        Epochs that were run before.
     tol : float
         What counts as a change, as a share of the loss's fall since the first epoch.
     n_iter_no_change : int
@@ -80,12 +83,11 @@ def train(
     optimizer = make_optimizer(module, learning_rate)
     records: list[list[float]] = []
     best_loss, best_state = math.inf, _snapshot(module)
-    reference_loss, reference_epoch = math.inf, 0  # the last change that counted
+    reference_loss, reference_epoch = math.inf, first_epoch  # the last change that counted
     n_retries = 0
     interrupted = False
     try:
-        while len(records) < max_iter:
-            epoch = len(records)
+        while (epoch := first_epoch + len(records)) < max_iter:
             record = run_epoch(
                 optimizer, step, epoch, n_batches,
                 partial(_half_cosine, learning_rate, max_iter),
@@ -152,9 +154,8 @@ def run_epoch(
 
 def all_finite(module: nn.Module, record: Sequence[float]) -> bool:
     """Whether an epoch's record and the weights it left hold no NaN and no infinity."""
-    return all(map(math.isfinite, record)) and all(
-        bool(torch.isfinite(parameter).all()) for parameter in module.parameters()
-    )
+    weights = nn.utils.parameters_to_vector(module.parameters())
+    return all(map(math.isfinite, record)) and bool(torch.isfinite(weights).all())
 
 
 def _half_cosine(initial: float, n_epochs: int, epoch: float) -> float:

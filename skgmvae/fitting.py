@@ -1,0 +1,200 @@
+"""Fitting: whole, continued, or a batch at a time."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from .architecture import Architecture
+from .data import DataSpace, Rows
+from .inference import InferenceMixin
+from .model import GMVAE
+from .objective import Objective
+from .parameters import architecture_of, check_parameters, radius_of, settings_of
+from .persistence import restore, to_arrays
+from .restarts import in_units_of_data, one_pass, run_restarts
+from .runtime import select_device
+from .training import make_optimizer
+
+__all__ = ["FittingMixin"]
+
+
+class FittingMixin(InferenceMixin, BaseEstimator):
+    """Fitting: whole, continued, or a batch at a time."""
+
+    module_: GMVAE
+    n_iter_: int
+    warm_start: bool
+    max_iter: str | int
+    n_init: int
+    n_jobs: int | None
+    device: str
+    likelihood: str
+    learning_rate_init: float
+    random_state: Any
+    _architecture: Architecture
+    _scheduled: int
+    _seed: int
+    _typical_radius: float | None
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Fit the model; Ctrl-C ends fitting early and keeps the best weights so far.
+
+        With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all:
+        with `max_iter` as before nothing changes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows at any location and scale.
+        y : Ignored
+
+        Returns
+        -------
+        self : GMVAEClustering
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is unfit, or the loss was not finite at any learning rate tried.
+        """
+        continued = self.warm_start and hasattr(self, "module_")
+        rows, space, architecture, device = self._start(X, continued=continued)
+        seed = self._seed if continued else self._draw_seed()
+        radius = radius_of(self, Rows(rows, space, device), seed)
+        settings = settings_of(
+            self, len(rows), seed, radius,
+            first_epoch=self._scheduled if continued else 0, annealed=not continued,
+        )
+        best = run_restarts(
+            1 if continued else self.n_init, self.n_jobs, architecture, space, rows, device,
+            settings, to_arrays(self.module_) if continued else None,
+        )
+        # nothing has been changed up to here: a fit that raises leaves the object as it was
+        self._adopt(space, architecture, device, seed, radius)
+        self.module_ = restore(architecture, device, best.arrays)
+        self._append_history(best.history, continued=continued)
+        self._scheduled = self.n_iter_ if best.interrupted else settings.max_iter
+        if best.n_epochs or not continued:
+            self.converged_ = best.converged
+        self._describe(rows, reorder=True)
+        if best.interrupted:
+            _warn(f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept.")
+        elif self.max_iter != "auto" and not self.converged_:
+            _warn(
+                f"The loss was still changing after max_iter={self.max_iter} epochs; raise "
+                "max_iter, or leave it at 'auto'."
+            )
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Take one pass over X, in batches, at a constant learning rate.
+
+        The first call fixes the location and scale of the data and the size of the
+        perturbation, so its rows should be typical. Components keep their numbers from call to
+        call. `labels_` and what follows from it describe the rows of the last call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        self : GMVAEClustering
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is unfit, or the loss is not finite; the weights are then as
+            before the call.
+        """
+        continued = hasattr(self, "module_")
+        rows, space, architecture, device = self._start(X, continued=continued)
+        if continued:
+            module, seed = self.module_.to(device), self._seed
+        else:
+            seed = self._draw_seed()
+            module = architecture.build(device, seed, 0)
+        optimizer = getattr(self, "_optimizer", None)
+        if not continued or optimizer is None:
+            optimizer = make_optimizer(module, self.learning_rate_init)
+        resident = Rows(rows, space, device)
+        if continued and self._typical_radius is not None:
+            radius: NDArray[np.float32] | None = np.full(
+                len(rows), self._typical_radius, np.float32
+            )
+        else:
+            radius = radius_of(self, resident, seed)
+        n_passes = self.n_iter_ if continued else 0  # numbers the noise
+        settings = settings_of(self, len(rows), seed, radius, first_epoch=n_passes, annealed=False)
+        objective = Objective(module, resident, settings, restart=0)
+        record = one_pass(objective, optimizer, n_passes, self.learning_rate_init)
+
+        if not continued:
+            self._adopt(space, architecture, device, seed, radius)
+        self.module_, self._optimizer = module, optimizer
+        self._append_history(objective.history([record]), continued=continued)
+        self._scheduled = self.n_iter_
+        self.converged_ = False
+        self._describe(rows, reorder=False)
+        return self
+
+    def _start(
+        self, X: ArrayLike, *, continued: bool
+    ) -> tuple[Any, DataSpace, Architecture, torch.device]:
+        """Validate X and the parameters."""
+        self._validate_params()
+        dtypes = [np.float64, np.float32, np.uint8]
+        rows: Any = validate_data(self, X, dtype=dtypes, reset=not continued)
+        image_shape = check_parameters(self, rows, continued=continued)
+        space = self._space if continued else DataSpace.fit(rows, self.likelihood, image_shape)
+        space.check(rows)
+        architecture = architecture_of(self, space.data_shape)
+        if continued and architecture != self._architecture:
+            raise ValueError(
+                f"The fitted model is {self._architecture}, but the parameters ask for "
+                f"{architecture}. To change them, fit a clone or set warm_start=False."
+            )
+        return rows, space, architecture, select_device(self.device)
+
+    def _adopt(
+        self,
+        space: DataSpace,
+        architecture: Architecture,
+        device: torch.device,
+        seed: int,
+        radius: NDArray[np.float32] | None,
+    ) -> None:
+        self._space, self._architecture, self._seed = space, architecture, seed
+        self.device_ = str(device)
+        self._typical_radius = None if radius is None else float(np.median(radius))
+        self.__dict__.pop("_optimizer", None)
+
+    def _draw_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _append_history(
+        self, history: dict[str, NDArray[np.float64]], *, continued: bool
+    ) -> None:
+        new = in_units_of_data(history, self._space)
+        if continued:
+            # a regulariser that was off before, or is off now, has no parts there
+            new = {
+                name: np.append(values, new[name])
+                for name, values in self.history_.items() if name in new
+            }
+        self.history_ = new
+        self.n_iter_ = len(new["lower_bound"])
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=3)

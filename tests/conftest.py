@@ -1,0 +1,82 @@
+"""Fixtures that several files share: a small clusterer, a small model and its float64 oracle."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
+
+from skgmvae import GMVAEClustering
+from skgmvae.architecture import Architecture
+
+settings.register_profile(
+    "tests", deadline=None, max_examples=25, derandomize=True, database=None
+)
+settings.load_profile("tests")
+
+CPU = torch.device("cpu")
+
+SMALL = {
+    "n_clusters": 3, "latent_dim": 2, "style_dim": 2, "hidden_layer_sizes": (8,),
+    "max_iter": 10, "batch_size": 32, "device": "cpu", "random_state": 0,
+}
+
+
+@pytest.fixture(scope="session")
+def X():
+    """Sixty rows of four features around three centres."""
+    return make_blobs(60, 4, centers=3, cluster_std=0.7, random_state=0)[0]
+
+
+@pytest.fixture(scope="session")
+def fit():
+    """Return a function that fits a small clusterer quietly."""
+
+    def fit_small(X, **parameters):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return GMVAEClustering(**(SMALL | parameters)).fit(X)
+
+    return fit_small
+
+
+@pytest.fixture(scope="session")
+def clusterer(fit, X):
+    """Return a clusterer fitted to X; tests must leave no trace on it."""
+    return fit(X)
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    """Return a function that makes a small float64 model with random weights."""
+
+    def make(n_clusters=3, latent_dim=2, style_dim=2, likelihood="gaussian", n_features=4, seed=0):
+        architecture = Architecture(
+            (n_features,), n_clusters, latent_dim, style_dim, (8,), "dense", likelihood
+        )
+        model = architecture.build(CPU, seed).double().eval()
+        source = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, tensor in model.state_dict().items():
+                if tensor.is_floating_point():
+                    draw = torch.randn(tensor.shape, generator=source, dtype=tensor.dtype)
+                    if name.endswith("running_var"):
+                        draw = 0.5 + draw.abs()
+                    tensor.copy_(0.6 * draw)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def untouched_global_state():
+    """Fail the test if it drew from, or seeded, the global generators of torch or numpy."""
+    before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+    yield
+    after = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+    assert torch.equal(before[0], after[0])
+    assert np.array_equal(before[1][1], after[1][1])
+    assert before[1][2] == after[1][2]

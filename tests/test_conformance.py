@@ -1,0 +1,64 @@
+"""scikit-learn's own battery, with nothing skipped and nothing expected to fail."""
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+from skgmvae import GMVAEClustering
+
+SMALL = {"hidden_layer_sizes": (16,), "latent_dim": 2, "style_dim": 2}
+
+# Not yielded to third parties, or by name only.
+EXTRA_CHECKS = [
+    "check_param_validation",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_global_output_transform_pandas",
+    pytest.param("check_set_output_transform_polars", marks=pytest.mark.newest),
+    pytest.param("check_global_set_output_transform_polars", marks=pytest.mark.newest),
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_dataframe_column_names_consistency",
+    "check_inplace_ensure_writeable",
+]
+
+
+def test_defaults_pass_check_estimator():
+    results = check_estimator(GMVAEClustering())
+    # one check wants SCIPY_ARRAY_API in the environment before scipy is imported
+    skipped = {result["check_name"] for result in results if result["status"] != "passed"}
+    assert skipped <= {"check_array_api_input"}
+
+
+@parametrize_with_checks([
+    GMVAEClustering(n_init=2, **SMALL),
+    GMVAEClustering(consistency=0, min_information=0.5, **SMALL),
+    GMVAEClustering(warm_start=True, **SMALL),
+])
+def test_settings_pass_every_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("name", EXTRA_CHECKS)
+def test_checks_that_third_parties_are_not_given(name):
+    getattr(estimator_checks, name)(
+        "GMVAEClustering", GMVAEClustering(n_clusters=3, max_iter=2, **SMALL)
+    )
+
+
+def test_bernoulli_passes_wherever_the_data_lie_between_0_and_1():
+    estimator = GMVAEClustering(likelihood="bernoulli", max_iter=2, **SMALL)
+    results = check_estimator(estimator, on_fail=None)
+    passed = {result["check_name"] for result in results if result["status"] == "passed"}
+    refused = [result for result in results if result["status"] == "failed"]
+    assert {"check_estimators_nan_inf", "check_fit1d", "check_complex_data"} <= passed
+    for result in refused:
+        assert "needs values between 0 and 1" in _whole_message(result["exception"])
+
+
+def _whole_message(error):
+    messages = []
+    while error is not None:
+        messages.append(str(error))
+        error = error.__cause__ or error.__context__
+    return " ".join(messages)
