@@ -4,7 +4,7 @@ Regularised information maximisation (Krause, Perona & Gomes 2010) with self-aug
 training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miyato et al.
 (2018), put on the GMVAE's own posterior:
 
-    E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) - MARGINAL_FACTOR * H(z))
+    E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) - marginal_factor(K) * H(z))
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch.nn.functional import affine_grid, grid_sample
 from .distributions import categorical
 
 __all__ = [
-    "Regulariser", "adversarial", "affine", "frozen_statistics", "kl_rows", "radius_factor",
-    "regulariser",
+    "Regulariser", "adversarial", "affine", "frozen_statistics", "kl_rows", "marginal_factor",
+    "radius_factor", "regulariser",
 ]
 
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 
 ENTROPY_WEIGHT = 0.1
-MARGINAL_FACTOR = 4.0
+MIN_MARGINAL_FACTOR = 4.0
 
 # The adversarial radius starts at a multiple of its final value: the coarsest division of the
 # data is found first, the finer ones as the radius falls.
@@ -51,10 +51,10 @@ class Regulariser(NamedTuple):
     conditional_entropy: Any
     marginal_entropy: Any
 
-    @property
-    def total(self) -> Any:
-        """The weighted sum that is minimised."""
-        entropies = self.conditional_entropy - MARGINAL_FACTOR * self.marginal_entropy
+    def total(self, n_clusters: int) -> Any:
+        """Return the weighted sum that is minimised."""
+        factor = marginal_factor(n_clusters)
+        entropies = self.conditional_entropy - factor * self.marginal_entropy
         return self.disagreement + ENTROPY_WEIGHT * entropies
 
 
@@ -66,6 +66,15 @@ def regulariser(logits: Tensor, perturbed_logits: Tensor) -> Regulariser:
         posterior.entropy().mean(),
         categorical(torch.logsumexp(logits, 0)).entropy(),
     )
+
+
+def marginal_factor(n_clusters: int) -> float:
+    """Return the weight of H(z) beside E H(z|y).
+
+    Merging two of K even clusters lowers H(z) by 2 log(2) / K: a weight of K makes that cost
+    the same for any K.
+    """
+    return max(MIN_MARGINAL_FACTOR, float(n_clusters))
 
 
 def kl_rows(logits_p: Tensor, logits_q: Tensor) -> Tensor:

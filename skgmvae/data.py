@@ -56,8 +56,13 @@ class DataSpace(NamedTuple):
         if likelihood == "bernoulli":
             unit = 255.0 if X.dtype == np.uint8 else 1.0
             return cls(np.zeros(n_features), np.full(n_features, unit), image_shape, True)
-        mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
-        spread = X.max(0).astype(np.float64) - X.min(0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+            spread = X.max(0).astype(np.float64) - X.min(0)
+        if not (np.isfinite(variance) & np.isfinite(spread)).all():
+            raise ValueError(
+                f"X has values too large to square, up to {np.abs(X).max():.3g}; scale X."
+            )
         if image_shape is not None:
             n_channels = image_shape[2] if len(image_shape) == 3 else 1
             pixels = mean.reshape(-1, n_channels)

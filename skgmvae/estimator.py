@@ -50,8 +50,9 @@ class GMVAEClustering(
         Dimension N_x of the latent x, which `transform` returns.
     style_dim : int, default=10
         Dimension N_w of the style noise w.
-    hidden_layer_sizes : tuple of int, default=(128, 128)
-        Widths of the encoder's dense layers; the decoder has them in reverse.
+    hidden_layer_sizes : "auto" or tuple of int, default="auto"
+        Widths of the encoder's dense layers; the decoder has them in reverse. "auto" is two
+        layers, the wider the more rows: from 64 for 50 rows to 512 for 60,000.
     networks : {"dense", "conv"} or callable, default="dense"
         "conv" are the paper's convolutions (Tables A.1-A.3) before the dense layers and needs
         `image_shape`. A callable returns modules of your own, see :mod:`skgmvae.networks`.
@@ -157,7 +158,7 @@ class GMVAEClustering(
         *,
         latent_dim: int = 10,
         style_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] = (128, 128),
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         networks: str | NetworkFactory = "dense",
         image_shape: Sequence[int] | None = None,
         likelihood: str = "gaussian",

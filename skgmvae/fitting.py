@@ -10,7 +10,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from .architecture import Architecture
@@ -21,7 +20,7 @@ from .objective import Objective
 from .parameters import architecture_of, check_parameters, radius_of, settings_of
 from .persistence import restore, to_arrays
 from .restarts import in_units_of_data, one_pass, run_restarts
-from .runtime import select_device
+from .runtime import draw_seed, select_device
 from .training import make_optimizer
 
 __all__ = ["FittingMixin"]
@@ -68,7 +67,7 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         """
         continued = self.warm_start and hasattr(self, "module_")
         rows, space, architecture, device = self._start(X, continued=continued)
-        seed = self._seed if continued else self._draw_seed()
+        seed = self._seed if continued else draw_seed(self.random_state)
         radius = radius_of(self, Rows(rows, space, device), seed)
         settings = settings_of(
             self, len(rows), seed, radius,
@@ -122,7 +121,7 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         if continued:
             module, seed = self.module_.to(device), self._seed
         else:
-            seed = self._draw_seed()
+            seed = draw_seed(self.random_state)
             module = architecture.build(device, seed, 0)
         optimizer = getattr(self, "_optimizer", None)
         if not continued or optimizer is None:
@@ -158,7 +157,8 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         image_shape = check_parameters(self, rows, continued=continued)
         space = self._space if continued else DataSpace.fit(rows, self.likelihood, image_shape)
         space.check(rows)
-        architecture = architecture_of(self, space.data_shape)
+        fitted = self._architecture if continued else None
+        architecture = architecture_of(self, space.data_shape, len(rows), fitted)
         if continued and architecture != self._architecture:
             raise ValueError(
                 f"The fitted model is {self._architecture}, but the parameters ask for "
@@ -179,13 +179,10 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         self._typical_radius = None if radius is None else float(np.median(radius))
         self.__dict__.pop("_optimizer", None)
 
-    def _draw_seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
     def _append_history(
         self, history: dict[str, NDArray[np.float64]], *, continued: bool
     ) -> None:
-        new = in_units_of_data(history, self._space)
+        new = in_units_of_data(history, self._space, self.module_.n_components)
         if continued:
             # a regulariser that was off before, or is off now, has no parts there
             new = {

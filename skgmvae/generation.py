@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .data import INFERENCE_ROWS, DataSpace
 from .inference import in_precision_of
 from .model import GMVAE
-from .runtime import generator
+from .runtime import draw_seed, generator
 
 __all__ = ["GenerationMixin"]
 
@@ -92,16 +92,17 @@ class GenerationMixin:
         model = self.module_
         if n_samples < 1:
             raise ValueError(f"n_samples={n_samples} must be at least 1.")
-        random = check_random_state(self.random_state)
+        source = generator(torch.device(self.device_), draw_seed(self.random_state))
         if cluster is None:
-            labels = random.choice(model.n_components, n_samples, p=self.weights_)
+            weights = torch.tensor(self.weights_, device=self.device_)
+            drawn = torch.multinomial(weights, n_samples, replacement=True, generator=source)
+            labels = drawn.cpu().numpy().astype(np.intp)
         else:
             labels = np.broadcast_to(np.asarray(cluster), n_samples).astype(np.intp)
             if labels.min() < 0 or labels.max() >= model.n_components:
                 raise ValueError(
                     f"cluster={cluster!r} names a component outside 0..{model.n_components - 1}."
                 )
-        source = generator(torch.device(self.device_), random.randint(2**31 - 1))
 
         def standard_normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=source, device=self.device_)

@@ -82,7 +82,7 @@ class Objective:
         records = [term.mean() for term in terms]
         if settings.consistency:
             parts = self._regulariser(y, index, posterior, epoch + batch / self.n_batches, source)
-            objective = objective + settings.consistency * parts.total
+            objective = objective + settings.consistency * parts.total(model.n_components)
             records += parts
         return objective, len(y), records
 

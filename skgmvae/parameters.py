@@ -22,7 +22,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_clusters": [Interval(Integral, 1, None, closed="left")],
     "latent_dim": [Interval(Integral, 1, None, closed="left")],
     "style_dim": [Interval(Integral, 1, None, closed="left")],
-    "hidden_layer_sizes": ["array-like"],
+    "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
     "networks": [StrOptions({"dense", "conv"}), callable],
     "image_shape": ["array-like", None],
     "likelihood": [StrOptions({"gaussian", "bernoulli"})],
@@ -46,6 +46,10 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
 
 STEPS_AT_ONE_ROW = 36.0
 STEPS_EXPONENT = 0.42
+
+WIDTH_AT_ONE_ROW = 30.0
+WIDTH_EXPONENT = 0.3
+MAX_WIDTH = 512
 
 ANNEALED_SHARE = 0.6  # of the epochs
 
@@ -74,7 +78,7 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
             f"{limit:.4g}, the most that a row can say about its cluster."
         )
     sizes = estimator.hidden_layer_sizes
-    if not sizes or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
+    if not isinstance(sizes, str) and not (sizes and all(isinstance(size, Integral) and int(size) >= 1 for size in sizes)):
         raise ValueError(
             f"hidden_layer_sizes={sizes!r} must hold at least one width, each a positive integer, "
             "as in (128, 128)."
@@ -102,14 +106,33 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
     return image_shape
 
 
-def architecture_of(estimator: Any, data_shape: tuple[int, ...]) -> Architecture:
-    """Read the shape of the module off the parameters."""
+def auto_width(n_rows: int) -> int:
+    """Width of a hidden layer for so many rows: a power of two, 64 for 50, 512 for 60,000."""
+    return min(MAX_WIDTH, 2 ** int(math.log2(WIDTH_AT_ONE_ROW * n_rows**WIDTH_EXPONENT)))
+
+
+def auto_max_iter(n_rows: int, batch_size: int) -> int:
+    """Epochs for so many rows: about 200 steps for 50 rows, 3,700 (16 epochs) for 60,000."""
+    n_steps = STEPS_AT_ONE_ROW * n_rows**STEPS_EXPONENT
+    return math.ceil(n_steps / math.ceil(n_rows / batch_size))
+
+
+def architecture_of(
+    estimator: Any, data_shape: tuple[int, ...], n_rows: int, fitted: Architecture | None
+) -> Architecture:
+    """Read the shape of the module off the parameters.
+
+    Where a fit is continued, "auto" stands for the width of the `fitted` module.
+    """
+    sizes = estimator.hidden_layer_sizes
+    if isinstance(sizes, str):
+        sizes = fitted.hidden_layer_sizes if fitted else (auto_width(n_rows),) * 2
     return Architecture(
         data_shape,
         int(estimator.n_clusters),
         int(estimator.latent_dim),
         int(estimator.style_dim),
-        tuple(int(size) for size in estimator.hidden_layer_sizes),
+        tuple(int(size) for size in sizes),
         estimator.networks,
         estimator.likelihood,
     )
@@ -136,8 +159,7 @@ def settings_of(
     """Resolve the training parameters to numbers."""
     max_iter = estimator.max_iter
     if max_iter == "auto":
-        n_steps = STEPS_AT_ONE_ROW * n_rows**STEPS_EXPONENT
-        max_iter = math.ceil(n_steps / math.ceil(n_rows / estimator.batch_size))
+        max_iter = auto_max_iter(n_rows, estimator.batch_size)
     return Settings(
         seed=seed,
         n_mc_samples=estimator.n_mc_samples,

@@ -26,6 +26,7 @@ class Restart(NamedTuple):
 
     arrays: dict[str, NDArray[Any]]
     history: dict[str, NDArray[np.float64]]  # means per epoch, in the model's units
+    n_clusters: int
     converged: bool
     interrupted: bool
 
@@ -45,7 +46,8 @@ class Restart(NamedTuple):
             return -np.inf
         if "disagreement" not in self.history:
             return -float(self.history["loss"][-1])
-        return -float(Regulariser(*(self.history[name][-1] for name in Regulariser._fields)).total)
+        last = Regulariser(*(self.history[name][-1] for name in Regulariser._fields))
+        return -float(last.total(self.n_clusters))
 
 
 def run_restart(
@@ -80,8 +82,8 @@ def run_restart(
         n_iter_no_change=settings.n_iter_no_change, report=report,
     )
     return Restart(
-        to_arrays(module), objective.history(outcome.records), outcome.converged,
-        outcome.interrupted,
+        to_arrays(module), objective.history(outcome.records), module.n_components,
+        outcome.converged, outcome.interrupted,
     )
 
 
@@ -124,7 +126,7 @@ def run_restarts(
 
 
 def in_units_of_data(
-    history: dict[str, NDArray[np.float64]], space: DataSpace
+    history: dict[str, NDArray[np.float64]], space: DataSpace, n_clusters: int
 ) -> dict[str, NDArray[np.float64]]:
     """Return a history with log-densities in the units of X and the sums beside their parts."""
     history = {name: values for name, values in history.items() if name != "loss"}
@@ -132,7 +134,7 @@ def in_units_of_data(
     history["lower_bound"] = Terms(*(history[name] for name in Terms._fields)).bound
     if Regulariser._fields[0] in history:
         parts = Regulariser(*(history[name] for name in Regulariser._fields))
-        history["regulariser"] = parts.total
+        history["regulariser"] = parts.total(n_clusters)
     else:
         history["regulariser"] = np.zeros_like(history["lower_bound"])
     return history

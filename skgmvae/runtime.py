@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
-    "available_device", "generator", "random_initialisation", "select_device",
+    "available_device", "draw_seed", "generator", "random_initialisation", "select_device",
     "supports_float64",
 ]
 
@@ -57,6 +58,16 @@ def generator(device: torch.device, *key: int) -> torch.Generator:
     """Return a generator on `device` seeded from `key`, as (seed, restart, epoch, step)."""
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state) & (2**63 - 1))
+
+
+def draw_seed(random_state: Any) -> int:
+    """Turn the `random_state` parameter into a seed.
+
+    ``None`` asks the operating system, where scikit-learn would advance numpy's global state.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0]) >> 1
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 class random_initialisation(TorchDispatchMode):

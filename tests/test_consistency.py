@@ -53,15 +53,18 @@ def test_the_regulariser_is_the_formula(draw):
     np.testing.assert_allclose(parts.total, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_the_weights_are_those_that_were_measured():
-    assert (ENTROPY_WEIGHT, MARGINAL_FACTOR) == (0.1, 10.0)
-    assert Regulariser(1.0, 2.0, 3.0).total == pytest.approx(1 + 0.1 * (2 - 10 * 3))
+def test_the_total_is_the_weighted_sum():
+    expected = 1 + ENTROPY_WEIGHT * (2 - MARGINAL_FACTOR * 3)
+    assert Regulariser(1.0, 2.0, 3.0).total == pytest.approx(expected)
+    assert ENTROPY_WEIGHT > 0
+    assert MARGINAL_FACTOR > 1  # else one certain cluster would do
 
 
 def test_even_certain_clusters_that_survive_are_the_minimum():
     certain = torch.tensor(log_softmax(50 * np.eye(4), axis=1))
     best = regulariser(certain, certain).total
-    assert float(best) == pytest.approx(-math.log(4), abs=1e-9)
+    expected = -ENTROPY_WEIGHT * MARGINAL_FACTOR * math.log(4)
+    assert float(best) == pytest.approx(expected, abs=1e-9)
     uniform = torch.full((4, 4), -math.log(4))
     assert regulariser(uniform, uniform).total > best
     one = torch.tensor(log_softmax(50 * np.eye(4)[[0, 0, 0, 0]], axis=1))

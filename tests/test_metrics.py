@@ -189,7 +189,7 @@ def test_the_scorer_works_in_a_grid_search_beside_another_metric(iris):
         error_score="raise",
     ).fit(X[::3], y[::3])
     protocol_scores = search.cv_results_["mean_test_protocol"]
-    assert protocol_scores[1] > 0.8 > protocol_scores[0]
+    assert protocol_scores[1] > 0.7 > protocol_scores[0]
     assert search.best_params_ == {"n_components": 3}
 
 

@@ -20,8 +20,8 @@ def make(X, image_shape=None, networks="dense", restart=0, **changes):
     settings = Settings(
         seed=5, n_mc_samples=2, min_information=0.0, consistency=50.0,
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, len(X), dtype=np.float32),
-        annealed_epochs=4.0, learning_rate=1e-3, batch_size=16, max_iter=10, tol=1e-4,
-        n_iter_no_change=10, verbose=0,
+        annealed_epochs=4.0, learning_rate=1e-3, batch_size=16, first_epoch=0,
+        max_iter=10, tol=1e-4, n_iter_no_change=10, verbose=0,
     )._replace(**changes)
     architecture = Architecture(space.data_shape, 3, 2, 2, (8,), networks, "gaussian")
     rows = Rows(X, space, CPU)
@@ -59,9 +59,9 @@ def test_the_records_are_the_true_terms_whatever_the_threshold(X):
     free = make(X, consistency=0, radius=None)(0, 0)
     held = make(X, consistency=0, radius=None, min_information=1.0)(0, 0)
     assert [r.item() for r in free[2]] == [r.item() for r in held[2]]
-    z_prior = float(free[2][3])
+    z_prior = free[2][3].item()
     assert z_prior < 1.0
-    assert float(held[0]) == pytest.approx(float(free[0]) - z_prior + 1.0, rel=1e-5)
+    assert held[0].item() == pytest.approx(free[0].item() - z_prior + 1.0, rel=1e-5)
 
 
 def test_the_loss_is_the_bound_plus_the_weighted_regulariser(X):
@@ -70,7 +70,7 @@ def test_the_loss_is_the_bound_plus_the_weighted_regulariser(X):
         value, _, records = make(X, consistency=weight)(0, 0)
         parts = Regulariser(*(r.item() for r in records[4:]))
         assert [r.item() for r in records[:4]] == [r.item() for r in bare[2]]
-        assert float(value) == pytest.approx(float(bare[0]) + weight * parts.total, rel=1e-5)
+        assert value.item() == pytest.approx(bare[0].item() + weight * parts.total, rel=1e-5)
 
 
 def test_what_is_recorded_is_named(X):

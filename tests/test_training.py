@@ -70,6 +70,19 @@ def test_the_rate_falls_on_a_half_cosine(monkeypatch):
     assert all(a > b for a, b in pairwise(rates))
 
 
+def test_training_that_goes_on_counts_the_epochs_before():
+    module, epochs = Point(0.0), []
+
+    def step(epoch, batch):
+        epochs.append(epoch)
+        return module.at.square().sum(), 1, []
+
+    assert len(run(module, step, 1, first_epoch=6, max_iter=10).records) == 4
+    assert epochs == [6, 7, 8, 9]
+    assert run(module, step, 1, first_epoch=10, max_iter=10).records == []
+    assert module.at.tolist() == [0.0]
+
+
 def test_the_optimizer_has_the_papers_constants():
     group = make_optimizer(Point(0.0), 1e-4).param_groups[0]
     assert (group["lr"], group["betas"], group["eps"]) == (1e-4, (0.9, 0.999), 1e-8)

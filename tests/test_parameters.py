@@ -1,0 +1,194 @@
+"""What parameters are refused, in what words, and what "auto" stands for."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.utils._param_validation import InvalidParameterError
+
+from skgmvae import GMVAEClustering
+from skgmvae.data import DataSpace, Rows, neighbour_radius
+from skgmvae.parameters import (
+    ANNEALED_SHARE,
+    PARAMETER_CONSTRAINTS,
+    architecture_of,
+    check_parameters,
+    radius_of,
+    settings_of,
+)
+
+X12 = np.random.default_rng(0).random((20, 12))
+
+
+def check(X=X12, continued=False, **parameters):
+    return check_parameters(GMVAEClustering(**parameters), X, continued=continued)
+
+
+def settings(n_rows, first_epoch=0, annealed=True, **parameters):
+    estimator = GMVAEClustering(**parameters)
+    return settings_of(
+        estimator, n_rows, 5, None, first_epoch=first_epoch, annealed=annealed
+    )
+
+
+def test_every_parameter_has_a_constraint_and_no_other_has():
+    assert set(PARAMETER_CONSTRAINTS) == set(GMVAEClustering().get_params())
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("n_clusters", 0), ("n_clusters", 2.5), ("latent_dim", 0), ("style_dim", -1),
+    ("hidden_layer_sizes", 128), ("networks", "deep"), ("image_shape", 28),
+    ("likelihood", "poisson"), ("n_mc_samples", 0), ("min_information", -0.5),
+    ("consistency", -1.0), ("perturbation", "noise"), ("perturbation_radius", 0.0),
+    ("perturbation_radius", "small"), ("n_init", 0), ("learning_rate_init", 0.0),
+    ("batch_size", 1), ("max_iter", 0), ("max_iter", "all"), ("tol", -1e-3),
+    ("n_iter_no_change", 0), ("warm_start", "yes"), ("device", None), ("n_jobs", 1.5),
+    ("random_state", "seed"), ("verbose", -1),
+])
+def test_a_wrong_value_is_named_with_its_parameter(name, value):
+    with pytest.raises(InvalidParameterError) as caught:
+        GMVAEClustering(**{name: value}).fit(X12)
+    assert f"'{name}' parameter" in str(caught.value)
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(("parameters", "words"), [
+    ({"n_clusters": 21}, ["n_samples=20", ">= 21", "n_clusters=21"]),
+    ({"n_clusters": 3, "min_information": 1.2}, ["min_information=1.2", "1.099"]),
+    ({"n_clusters": 3, "min_information": math.log(3)}, ["min_information=1.09", "1.099"]),
+    ({"hidden_layer_sizes": ()}, ["hidden_layer_sizes=()"]),
+    ({"hidden_layer_sizes": (8, 0)}, ["hidden_layer_sizes=(8, 0)"]),
+    ({"hidden_layer_sizes": (8, 2.5)}, ["hidden_layer_sizes=(8, 2.5)"]),
+    ({"hidden_layer_sizes": [[8, 8]]}, ["hidden_layer_sizes=[[8, 8]]"]),
+    ({"networks": "conv"}, ["networks='conv'", "image_shape="]),
+    ({"perturbation": "affine"}, ["perturbation='affine'", "image_shape="]),
+    ({"image_shape": (12,)}, ["image_shape=(12,)"]),
+    ({"image_shape": (1, 2, 3, 2)}, ["image_shape=(1, 2, 3, 2)"]),
+    ({"image_shape": (-3, -4)}, ["image_shape=(-3, -4)"]),
+    ({"image_shape": (3.0, 4.0)}, ["image_shape=(3.0, 4.0)"]),
+    ({"image_shape": (3, 5)}, ["image_shape=(3, 5)", "15", "12 features"]),
+])
+def test_a_value_that_does_not_fit_the_rest_is_named(parameters, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        check(**parameters)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_image_too_small_for_the_convolutions_is_named():
+    with pytest.raises(ValueError, match="image_shape.* 1 x 12"):
+        GMVAEClustering(networks="conv", image_shape=(1, 12)).fit(X12)
+
+
+def test_a_single_row_is_refused():
+    with pytest.raises(ValueError, match="n_samples=1 should be >= 2"):
+        check(X12[:1], n_clusters=1)
+    with pytest.raises(ValueError, match="n_samples=1 should be >= 2"):
+        check(X12[:1], continued=True)
+
+
+@pytest.mark.parametrize("parameters", [
+    {}, {"n_clusters": 20}, {"n_clusters": 1, "min_information": 0.0},
+    {"n_clusters": 3, "min_information": 1.09}, {"hidden_layer_sizes": [4]},
+    {"hidden_layer_sizes": (np.int64(4), 3)},
+])
+def test_fitting_values_pass(parameters):
+    assert check(**parameters) is None
+
+
+@pytest.mark.parametrize("sizes", [[8], [8, 4]])
+def test_hidden_layer_sizes_may_be_an_array(sizes):
+    assert check(hidden_layer_sizes=np.array(sizes)) is None
+    assert architecture_of(
+        GMVAEClustering(hidden_layer_sizes=np.array(sizes)), (12,)
+    ).hidden_layer_sizes == tuple(sizes)
+
+
+def test_an_empty_array_of_hidden_layer_sizes_is_named():
+    with pytest.raises(ValueError, match="hidden_layer_sizes="):
+        check(hidden_layer_sizes=np.array([], dtype=int))
+
+
+@pytest.mark.parametrize("shape", [(3, 4), [3, 4], np.array([3, 4]), (1, 4, 3)])
+def test_the_image_shape_comes_back_as_a_tuple(shape):
+    assert check(image_shape=shape, networks="conv", perturbation="affine") == tuple(shape)
+
+
+def test_fewer_rows_than_clusters_may_continue_a_fit():
+    assert check(X12[:3], continued=True, n_clusters=8) is None
+
+
+def test_the_architecture_is_read_off_the_parameters():
+    architecture = architecture_of(
+        GMVAEClustering(np.int64(4), latent_dim=2, style_dim=3, hidden_layer_sizes=[8, 7],
+                        likelihood="bernoulli"),
+        (12,),
+    )
+    assert architecture == ((12,), 4, 2, 3, (8, 7), "dense", "bernoulli")
+    assert type(architecture.n_clusters) is int
+
+
+def test_settings_are_the_parameters():
+    found = settings(
+        100, n_mc_samples=3, min_information=0.2, consistency=7.0, perturbation="affine",
+        learning_rate_init=0.01, batch_size=33, max_iter=44, tol=0.5, n_iter_no_change=6,
+        verbose=2,
+    )
+    assert found.seed == 5
+    assert (found.n_mc_samples, found.min_information, found.consistency) == (3, 0.2, 7.0)
+    assert (found.perturbation, found.radius) == ("affine", None)
+    assert (found.learning_rate, found.batch_size, found.max_iter) == (0.01, 33, 44)
+    assert (found.tol, found.n_iter_no_change, found.verbose) == (0.5, 6, 2)
+    assert found.annealed_epochs == pytest.approx(ANNEALED_SHARE * 44)
+
+
+def test_the_radius_is_annealed_for_a_share_of_the_epochs_or_not_at_all():
+    assert settings(100, annealed=False).annealed_epochs == 0
+    assert settings(100, first_epoch=3).first_epoch == 3
+    assert 0 < settings(100).annealed_epochs < settings(100).max_iter
+
+
+@given(st.integers(2, 10**7), st.integers(2, 4096))
+def test_auto_epochs_are_a_positive_whole_number_with_enough_steps(n_rows, batch_size):
+    max_iter = settings(n_rows, batch_size=batch_size).max_iter
+    assert isinstance(max_iter, int)
+    assert max_iter >= 1
+    n_batches = math.ceil(n_rows / batch_size)
+    # more rows take more steps, and no more than an epoch more than is needed
+    assert max_iter * n_batches >= settings(n_rows // 2 + 1, batch_size=n_rows).max_iter - 1
+    assert (max_iter - 1) * n_batches < settings(n_rows, batch_size=n_rows).max_iter
+
+
+def test_many_rows_take_few_epochs_and_few_rows_enough_steps():
+    sizes = [256 * 2**k for k in range(13)]
+    epochs = [settings(n_rows).max_iter for n_rows in sizes]
+    steps = [n * size // 256 for n, size in zip(epochs, sizes, strict=True)]
+    assert all(more >= fewer for more, fewer in pairwise(epochs))
+    assert all(late >= early for early, late in pairwise(steps))
+    assert settings(10**7).max_iter <= 5
+    assert settings(100).max_iter >= 100
+
+
+def rows(X):
+    return Rows(X, DataSpace.fit(X, "gaussian", None), torch.device("cpu"))
+
+
+def test_the_radius_is_that_of_the_neighbours_or_the_one_given():
+    resident = rows(X12)
+    np.testing.assert_array_equal(
+        radius_of(GMVAEClustering(), resident, 3), neighbour_radius(resident, 3)
+    )
+    given_one = radius_of(GMVAEClustering(perturbation_radius=0.7), resident, 3)
+    np.testing.assert_array_equal(given_one, np.full(20, 0.7, np.float32))
+    assert given_one.dtype == np.float32
+
+
+@pytest.mark.parametrize("parameters", [
+    {"consistency": 0}, {"perturbation": "affine"}, {"perturbation": lambda y, source: y},
+])
+def test_there_is_no_radius_where_none_is_used(parameters):
+    assert radius_of(GMVAEClustering(**parameters), None, 0) is None
