@@ -30,9 +30,11 @@ Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 ENTROPY_WEIGHT = 0.1
 MIN_MARGINAL_FACTOR = 4.0
 
-# The adversarial radius starts at a multiple of its final value: the coarsest division of the
-# data is found first, the finer ones as the radius falls.
-INITIAL_RADIUS_FACTOR = 4.0
+# With few rows the adversarial radius starts at a multiple of its final value: the coarsest
+# division of the data is found first, the finer ones as the radius falls. With many rows it need
+# not, and the epochs are few.
+MAX_INITIAL_FACTOR = 4.0
+MANY_ROWS = 60_000
 
 # Affine perturbation: the ranges, uniform, of one image's transformation.
 MAX_ROTATION = math.radians(15.0)
@@ -127,10 +129,15 @@ def adversarial(
     return y + radius.view(-1, *[1] * (y.dim() - 1)) * _unit_rows(gradient)
 
 
-def radius_factor(epoch: float, annealed_epochs: float) -> float:
+def initial_radius_factor(n_rows: int) -> float:
+    """Return the multiple of the radius to start from: 4 below 3,750 rows, 1 from 60,000 on."""
+    return min(MAX_INITIAL_FACTOR, max(1.0, math.sqrt(MANY_ROWS / n_rows)))
+
+
+def radius_factor(epoch: float, annealed_epochs: float, n_rows: int) -> float:
     """Return the multiple of the radius that is used at an epoch; 1 after `annealed_epochs`."""
     remaining = max(0.0, 1 - epoch / annealed_epochs) if annealed_epochs else 0.0
-    return 1 + (INITIAL_RADIUS_FACTOR - 1) * remaining
+    return 1 + (initial_radius_factor(n_rows) - 1) * remaining
 
 
 def _unit_rows(rows: Tensor) -> Tensor:

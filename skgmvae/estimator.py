@@ -52,7 +52,7 @@ class GMVAEClustering(
         Dimension N_w of the style noise w.
     hidden_layer_sizes : "auto" or tuple of int, default="auto"
         Widths of the encoder's dense layers; the decoder has them in reverse. "auto" is two
-        layers, the wider the more rows: from 64 for 50 rows to 512 for 60,000.
+        layers, the wider the more rows: from 32 for 50 rows to 512 for 60,000.
     networks : {"dense", "conv"} or callable, default="dense"
         "conv" are the paper's convolutions (Tables A.1-A.3) before the dense layers and needs
         `image_shape`. A callable returns modules of your own, see :mod:`skgmvae.networks`.

@@ -112,8 +112,8 @@ class Objective:
             return perturbation(y, source)
         if perturbation == "affine":
             return affine(y, source)
-        radius = self.radius[index] * radius_factor(epoch, self.settings.annealed_epochs)
-        return adversarial(self._logits, y, logits, radius, self.probe, source)
+        factor = radius_factor(epoch, self.settings.annealed_epochs, self.rows.n_rows)
+        return adversarial(self._logits, y, logits, factor * self.radius[index], self.probe, source)
 
     def _logits(self, y: Tensor) -> Tensor:
         return self.model.cluster_logits(self.model.q(y))

@@ -15,12 +15,12 @@ from skgmvae import consistency
 from skgmvae.consistency import (
     ENTROPY_WEIGHT,
     INITIAL_RADIUS_FACTOR,
-    MARGINAL_FACTOR,
     Regulariser,
     adversarial,
     affine,
     frozen_statistics,
     kl_rows,
+    marginal_factor,
     radius_factor,
     regulariser,
 )
@@ -49,27 +49,38 @@ def test_the_regulariser_is_the_formula(draw):
     np.testing.assert_allclose(parts.disagreement, disagreement, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.conditional_entropy, conditional, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.marginal_entropy, marginal, rtol=1e-8, atol=1e-10)
-    expected = disagreement + ENTROPY_WEIGHT * (conditional - MARGINAL_FACTOR * marginal)
-    np.testing.assert_allclose(parts.total, expected, rtol=1e-8, atol=1e-10)
+    expected = disagreement + ENTROPY_WEIGHT * (conditional - 4 * marginal)
+    np.testing.assert_allclose(parts.total(4), expected, rtol=1e-8, atol=1e-10)
 
 
-def test_the_total_is_the_weighted_sum():
-    expected = 1 + ENTROPY_WEIGHT * (2 - MARGINAL_FACTOR * 3)
-    assert Regulariser(1.0, 2.0, 3.0).total == pytest.approx(expected)
-    assert ENTROPY_WEIGHT > 0
-    assert MARGINAL_FACTOR > 1  # else one certain cluster would do
+@pytest.mark.parametrize(("n_clusters", "factor"), [(1, 4), (4, 4), (5, 5), (30, 30)])
+def test_the_total_is_the_weighted_sum(n_clusters, factor):
+    expected = 1 + 0.1 * (2 - factor * 3)
+    assert ENTROPY_WEIGHT == 0.1
+    assert marginal_factor(n_clusters) == factor
+    assert Regulariser(1.0, 2.0, 3.0).total(n_clusters) == pytest.approx(expected)
+
+
+def test_merging_two_of_many_even_clusters_costs_the_same_for_any_number_of_them():
+    def cost(n_clusters):
+        even = np.full(n_clusters, 1 / n_clusters)
+        merged = np.append(even[2:], 2 / n_clusters)
+        gain = -(even * np.log(even)).sum() + (merged * np.log(merged)).sum()
+        return marginal_factor(n_clusters) * gain
+
+    assert cost(5) == pytest.approx(cost(10)) == pytest.approx(cost(40))
 
 
 def test_even_certain_clusters_that_survive_are_the_minimum():
     certain = torch.tensor(log_softmax(50 * np.eye(4), axis=1))
-    best = regulariser(certain, certain).total
-    expected = -ENTROPY_WEIGHT * MARGINAL_FACTOR * math.log(4)
+    best = regulariser(certain, certain).total(4)
+    expected = -ENTROPY_WEIGHT * 4 * math.log(4)
     assert float(best) == pytest.approx(expected, abs=1e-9)
     uniform = torch.full((4, 4), -math.log(4))
-    assert regulariser(uniform, uniform).total > best
+    assert regulariser(uniform, uniform).total(4) > best
     one = torch.tensor(log_softmax(50 * np.eye(4)[[0, 0, 0, 0]], axis=1))
-    assert regulariser(one, one).total > best
-    assert regulariser(certain, certain.flip(0)).total > best
+    assert regulariser(one, one).total(4) > best
+    assert regulariser(certain, certain.flip(0)).total(4) > best
 
 
 @given(scores)
@@ -119,7 +130,6 @@ def test_frozen_statistics_keeps_running_statistics_and_uses_the_batch():
 def test_frozen_statistics_restores_the_flags_after_an_exception(error):
     module = normed()
     with pytest.raises(error), frozen_statistics(module):
-        assert not module[1].track_running_stats
         raise error
     assert module[1].track_running_stats
     assert not module[3].track_running_stats  # as it was

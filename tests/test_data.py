@@ -105,6 +105,11 @@ def test_data_that_is_constant_throughout_is_zero():
     assert not y.any()
 
 
+def test_values_too_large_to_square_are_refused_by_their_size():
+    with pytest.raises(ValueError, match=r"too large to square, up to 1e\+200; scale X"):
+        DataSpace.fit(np.array([[1e200], [-1e200], [0.0]]), "gaussian", None)
+
+
 def test_a_small_scale_far_from_the_origin_is_not_constant():
     X = 1e3 + 1e-3 * rng().standard_normal((50, 3))
     y = DataSpace.fit(X, "gaussian", None).to_model(X, torch.float64, CPU).numpy()

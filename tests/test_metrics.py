@@ -224,10 +224,11 @@ def brute_force_accuracy(y, clusters):
     classes = sorted(set(y))
     names = sorted(set(clusters))
     padded = [*classes, *[None] * len(names)]
-    return max(
-        sum(dict(zip(names, choice, strict=False))[c] == t for t, c in zip(y, clusters, strict=True))
-        for choice in permutations(padded, len(names))
-    ) / len(y)
+    most = 0
+    for choice in permutations(padded, len(names)):
+        called = dict(zip(names, choice, strict=True))
+        most = max(most, sum(called[c] == t for t, c in zip(y, clusters, strict=True)))
+    return most / len(y)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=15))

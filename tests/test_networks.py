@@ -113,7 +113,7 @@ def test_layers_that_use_a_small_image_up_are_left_out():
 
 
 def test_a_too_small_image_is_refused_by_the_name_of_the_parameter():
-    with pytest.raises(ValueError, match="image_shape.* 1 x 3 .*networks='dense'"):
+    with pytest.raises(ValueError, match=r"image_shape.* 1 x 3 .*networks='dense'"):
         conv_networks((1, 1, 3), 2, 2, 1)
     with pytest.raises(ValueError, match="kernel of 7"):
         conv_networks((1, 6, 6), 2, 2, 1, layers=[ConvLayer(2, 7, 1, 0)])

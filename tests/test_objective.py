@@ -70,7 +70,7 @@ def test_the_loss_is_the_bound_plus_the_weighted_regulariser(X):
         value, _, records = make(X, consistency=weight)(0, 0)
         parts = Regulariser(*(r.item() for r in records[4:]))
         assert [r.item() for r in records[:4]] == [r.item() for r in bare[2]]
-        assert value.item() == pytest.approx(bare[0].item() + weight * parts.total, rel=1e-5)
+        assert value.item() == pytest.approx(bare[0].item() + weight * parts.total(3), rel=1e-5)
 
 
 def test_what_is_recorded_is_named(X):

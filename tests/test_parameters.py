@@ -16,6 +16,7 @@ from skgmvae.parameters import (
     ANNEALED_SHARE,
     PARAMETER_CONSTRAINTS,
     architecture_of,
+    auto_width,
     check_parameters,
     radius_of,
     settings_of,
@@ -41,7 +42,8 @@ def test_every_parameter_has_a_constraint_and_no_other_has():
 
 @pytest.mark.parametrize(("name", "value"), [
     ("n_clusters", 0), ("n_clusters", 2.5), ("latent_dim", 0), ("style_dim", -1),
-    ("hidden_layer_sizes", 128), ("networks", "deep"), ("image_shape", 28),
+    ("hidden_layer_sizes", 128), ("hidden_layer_sizes", "wide"),
+    ("networks", "deep"), ("image_shape", 28),
     ("likelihood", "poisson"), ("n_mc_samples", 0), ("min_information", -0.5),
     ("consistency", -1.0), ("perturbation", "noise"), ("perturbation_radius", 0.0),
     ("perturbation_radius", "small"), ("n_init", 0), ("learning_rate_init", 0.0),
@@ -80,7 +82,7 @@ def test_a_value_that_does_not_fit_the_rest_is_named(parameters, words):
 
 
 def test_an_image_too_small_for_the_convolutions_is_named():
-    with pytest.raises(ValueError, match="image_shape.* 1 x 12"):
+    with pytest.raises(ValueError, match=r"image_shape.* 1 x 12"):
         GMVAEClustering(networks="conv", image_shape=(1, 12)).fit(X12)
 
 
@@ -104,7 +106,7 @@ def test_fitting_values_pass(parameters):
 def test_hidden_layer_sizes_may_be_an_array(sizes):
     assert check(hidden_layer_sizes=np.array(sizes)) is None
     assert architecture_of(
-        GMVAEClustering(hidden_layer_sizes=np.array(sizes)), (12,)
+        GMVAEClustering(hidden_layer_sizes=np.array(sizes)), (12,), 20, None
     ).hidden_layer_sizes == tuple(sizes)
 
 
@@ -126,10 +128,30 @@ def test_the_architecture_is_read_off_the_parameters():
     architecture = architecture_of(
         GMVAEClustering(np.int64(4), latent_dim=2, style_dim=3, hidden_layer_sizes=[8, 7],
                         likelihood="bernoulli"),
-        (12,),
+        (12,), 20, None,
     )
     assert architecture == ((12,), 4, 2, 3, (8, 7), "dense", "bernoulli")
     assert type(architecture.n_clusters) is int
+
+
+@pytest.mark.parametrize(("n_rows", "width"), [(50, 32), (60_000, 512), (10**8, 512)])
+def test_auto_widths_follow_the_number_of_rows(n_rows, width):
+    architecture = architecture_of(GMVAEClustering(), (12,), n_rows, None)
+    assert architecture.hidden_layer_sizes == (width, width)
+
+
+@given(st.integers(2, 10**7), st.integers(2, 10**7))
+def test_auto_widths_are_powers_of_two_that_grow(one, other):
+    few, many = sorted((one, other))
+    assert 2 <= auto_width(few) <= auto_width(many) <= 512
+    assert math.log2(auto_width(few)).is_integer()
+
+
+def test_an_auto_width_stays_when_a_fit_is_continued():
+    fitted = architecture_of(GMVAEClustering(), (12,), 50, None)
+    assert architecture_of(GMVAEClustering(), (12,), 50_000, fitted) == fitted
+    given_sizes = architecture_of(GMVAEClustering(hidden_layer_sizes=(7,)), (12,), 50, fitted)
+    assert given_sizes.hidden_layer_sizes == (7,)
 
 
 def test_settings_are_the_parameters():

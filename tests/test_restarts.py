@@ -10,7 +10,7 @@ from joblib import parallel_config
 
 from skgmvae import restarts
 from skgmvae.architecture import Architecture
-from skgmvae.consistency import ENTROPY_WEIGHT, MARGINAL_FACTOR, Regulariser
+from skgmvae.consistency import Regulariser
 from skgmvae.data import DataSpace, Rows
 from skgmvae.elbo import Terms
 from skgmvae.objective import Objective, Settings
@@ -71,7 +71,7 @@ def test_the_best_restart_is_kept(X, with_consistency):
 def test_restarts_are_compared_by_the_bound_or_the_regulariser():
     def restart(**history):
         arrays = {name: np.asarray(values) for name, values in history.items()}
-        return Restart({}, arrays, False, False)
+        return Restart({}, arrays, 5, False, False)
 
     assert restart(loss=[9.0, 5.0]).score == -5.0
     assert restart(loss=[]).score == -np.inf
@@ -79,7 +79,7 @@ def test_restarts_are_compared_by_the_bound_or_the_regulariser():
         loss=[9.0, 5.0], disagreement=[9.0, 0.2], conditional_entropy=[9.0, 0.5],
         marginal_entropy=[0.0, 2.0],
     )
-    assert found.score == pytest.approx(-Regulariser(0.2, 0.5, 2.0).total)
+    assert found.score == pytest.approx(-Regulariser(0.2, 0.5, 2.0).total(5))
     assert found.score > 0
 
 
@@ -158,7 +158,7 @@ def test_verbosity(capsys, X, verbose, max_iter, n_lines):
 def test_a_history_in_the_units_of_the_data(X):
     space = DataSpace.fit(8 * X, "gaussian", None)
     raw = run(X, 1, **consistent(X)).history
-    history = in_units_of_data(raw, space)
+    history = in_units_of_data(raw, space, 7)
     assert "loss" not in history
     assert "loss" in raw
     np.testing.assert_allclose(
@@ -170,18 +170,18 @@ def test_a_history_in_the_units_of_the_data(X):
     )
     np.testing.assert_allclose(
         history["regulariser"],
-        raw["disagreement"] + ENTROPY_WEIGHT
-        * (raw["conditional_entropy"] - MARGINAL_FACTOR * raw["marginal_entropy"]),
+        raw["disagreement"] + 0.1 * (raw["conditional_entropy"] - 7 * raw["marginal_entropy"]),
     )
     np.testing.assert_allclose(
         raw["loss"],
-        50 * history["regulariser"] - history["lower_bound"] - np.log(space.scale).sum(),
+        50 * in_units_of_data(raw, space, 3)["regulariser"]
+        - history["lower_bound"] - np.log(space.scale).sum(),
         rtol=1e-5,
     )
 
 
 def test_a_history_without_a_regulariser_has_zeros_for_it(X):
-    history = in_units_of_data(run(X, 1).history, DataSpace.fit(X, "gaussian", None))
+    history = in_units_of_data(run(X, 1).history, DataSpace.fit(X, "gaussian", None), 3)
     assert set(history) == {*Terms._fields, "lower_bound", "regulariser"}
     assert history["regulariser"].tolist() == [0, 0, 0]
 

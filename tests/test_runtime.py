@@ -11,6 +11,7 @@ from torch import nn
 
 from skgmvae.runtime import (
     available_device,
+    draw_seed,
     generator,
     random_initialisation,
     select_device,
@@ -51,6 +52,16 @@ def test_large_seeds_are_allowed():
 
 def test_a_generator_leaves_the_global_state_alone(untouched_global_state):
     numbers(1, 2)
+
+
+def test_a_seed_is_that_of_the_random_state(untouched_global_state):
+    assert draw_seed(3) == draw_seed(3) != draw_seed(4)
+    live = np.random.RandomState(3)
+    assert draw_seed(live) == draw_seed(3)
+    assert draw_seed(live) != draw_seed(3)
+    seeds = {draw_seed(None) for _ in range(20)}
+    assert len(seeds) == 20
+    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 def linear():

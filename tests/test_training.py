@@ -119,7 +119,7 @@ def test_a_loss_that_stays_unfinite_is_an_error_after_retries_at_lower_rates(poi
         calls.append(epoch)
         return module.at.sum() * poison, 1, []
 
-    with pytest.raises(ValueError, match="not finite in epoch 1.*learning_rate_init") as caught:
+    with pytest.raises(ValueError, match=r"not finite in epoch 1.*learning_rate_init") as caught:
         run(module, step, n_batches=1)
     assert len(calls) == MAX_RETRIES + 1
     assert f"{0.1 * RETRY_FACTOR**MAX_RETRIES:.1e}" in str(caught.value)
