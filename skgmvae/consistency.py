@@ -158,9 +158,10 @@ def affine(y: Tensor, source: torch.Generator) -> Tensor:
     scale_x, scale_y = 1 + uniform(MAX_SCALE), 1 + uniform(MAX_SCALE)
     shift_x, shift_y = uniform(2 * MAX_SHIFT), uniform(2 * MAX_SHIFT)  # the grid spans -1..1
     cosine, sine = angle.cos(), angle.sin()
+    ratio = y.shape[-2] / y.shape[-1]  # both sides of the grid are 2 long, whatever the pixels
     theta = torch.stack([
-        torch.stack([scale_x * cosine, scale_y * (shear * cosine - sine), shift_x], -1),
-        torch.stack([scale_x * sine, scale_y * (shear * sine + cosine), shift_y], -1),
+        torch.stack([scale_x * cosine, ratio * scale_y * (shear * cosine - sine), shift_x], -1),
+        torch.stack([scale_x * sine / ratio, scale_y * (shear * sine + cosine), shift_y], -1),
     ], -2)  # (B, 2, 3)
     grid = affine_grid(theta.to(y.dtype), list(y.shape), align_corners=False)
     return grid_sample(y, grid, padding_mode="border", align_corners=False)

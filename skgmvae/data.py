@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .runtime import generator
 
-__all__ = ["DataSpace", "Rows", "neighbour_radius"]
+__all__ = ["DataSpace", "Rows", "n_batches", "neighbour_radius"]
 
 INFERENCE_ROWS = 2048  # rows of one forward pass, so that memory does not grow with X
 
@@ -87,8 +87,11 @@ class DataSpace(NamedTuple):
 
     @property
     def log_volume(self) -> float:
-        """What a log-density in the units of X lacks of one in the model's units."""
-        return float(np.log(self.scale).sum())
+        """What a log-density in the units of X lacks of one in the model's units.
+
+        A Bernoulli likelihood is no density: it is left as it is.
+        """
+        return 0.0 if self.unit_interval else float(np.log(self.scale).sum())
 
     def check(self, X: NDArray[Any]) -> None:
         """Raise a ValueError where values cannot be Bernoulli probabilities."""
@@ -149,7 +152,12 @@ class Rows:
         order = torch.randperm(
             self.n_rows, generator=generator(self.device, *key), device=self.device
         )
-        return order.tensor_split(math.ceil(self.n_rows / batch_size))
+        return order.tensor_split(n_batches(self.n_rows, batch_size))
+
+
+def n_batches(n_rows: int, batch_size: int) -> int:
+    """Return the number of batches: each of two rows or more, and of `batch_size` if it can be."""
+    return min(math.ceil(n_rows / batch_size), max(1, n_rows // 2))
 
 
 def neighbour_radius(rows: Rows, seed: int) -> NDArray[np.float32]:

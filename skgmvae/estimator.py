@@ -82,8 +82,8 @@ class GMVAEClustering(
         Rows per step, at the most.
     max_iter : "auto" or int, default="auto"
         Epochs; "auto" gives few rows enough steps to converge and many rows few epochs.
-    tol : float, default=1e-4
-        Relative change of an epoch's loss that counts as a change.
+    tol : float, default=1e-2
+        Change of the loss that counts, as a share of its fall since the first epoch.
     n_iter_no_change : int, default=100
         Epochs without a change after which training stops early.
     warm_start : bool, default=False
@@ -120,7 +120,7 @@ class GMVAEClustering(
     n_iter_ : int
         Epochs run.
     converged_ : bool
-        Whether the last epoch changed the loss by no more than `tol` times 10.
+        Whether the last tenth of the epochs brought no change that counts by `tol`.
     module_ : torch.nn.Module
         The trained GMVAE, in evaluation mode.
     device_ : str
@@ -171,7 +171,7 @@ class GMVAEClustering(
         learning_rate_init: float = 2e-3,
         batch_size: int = 256,
         max_iter: str | int = "auto",
-        tol: float = 1e-4,
+        tol: float = 1e-2,
         n_iter_no_change: int = 100,
         warm_start: bool = False,
         device: str = "auto",

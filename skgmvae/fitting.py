@@ -81,7 +81,9 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         self._adopt(space, architecture, device, seed, radius)
         self.module_ = restore(architecture, device, best.arrays)
         self._append_history(best.history, continued=continued)
-        self._scheduled = self.n_iter_ if best.interrupted else settings.max_iter
+        self._scheduled = self.n_iter_ if best.interrupted else max(
+            settings.first_epoch, settings.max_iter
+        )
         if best.n_epochs or not continued:
             self.converged_ = best.converged
         self._describe(rows, reorder=True)
@@ -140,7 +142,7 @@ class FittingMixin(InferenceMixin, BaseEstimator):
 
         if not continued:
             self._adopt(space, architecture, device, seed, radius)
-        self.module_, self._optimizer = module, optimizer
+        self.module_, self.device_, self._optimizer = module, str(device), optimizer
         self._append_history(objective.history([record]), continued=continued)
         self._scheduled = self.n_iter_
         self.converged_ = False

@@ -98,11 +98,19 @@ class GenerationMixin:
             drawn = torch.multinomial(weights, n_samples, replacement=True, generator=source)
             labels = drawn.cpu().numpy().astype(np.intp)
         else:
-            labels = np.broadcast_to(np.asarray(cluster), n_samples).astype(np.intp)
-            if labels.min() < 0 or labels.max() >= model.n_components:
+            given = np.asarray(cluster)
+            whole = np.issubdtype(given.dtype, np.integer)
+            if not whole or given.min() < 0 or given.max() >= model.n_components:
                 raise ValueError(
-                    f"cluster={cluster!r} names a component outside 0..{model.n_components - 1}."
+                    f"cluster={cluster!r} must name components as whole numbers from 0 to "
+                    f"{model.n_components - 1}."
                 )
+            if given.shape not in [(), (n_samples,)]:
+                raise ValueError(
+                    f"cluster has shape {given.shape}; it must be one number or n_samples="
+                    f"{n_samples} of them."
+                )
+            labels = np.broadcast_to(given, n_samples).astype(np.intp)
 
         def standard_normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=source, device=self.device_)
@@ -110,13 +118,13 @@ class GenerationMixin:
         if w is None:
             style = standard_normal(n_samples, model.style_dim)
         else:
-            given = np.asarray(w, dtype=np.float32)
-            if given.shape not in [(model.style_dim,), (n_samples, model.style_dim)]:
+            style_given = np.asarray(w, dtype=np.float32)
+            if style_given.shape not in [(model.style_dim,), (n_samples, model.style_dim)]:
                 raise ValueError(
-                    f"w has shape {given.shape}; it must be ({model.style_dim},) or "
+                    f"w has shape {style_given.shape}; it must be ({model.style_dim},) or "
                     f"({n_samples}, {model.style_dim})."
                 )
-            style = torch.tensor(given, device=self.device_).expand(n_samples, -1)
+            style = torch.tensor(style_given, device=self.device_).expand(n_samples, -1)
         with torch.no_grad():
             p_x = model.p_x(style)  # (n, K, N_x)
             picked = torch.arange(n_samples, device=self.device_), torch.tensor(labels)

@@ -69,7 +69,7 @@ class GMVAE(nn.Module):
         return Posterior(self.x_head(features), self.w_head(features))
 
     def p_x(self, w: Tensor) -> Normal:
-        """p(x|w, z) for every z (Eq. 1c): (..., N_w) -> a normal over (..., K, N_x)."""
+        """p(x|w, z) for every z (Eq. 1c): (..., B, N_w) -> a normal over (..., B, K, N_x)."""
         features = self.prior(w.reshape(-1, self.style_dim))  # (M * B, F)
         return self.component_head(features.unflatten(0, w.shape[:-1]))
 

@@ -19,7 +19,7 @@ from .consistency import (
     radius_factor,
     regulariser,
 )
-from .data import Rows
+from .data import Rows, n_batches
 from .elbo import Terms, draw_noise, elbo_terms, loss
 from .model import GMVAE, Posterior
 from .runtime import generator
@@ -57,7 +57,7 @@ class Objective:
         self.rows = rows
         self.settings = settings
         self.key = (settings.seed, restart)
-        self.n_batches = -(-rows.n_rows // settings.batch_size)
+        self.n_batches = n_batches(rows.n_rows, settings.batch_size)
         self.recorded: tuple[str, ...] = ("loss", *Terms._fields)
         if settings.consistency:
             self.recorded += Regulariser._fields

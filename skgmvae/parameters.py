@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .architecture import Architecture
-from .data import Rows, neighbour_radius
+from .data import Rows, n_batches, neighbour_radius
 from .objective import Settings
 
 __all__ = [
@@ -118,7 +118,7 @@ def auto_width(n_rows: int) -> int:
 def auto_max_iter(n_rows: int, batch_size: int) -> int:
     """Epochs for so many rows: about 170 steps for 50 rows, 2,800 (12 epochs) for 60,000."""
     n_steps = STEPS_AT_ONE_ROW * n_rows**STEPS_EXPONENT
-    return math.ceil(n_steps / math.ceil(n_rows / batch_size))
+    return math.ceil(n_steps / n_batches(n_rows, batch_size))
 
 
 def architecture_of(

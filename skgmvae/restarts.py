@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -152,6 +153,7 @@ def one_pass(
     """
     module = objective.model
     before = to_arrays(module)
+    optimizer_before = copy.deepcopy(optimizer.state_dict())
     module.train()
     try:
         record = run_epoch(
@@ -164,6 +166,7 @@ def one_pass(
             )
     except BaseException:
         load_arrays(module, before)
+        optimizer.load_state_dict(optimizer_before)
         raise
     finally:
         module.eval()

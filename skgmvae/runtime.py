@@ -32,8 +32,8 @@ def select_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch without CUDA asserts
         raise ValueError(
             f"device={name!r} cannot be used: {str(error).splitlines()[0]} "
             "Pass device='auto' or device='cpu'."
@@ -56,7 +56,8 @@ def supports_float64(device: torch.device) -> bool:
 
 def generator(device: torch.device, *key: int) -> torch.Generator:
     """Return a generator on `device` seeded from `key`, as (seed, restart, epoch, step)."""
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    # the length in front: SeedSequence pads with zeros, so (5,) and (5, 0) would be one key
+    state = np.random.SeedSequence((len(key), *key)).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state) & (2**63 - 1))
 
 
@@ -85,9 +86,12 @@ class random_initialisation(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        overload = func._overloadname
+        # "default" -> "generator", "low" -> "low_generator", "low_dtype" -> "low_generator_dtype"
+        name = "generator" if overload == "default" else overload.replace("low", "low_generator")
         if any(argument.name == "generator" for argument in func._schema.arguments):
             kwargs["generator"] = kwargs.get("generator") or self.source
-        elif "generator" in func.overloadpacket.overloads():
-            func = func.overloadpacket.generator
+        elif name != overload and name in func.overloadpacket.overloads():
+            func = getattr(func.overloadpacket, name)
             kwargs["generator"] = self.source
         return func(*args, **kwargs)

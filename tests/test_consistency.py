@@ -14,11 +14,11 @@ from torch import nn
 from skgmvae import consistency
 from skgmvae.consistency import (
     ENTROPY_WEIGHT,
-    INITIAL_RADIUS_FACTOR,
     Regulariser,
     adversarial,
     affine,
     frozen_statistics,
+    initial_radius_factor,
     kl_rows,
     marginal_factor,
     radius_factor,
@@ -212,19 +212,26 @@ def test_the_adversarial_step_works_on_images():
     assert torch.allclose((moved - y).flatten(1).norm(dim=1), torch.tensor(0.5), rtol=1e-5)
 
 
-@given(st.floats(0, 300), st.floats(0, 300))
-def test_the_radius_factor_falls_from_4_to_1(a, b):
+@given(st.floats(0, 300), st.floats(0, 300), st.integers(2, 10**6))
+def test_the_radius_factor_falls_from_4_or_less_to_1(a, b, n_rows):
     early, late = sorted((a, b))
-    assert 1 <= radius_factor(late, 100.0) <= radius_factor(early, 100.0) <= 4
+    assert 1 <= radius_factor(late, 100.0, n_rows) <= radius_factor(early, 100.0, n_rows) <= 4
 
 
 def test_the_radius_factor_at_its_endpoints():
-    assert INITIAL_RADIUS_FACTOR == 4
-    assert radius_factor(0, 100.0) == 4
-    assert radius_factor(50, 100.0) == pytest.approx(2.5)
-    assert radius_factor(100, 100.0) == 1
-    assert radius_factor(1e6, 100.0) == 1
-    assert radius_factor(0, 0.0) == 1
+    assert radius_factor(0, 100.0, 60) == 4
+    assert radius_factor(50, 100.0, 60) == pytest.approx(2.5)
+    assert radius_factor(100, 100.0, 60) == 1
+    assert radius_factor(1e6, 100.0, 60) == 1
+    assert radius_factor(0, 0.0, 60) == 1
+    assert radius_factor(0, 100.0, 60_000) == 1
+
+
+@pytest.mark.parametrize(("n_rows", "factor"), [
+    (2, 4), (3750, 4), (15_000, 2), (60_000, 1), (10**7, 1),
+])
+def test_the_more_rows_the_smaller_the_radius_to_start_from(n_rows, factor):
+    assert initial_radius_factor(n_rows) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -269,3 +269,11 @@ def test_the_radius_from_a_subset_is_that_of_all_rows_on_the_average(monkeypatch
 def test_reading_the_data_leaves_the_global_state_alone(monkeypatch, untouched_global_state):
     monkeypatch.setattr(data, "MAX_REFERENCES", 20)
     neighbour_radius(plain(rng().random((40, 2))), 0)
+
+
+@pytest.mark.parametrize(("likelihood", "volume"), [("bernoulli", 0.0), ("gaussian", None)])
+def test_only_densities_change_with_the_unit(likelihood, volume):
+    X = np.random.default_rng(0).integers(0, 256, (20, 3)).astype(np.uint8)
+    space = DataSpace.fit(X, likelihood, None)
+    expected = np.log(space.scale).sum() if volume is None else volume
+    assert space.log_volume == pytest.approx(expected)

@@ -152,16 +152,18 @@ def test_a_style_of_another_shape_is_refused(clusterer, w):
         clusterer.sample(3, w=w)
 
 
-def test_observation_noise_is_that_of_p_y(clusterer):
-    def draw(noise):
-        return clusterer.sample(3000, cluster=0, w=[0.0, 0.0], observation_noise=noise)[0]
-
-    noisy, clean = draw(True), draw(False)
-    assert (noisy.std(0) > clean.std(0)).all()
-    difference = noisy - clean  # the same x: what is drawn before the noise is equal
-    np.testing.assert_allclose(
-        difference.mean(0), 0, atol=5 * (difference.std(0) / np.sqrt(3000)).max()
-    )
+def test_observation_noise_is_that_of_p_y(clusterer, monkeypatch):
+    decoded = []
+    p_y = clusterer.module_.p_y
+    monkeypatch.setattr(clusterer.module_, "p_y", lambda x: decoded.append(p_y(x)) or decoded[-1])
+    noisy, _ = clusterer.sample(3000, cluster=0)
+    clean, _ = clusterer.sample(3000, cluster=0, observation_noise=False)
+    one, other = decoded
+    assert torch.equal(one.mean, other.mean)  # what is drawn before the noise is equal
+    noise = (noisy - clean) / (one.stddev.numpy() * clusterer._space.scale)
+    np.testing.assert_allclose(noise.mean(0), 0, atol=5 / np.sqrt(3000))
+    np.testing.assert_allclose(noise.std(0), 1, atol=0.06)
+    assert np.abs(np.corrcoef(noise.T) - np.eye(4)).max() < 0.1
 
 
 def test_bernoulli_draws_are_black_and_white_and_means_are_grey(byte_clusterer):

@@ -113,6 +113,21 @@ def test_the_draws_depend_on_seed_restart_epoch_and_batch_alone(X, untouched_glo
     assert len(values) == 5
 
 
+def test_no_two_batches_share_their_noise(monkeypatch, X):
+    drawn = []
+
+    def record(*arguments):
+        drawn.append(draw_noise(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(module_under_test, "draw_noise", record)
+    objective = make(X, consistency=0, radius=None)
+    for epoch in range(2):
+        for batch in range(objective.n_batches):
+            objective(epoch, batch)
+    assert len({tuple(noise.x.flatten().tolist()) for noise in drawn}) == len(drawn) == 8
+
+
 @pytest.mark.parametrize("perturbation", ["adversarial", "affine", lambda y, source: 3 * y + 1])
 def test_the_perturbed_pass_leaves_batch_statistics_alone(X, perturbation):
     parameters = {"image_shape": (2, 2)} if perturbation == "affine" else {}
