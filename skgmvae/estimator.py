@@ -75,7 +75,8 @@ class GMVAEClustering(
         Length of the adversarial step in the model's units. "auto" is a share of each row's
         distance to its 10th neighbour.
     n_init : int, default=1
-        Restarts, of which the best is kept: by the regulariser, or by the bound without it.
+        Random starts. Each is run for a sixth of the epochs; the one whose clusters tell most
+        of the rows (mutual information; without the regulariser, the best bound) goes on.
     learning_rate_init : float, default=2e-3
         Of Adam, falling to zero on a half cosine.
     batch_size : int, default=256
@@ -91,7 +92,7 @@ class GMVAEClustering(
     device : str, default="auto"
         "auto" takes a CUDA device if there is one; or "cpu", "cuda:1", ...
     n_jobs : int, default=None
-        Processes for the restarts, as in joblib.
+        Processes for the starts, as in joblib.
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0

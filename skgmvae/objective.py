@@ -40,7 +40,8 @@ class Settings(NamedTuple):
     learning_rate: float
     batch_size: int
     first_epoch: int  # not 0 where a fit is continued
-    max_iter: int
+    max_iter: int  # which the learning rate's fall spans
+    last_epoch: int | None  # after which to stop, if before max_iter
     tol: float
     n_iter_no_change: int
     verbose: int

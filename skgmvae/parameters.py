@@ -176,6 +176,7 @@ def settings_of(
         batch_size=estimator.batch_size,
         first_epoch=first_epoch,
         max_iter=max_iter,
+        last_epoch=None,
         tol=estimator.tol,
         n_iter_no_change=estimator.n_iter_no_change,
         verbose=estimator.verbose,

@@ -1,8 +1,9 @@
-"""Restarts of a fit, in this process or in others; the best is kept."""
+"""Restarts of a fit: short ones, in this process or in others, of which the best goes on."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,13 +22,15 @@ from .training import all_finite, run_epoch, train
 
 __all__ = ["Restart", "in_units_of_data", "one_pass", "run_restart", "run_restarts"]
 
+TRIAL_SHARE = 1 / 6  # of the epochs, after which the restarts are compared
+
 
 class Restart(NamedTuple):
     """Trained weights and how they were come by; plain arrays, so that it travels."""
 
     arrays: dict[str, NDArray[Any]]
     history: dict[str, NDArray[np.float64]]  # means per epoch, in the model's units
-    n_clusters: int
+    number: int  # seeds it
     converged: bool
     interrupted: bool
 
@@ -40,15 +43,16 @@ class Restart(NamedTuple):
     def score(self) -> float:
         """What restarts are compared by, higher is better.
 
-        The regulariser where there is one: it holds the mutual information of rows and
-        clusters, which tells a start that merged clusters. The bound hardly does.
+        Where there is a regulariser, the mutual information of rows and clusters at the means:
+        it is low in a start that merges clusters. Else the objective, which hardly tells.
         """
         if self.n_epochs == 0:
             return -np.inf
-        if "disagreement" not in self.history:
+        if "marginal_entropy" not in self.history:
             return -float(self.history["loss"][-1])
-        last = Regulariser(*(self.history[name][-1] for name in Regulariser._fields))
-        return -float(last.total(self.n_clusters))
+        return float(
+            self.history["marginal_entropy"][-1] - self.history["conditional_entropy"][-1]
+        )
 
 
 def run_restart(
@@ -79,12 +83,12 @@ def run_restart(
     outcome = train(
         module, objective, objective.n_batches,
         learning_rate=settings.learning_rate, first_epoch=settings.first_epoch,
-        max_iter=settings.max_iter, tol=settings.tol,
+        max_iter=settings.max_iter, last_epoch=settings.last_epoch, tol=settings.tol,
         n_iter_no_change=settings.n_iter_no_change, report=report,
     )
     return Restart(
-        to_arrays(module), objective.history(outcome.records), module.n_components,
-        outcome.converged, outcome.interrupted,
+        to_arrays(module), objective.history(outcome.records), restart, outcome.converged,
+        outcome.interrupted,
     )
 
 
@@ -98,32 +102,41 @@ def run_restarts(
     settings: Settings,
     arrays: dict[str, NDArray[Any]] | None,
 ) -> Restart:
-    """Run restarts, in this process or in others, and return the best.
+    """Run short restarts, in this process or in others, and train the best to the end.
 
-    The first goes on from `arrays`, if given, the others start from random weights. Ctrl-C keeps
-    the restarts that ended.
+    A single restart goes on from `arrays`, if given; several start from random weights. After
+    Ctrl-C the best so far is returned.
     """
-    tasks = [
-        (architecture, space, X, device, settings, index, None if index else arrays)
-        for index in range(n_restarts)
-    ]
+    task = (architecture, space, X, device)
+    if n_restarts == 1:
+        return run_restart(*task, settings, 0, arrays)
+    n_trial_epochs = math.ceil(TRIAL_SHARE * settings.max_iter)
+    trial = settings._replace(last_epoch=n_trial_epochs)
     results: list[Restart] = []
-    if n_restarts == 1 or effective_n_jobs(n_jobs) == 1:
-        for task in tasks:
-            results.append(run_restart(*task))
+    if effective_n_jobs(n_jobs) == 1:
+        for index in range(n_restarts):
+            results.append(run_restart(*task, trial, index))
             if results[-1].interrupted:
                 break
     else:
         try:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            for result in parallel(delayed(run_restart)(*task) for task in tasks):
+            for result in parallel(
+                delayed(run_restart)(*task, trial, index) for index in range(n_restarts)
+            ):
                 results.append(result)
         except KeyboardInterrupt:
             if not results:
                 raise
             results[0] = results[0]._replace(interrupted=True)
     best = max(results, key=lambda result: result.score)
-    return best._replace(interrupted=any(result.interrupted for result in results))
+    if any(result.interrupted for result in results):
+        return best._replace(interrupted=True)
+    rest = settings._replace(first_epoch=n_trial_epochs)
+    final = run_restart(*task, rest, best.number, best.arrays)
+    return final._replace(history={
+        name: np.append(values, final.history[name]) for name, values in best.history.items()
+    })
 
 
 def in_units_of_data(

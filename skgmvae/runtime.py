@@ -33,7 +33,7 @@ def select_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch without CUDA asserts
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={name!r} cannot be used: {str(error).splitlines()[0]} "
             "Pass device='auto' or device='cpu'."

@@ -41,6 +41,7 @@ def train(
     learning_rate: float,
     max_iter: int,
     first_epoch: int = 0,
+    last_epoch: int | None = None,
     tol: float,
     n_iter_no_change: int,
     report: Callable[[int, list[float]], None] | None = None,
@@ -63,6 +64,8 @@ def train(
         Epochs.
     first_epoch : int, default=0
         Epochs that were run before.
+    last_epoch : int, default=None
+        Epochs after which to stop, of the `max_iter` that the learning rate's fall spans.
     tol : float
         What counts as a change, as a share of the loss's fall since the first epoch.
     n_iter_no_change : int
@@ -87,7 +90,7 @@ def train(
     n_retries = 0
     interrupted = False
     try:
-        while (epoch := first_epoch + len(records)) < max_iter:
+        while (epoch := first_epoch + len(records)) < (last_epoch or max_iter):
             record = run_epoch(
                 optimizer, step, epoch, n_batches,
                 partial(_half_cosine, learning_rate, max_iter),
