@@ -1,6 +1,10 @@
 """Fixtures that several files share: a small clusterer, a small model and its float64 oracle."""
 
+import os
 import warnings
+
+# read when scipy is imported; without it one of scikit-learn's checks skips itself
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import numpy as np
 import pytest
