@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skgmvae import GMVAEClustering
-from skgmvae.data import DataSpace, Rows, neighbour_radius
+from skgmvae.data import DataSpace, Rows, n_batches, neighbour_radius
 from skgmvae.parameters import (
     ANNEALED_SHARE,
     PARAMETER_CONSTRAINTS,
@@ -179,10 +179,10 @@ def test_auto_epochs_are_a_positive_whole_number_with_enough_steps(n_rows, batch
     max_iter = settings(n_rows, batch_size=batch_size).max_iter
     assert isinstance(max_iter, int)
     assert max_iter >= 1
-    n_batches = math.ceil(n_rows / batch_size)
+    batches = n_batches(n_rows, batch_size)
     # more rows take more steps, and no more than an epoch more than is needed
-    assert max_iter * n_batches >= settings(n_rows // 2 + 1, batch_size=n_rows).max_iter - 1
-    assert (max_iter - 1) * n_batches < settings(n_rows, batch_size=n_rows).max_iter
+    assert max_iter * batches >= settings(n_rows // 2 + 1, batch_size=n_rows).max_iter - 1
+    assert (max_iter - 1) * batches < settings(n_rows, batch_size=n_rows).max_iter
 
 
 def test_many_rows_take_few_epochs_and_few_rows_enough_steps():
