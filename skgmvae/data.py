@@ -16,6 +16,8 @@ from .runtime import generator
 
 __all__ = ["DataSpace", "Rows", "n_batches", "neighbour_radius"]
 
+# Rows may lie anywhere, but beyond this, in the model's units, the networks would overflow.
+FARTHEST = 1e6
 INFERENCE_ROWS = 2048  # rows of one forward pass, so that memory does not grow with X
 
 RADIUS_FACTOR = 0.25
@@ -47,14 +49,16 @@ class DataSpace(NamedTuple):
     ) -> DataSpace:
         """Read location and scale off the training data.
 
-        A Bernoulli likelihood takes values in [0, 1] as they are, and uint8 images by 255. For
+        A Bernoulli likelihood takes values in [0, 1] as they are, and bytes above 1 as
+        fractions of 255. For
         a Gaussian one, features are centred and divided by their range, then all by one number
         that makes their mean variance 1: unlike the standard deviation, the range does not
         blow up rare features. The pixels of an image share a location and a scale by channel.
         """
         n_features = X.shape[1]
         if likelihood == "bernoulli":
-            unit = 255.0 if X.dtype == np.uint8 else 1.0
+            # bytes are an image's, unless they are but zeros and ones
+            unit = 255.0 if X.dtype == np.uint8 and X.max(initial=0) > 1 else 1.0
             return cls(np.zeros(n_features), np.full(n_features, unit), image_shape, True)
         with np.errstate(over="ignore", invalid="ignore"):
             mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
@@ -95,7 +99,7 @@ class DataSpace(NamedTuple):
 
     def check(self, X: NDArray[Any]) -> None:
         """Raise a ValueError where values cannot be Bernoulli probabilities."""
-        if not self.unit_interval or X.dtype == np.uint8:
+        if not self.unit_interval or self._are_bytes(X):
             return
         low, high, top = X.min(), X.max(), self.scale[0]
         if low < 0 or high > top:
@@ -105,10 +109,14 @@ class DataSpace(NamedTuple):
                 "images as uint8, or use likelihood='gaussian'."
             )
 
+    def _are_bytes(self, X: NDArray[Any]) -> bool:
+        return self.unit_interval and X.dtype == np.uint8 and X.max(initial=0) > 1
+
     def to_model(self, X: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Rows of X -> tensor (B, *data_shape)."""
-        scale = 255.0 if self.unit_interval and X.dtype == np.uint8 else self.scale
-        rows = torch.from_numpy(np.ascontiguousarray((X - self.location) / scale))
+        scale = 255.0 if self._are_bytes(X) else self.scale
+        standardised = np.clip((X - self.location) / scale, -FARTHEST, FARTHEST)
+        rows = torch.from_numpy(np.ascontiguousarray(standardised))
         rows = rows.to(device, dtype)
         if self.image_shape is None:
             return rows
@@ -140,9 +148,10 @@ class Rows:
         return self._resident.index_select(0, index)
 
     def typical_norm(self) -> float:
-        """Root mean square norm of a row (of the first few thousand), in the model's units."""
-        first = torch.arange(min(self.n_rows, INFERENCE_ROWS), device=self.device)
-        return float(self.take(first).flatten(1).square().sum(1).mean().sqrt())
+        """Root mean square norm of a row, of a few thousand, in the model's units."""
+        stride = max(1, self.n_rows // INFERENCE_ROWS)  # rows may be sorted
+        some = torch.arange(0, self.n_rows, stride, device=self.device)
+        return float(self.take(some).flatten(1).square().sum(1).mean().sqrt())
 
     def batches(self, batch_size: int, *key: int) -> tuple[Tensor, ...]:
         """Shuffle the row numbers by `key` into batches of nearly equal size.
@@ -165,7 +174,7 @@ def neighbour_radius(rows: Rows, seed: int) -> NDArray[np.float32]:
 
     The neighbour is the 10th nearest, distances are in the model's units, shape (n_rows,).
     With many rows the neighbours are sought among a random subset, and the neighbour counted
-    is nearer by the same proportion.
+    is nearer by the same proportion, down to the nearest.
     """
     n_rows = rows.n_rows
     n_references = min(n_rows, MAX_REFERENCES)
@@ -180,4 +189,8 @@ def neighbour_radius(rows: Rows, seed: int) -> NDArray[np.float32]:
         index = torch.arange(part.start, part.stop, device=rows.device)
         distances, _ = search.kneighbors(rows.take(index).flatten(1).cpu().numpy())
         parts.append(np.take_along_axis(distances, rank[part, None], 1)[:, 0])
-    return (RADIUS_FACTOR * np.concatenate(parts)).astype(np.float32)
+    distance = np.concatenate(parts)
+    if distance.any():
+        # duplicates have neighbours at no distance, but must be perturbed all the same
+        distance[distance == 0] = np.median(distance[distance > 0])
+    return (RADIUS_FACTOR * distance).astype(np.float32)

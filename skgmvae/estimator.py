@@ -59,7 +59,8 @@ class GMVAEClustering(
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of the image that a row is, channels last.
     likelihood : {"gaussian", "bernoulli"}, default="gaussian"
-        Family of p(y|x). "bernoulli" is for values in [0, 1], or bytes, which are scaled by 255.
+        Family of p(y|x). "bernoulli" is for values in [0, 1], or bytes, which are scaled by 255
+        unless they are zeros and ones. A model fitted to bytes takes floats from 0 to 255.
     n_mc_samples : int, default=1
         Monte Carlo samples M of x and w for each row and step.
     min_information : float, default=0.0
@@ -72,8 +73,9 @@ class GMVAEClustering(
         gets rows (B, n_features), or (B, channels, height, width), as the model sees them and
         a `torch.Generator`, and returns changed rows.
     perturbation_radius : "auto" or float, default="auto"
-        Length of the adversarial step in the model's units. "auto" is a share of each row's
-        distance to its 10th neighbour.
+        Length of the adversarial step in the model's units, in which the mean variance of a
+        feature is 1 (Gaussian) or values lie in [0, 1] (Bernoulli). "auto" is a share of each
+        row's distance to its 10th neighbour.
     n_init : int, default=1
         Random starts. Each is run for a sixth of the epochs; the one whose clusters tell most
         of the rows (mutual information; without the regulariser, the best bound) goes on.
@@ -96,7 +98,7 @@ class GMVAEClustering(
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0
-        1 prints about ten lines a fit, 2 a line an epoch.
+        1 prints ten lines a start, 2 a line an epoch; in the model's units.
 
     Attributes
     ----------
@@ -106,7 +108,7 @@ class GMVAEClustering(
         Mean probability of each component over the training rows; `sample` draws by it. (The
         prior while fitting is uniform, Eq. 1b.)
     cluster_counts_ : ndarray of shape (n_clusters,)
-        Rows in each component. The largest comes first, empty ones last.
+        Rows in each component. After `fit` the largest comes first, empty ones last.
     n_clusters_found_ : int
         Components that have rows.
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
@@ -121,7 +123,8 @@ class GMVAEClustering(
     n_iter_ : int
         Epochs run.
     converged_ : bool
-        Whether the last tenth of the epochs brought no change that counts by `tol`.
+        Whether the loss was flat at the end of the schedule: the last tenth of the epochs
+        brought no change that counts by `tol`.
     module_ : torch.nn.Module
         The trained GMVAE, in evaluation mode.
     device_ : str

@@ -25,6 +25,8 @@ from .training import make_optimizer
 
 __all__ = ["FittingMixin"]
 
+INPUT_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
+
 
 class FittingMixin(InferenceMixin, BaseEstimator):
     """Fitting: whole, continued, or a batch at a time."""
@@ -38,6 +40,7 @@ class FittingMixin(InferenceMixin, BaseEstimator):
     device: str
     likelihood: str
     learning_rate_init: float
+    perturbation_radius: str | float
     random_state: Any
     _architecture: Architecture
     _scheduled: int
@@ -48,7 +51,8 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         """Fit the model; Ctrl-C ends fitting early and keeps the best weights so far.
 
         With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all:
-        with `max_iter` as before nothing changes.
+        with `max_iter` as before the weights are not trained further, only what is said of the
+        rows, `labels_` and the order of the components among it, is derived anew.
 
         Parameters
         ----------
@@ -68,7 +72,7 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         continued = self.warm_start and hasattr(self, "module_")
         rows, space, architecture, device = self._start(X, continued=continued)
         seed = self._seed if continued else draw_seed(self.random_state)
-        radius = radius_of(self, Rows(rows, space, device), seed)
+        radius = radius_of(self, rows, space, device, seed)
         settings = settings_of(
             self, len(rows), seed, radius,
             first_epoch=self._scheduled if continued else 0, annealed=not continued,
@@ -101,7 +105,8 @@ class FittingMixin(InferenceMixin, BaseEstimator):
 
         The first call fixes the location and scale of the data and the size of the
         perturbation, so its rows should be typical. Components keep their numbers from call to
-        call. `labels_` and what follows from it describe the rows of the last call.
+        call. `labels_` and what follows from it describe the rows of the last call. A copy or
+        a pickle starts with fresh moments of Adam.
 
         Parameters
         ----------
@@ -129,12 +134,12 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         if not continued or optimizer is None:
             optimizer = make_optimizer(module, self.learning_rate_init)
         resident = Rows(rows, space, device)
-        if continued and self._typical_radius is not None:
+        if continued and self.perturbation_radius == "auto" and self._typical_radius is not None:
             radius: NDArray[np.float32] | None = np.full(
                 len(rows), self._typical_radius, np.float32
             )
         else:
-            radius = radius_of(self, resident, seed)
+            radius = radius_of(self, rows, space, device, seed)
         n_passes = self.n_iter_ if continued else 0  # numbers the noise
         settings = settings_of(self, len(rows), seed, radius, first_epoch=n_passes, annealed=False)
         objective = Objective(module, resident, settings, restart=0)
@@ -154,19 +159,43 @@ class FittingMixin(InferenceMixin, BaseEstimator):
     ) -> tuple[Any, DataSpace, Architecture, torch.device]:
         """Validate X and the parameters."""
         self._validate_params()
+        before = {name: getattr(self, name) for name in INPUT_ATTRIBUTES if hasattr(self, name)}
+        try:
+            return self._check(X, continued=continued)
+        except BaseException:
+            for name in INPUT_ATTRIBUTES:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+
+    def _check(
+        self, X: ArrayLike, *, continued: bool
+    ) -> tuple[Any, DataSpace, Architecture, torch.device]:
         dtypes = [np.float64, np.float32, np.uint8]
         rows: Any = validate_data(self, X, dtype=dtypes, reset=not continued)
         image_shape = check_parameters(self, rows, continued=continued)
-        space = self._space if continued else DataSpace.fit(rows, self.likelihood, image_shape)
+        space = DataSpace.fit(rows, self.likelihood, image_shape)
+        data_shape = space.data_shape
+        if continued:
+            space = self._space
         space.check(rows)
         fitted = self._architecture if continued else None
-        architecture = architecture_of(self, space.data_shape, len(rows), fitted)
+        architecture = architecture_of(self, data_shape, len(rows), fitted)
         if continued and architecture != self._architecture:
+            changed = "; ".join(
+                f"{name} from {old!r} to {new!r}"
+                for name, old, new in zip(
+                    Architecture._fields, self._architecture, architecture, strict=True
+                ) if old != new
+            )
             raise ValueError(
-                f"The fitted model is {self._architecture}, but the parameters ask for "
-                f"{architecture}. To change them, fit a clone or set warm_start=False."
+                f"A fitted model cannot be changed in {changed}. Fit a clone, or set "
+                "warm_start=False."
             )
         return rows, space, architecture, select_device(self.device)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
 
     def _adopt(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import check_array, check_scalar, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -90,11 +91,10 @@ class GenerationMixin:
         """
         check_is_fitted(self)
         model = self.module_
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1.")
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         source = generator(torch.device(self.device_), draw_seed(self.random_state))
         if cluster is None:
-            weights = torch.tensor(self.weights_, device=self.device_)
+            weights = torch.tensor(self.weights_, dtype=torch.float32, device=self.device_)
             drawn = torch.multinomial(weights, n_samples, replacement=True, generator=source)
             labels = drawn.cpu().numpy().astype(np.intp)
         else:
@@ -119,6 +119,8 @@ class GenerationMixin:
             style = standard_normal(n_samples, model.style_dim)
         else:
             style_given = np.asarray(w, dtype=np.float32)
+            if not np.isfinite(style_given).all():
+                raise ValueError("w has values that are not finite.")
             if style_given.shape not in [(model.style_dim,), (n_samples, model.style_dim)]:
                 raise ValueError(
                     f"w has shape {style_given.shape}; it must be ({model.style_dim},) or "

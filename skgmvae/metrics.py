@@ -187,6 +187,8 @@ def clustering_accuracy(y_true: ArrayLike, labels: ArrayLike) -> float:
     >>> clustering_accuracy(["a", "a", "b", "b"], [1, 1, 0, 1])
     0.75
     """
+    if y_true is None:
+        raise ValueError("y_true is missing: the accuracy compares with known labels.")
     check_consistent_length(y_true, labels)
     counts = contingency_matrix(column_or_1d(y_true), column_or_1d(labels))
     if counts.size == 0:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from .distributions import GaussianHead, Likelihood, categorical
-from .networks import Networks, feature_width
+from .networks import Networks, output_shape
 
 __all__ = ["GMVAE", "Posterior"]
 
@@ -56,12 +56,11 @@ class GMVAE(nn.Module):
         self.style_dim = style_dim
         self.likelihood = likelihood
         self.encoder, self.prior, self.decoder = networks
-        n_features = feature_width(self.encoder, *data_shape)
+        (n_features,) = output_shape(self.encoder, *data_shape)
         self.x_head = GaussianHead(n_features, latent_dim)
         self.w_head = GaussianHead(n_features, style_dim)
-        self.component_head = GaussianHead(
-            feature_width(self.prior, style_dim), n_components, latent_dim
-        )
+        (n_prior_features,) = output_shape(self.prior, style_dim)
+        self.component_head = GaussianHead(n_prior_features, n_components, latent_dim)
 
     def q(self, y: Tensor) -> Posterior:
         """q(x|y) and q(w|y), from one trunk."""

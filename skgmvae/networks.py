@@ -11,6 +11,7 @@ returns three modules:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -27,7 +28,7 @@ __all__ = [
     "Networks",
     "conv_networks",
     "dense_networks",
-    "feature_width",
+    "output_shape",
 ]
 
 
@@ -215,10 +216,8 @@ def conv_networks(
 
 
 @torch.no_grad()
-def feature_width(network: nn.Module, *in_shape: int) -> int:
-    """Return the width of what `network` puts out, by running two rows of zeros."""
-    was_training = network.training
-    network.eval()  # batch statistics of zeros must not enter the running ones
-    features: Tensor = network(torch.zeros(2, *in_shape))
-    network.train(was_training)
-    return features.shape[-1]
+def output_shape(network: nn.Module, *in_shape: int) -> tuple[int, ...]:
+    """Return the shape of what `network` makes of a row, by running two rows of zeros."""
+    # in evaluation mode, and on a copy: batch statistics of zeros must not enter the running ones
+    made: Tensor = copy.deepcopy(network).eval()(torch.zeros(2, *in_shape))
+    return tuple(made.shape[1:])

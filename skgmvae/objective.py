@@ -110,7 +110,14 @@ class Objective:
     ) -> Tensor:
         perturbation = self.settings.perturbation
         if callable(perturbation):
-            return perturbation(y, source)
+            changed = perturbation(y, source)
+            if not isinstance(changed, Tensor) or changed.shape != y.shape:
+                got = tuple(changed.shape) if isinstance(changed, Tensor) else changed
+                raise ValueError(
+                    f"perturbation={perturbation!r} must return a tensor of shape "
+                    f"{tuple(y.shape)}, that of the rows it was given; it returned {got!r}."
+                )
+            return changed
         if perturbation == "affine":
             return affine(y, source)
         factor = radius_factor(epoch, self.settings.annealed_epochs, self.rows.n_rows)

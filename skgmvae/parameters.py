@@ -7,11 +7,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .architecture import Architecture
-from .data import Rows, n_batches, neighbour_radius
+from .data import DataSpace, Rows, n_batches, neighbour_radius
 from .objective import Settings
 
 __all__ = [
@@ -75,11 +76,13 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
     if estimator.n_clusters > 1 and estimator.min_information >= limit:
         raise ValueError(
             f"min_information={estimator.min_information} must be below log(n_clusters) = "
-            f"{limit:.4g}, the most that a row can say about its cluster."
+            f"{limit:.4g}, the most that a row can say about its cluster. Lower it, or raise "
+            "n_clusters."
         )
     sizes = estimator.hidden_layer_sizes
     given = not isinstance(sizes, str)
-    if given and not (len(sizes) and all(map(_is_positive_integer, sizes))):
+    flat = np.ndim(sizes) == 1 and len(sizes) > 0
+    if given and not (flat and all(map(_is_positive_integer, sizes))):
         raise ValueError(
             f"hidden_layer_sizes={sizes!r} must hold at least one width, each a positive integer, "
             "as in (128, 128)."
@@ -107,7 +110,7 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
 
 
 def _is_positive_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and int(value) >= 1
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def auto_width(n_rows: int) -> int:
@@ -142,13 +145,15 @@ def architecture_of(
     )
 
 
-def radius_of(estimator: Any, rows: Rows, seed: int) -> NDArray[np.float32] | None:
+def radius_of(
+    estimator: Any, X: NDArray[Any], space: DataSpace, device: torch.device, seed: int
+) -> NDArray[np.float32] | None:
     """Return each row's adversarial radius (n_rows,), or None where none is used."""
     if not estimator.consistency or estimator.perturbation != "adversarial":
         return None
     if estimator.perturbation_radius == "auto":
-        return neighbour_radius(rows, seed)
-    return np.full(rows.n_rows, estimator.perturbation_radius, np.float32)
+        return neighbour_radius(Rows(X, space, device), seed)
+    return np.full(len(X), estimator.perturbation_radius, np.float32)
 
 
 def settings_of(

@@ -71,7 +71,7 @@ def run_restart(
     objective = Objective(module, Rows(X, space, device), settings, restart)
 
     def report(epoch: int, record: Sequence[float]) -> None:
-        every = 1 if settings.verbose > 1 else max(1, settings.max_iter // 10)
+        every = 1 if settings.verbose > 1 else math.ceil(settings.max_iter / 10)
         if settings.verbose and (epoch % every == 0 or epoch + 1 == settings.max_iter):
             values = "  ".join(
                 f"{name} {value:.3f}"

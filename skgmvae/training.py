@@ -122,6 +122,7 @@ def train(
     return Training(records, _settled([record[0] for record in records], tol), interrupted)
 
 
+@torch.enable_grad()
 def run_epoch(
     optimizer: torch.optim.Optimizer,
     step: Step,
@@ -157,7 +158,7 @@ def run_epoch(
 
 def all_finite(module: nn.Module, record: Sequence[float]) -> bool:
     """Whether an epoch's record and the weights it left hold no NaN and no infinity."""
-    weights = nn.utils.parameters_to_vector(module.parameters())
+    weights = torch.cat([tensor.flatten().float() for tensor in module.state_dict().values()])
     return all(map(math.isfinite, record)) and bool(torch.isfinite(weights).all())
 
 

@@ -39,7 +39,7 @@ def test_defaults_pass_bare_check_estimator():
     # in a process of its own: a check skips itself unless scipy was imported with this set
     environment = os.environ | {"SCIPY_ARRAY_API": "1"}
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", BARE],
+        [sys.executable, "-P", "-W", "ignore", "-c", BARE],
         env=environment, capture_output=True, text=True, check=False,
     )
     assert run.returncode == 0, run.stderr

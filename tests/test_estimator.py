@@ -6,7 +6,7 @@ import torch
 from sklearn.base import clone, is_clusterer
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris, make_blobs
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
@@ -216,6 +216,46 @@ def test_values_too_large_to_square_get_an_error_that_says_so():
         GMVAEClustering(2, **QUICK).fit(X)
 
 
+def test_a_fit_that_is_refused_leaves_a_fitted_object_as_it_was(blobs):
+    X, _ = blobs
+    estimator = GMVAEClustering(3, random_state=0, **QUICK).fit(X)
+    labels = estimator.labels_
+    with pytest.raises(ValueError, match="n_samples=120"):
+        estimator.set_params(n_clusters=200).fit(np.ones((120, 5)))
+    np.testing.assert_array_equal(estimator.predict(X), labels)
+
+
+def test_a_first_fit_that_is_refused_leaves_an_unfitted_object(blobs):
+    estimator = GMVAEClustering(200, **QUICK)
+    with pytest.raises(ValueError, match="n_clusters=200"):
+        estimator.fit(blobs[0])
+    with pytest.raises(NotFittedError):
+        estimator.predict(blobs[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_are_very_far_away_get_finite_answers(fitted, blobs, dtype):
+    X = blobs[0].astype(dtype) * dtype(1e30)
+    assert np.isfinite(fitted.predict_proba(X)).all()
+    assert np.isfinite(fitted.transform(X)).all()
+
+
+@pytest.mark.parametrize("networks", [
+    lambda *shape: None,
+    lambda *shape: (torch.nn.Identity(),) * 3,
+    lambda *shape: (torch.nn.Linear(2, 2),) * 3,
+], ids=["none", "wrong shapes", "wrong input"])
+def test_a_factory_that_breaks_its_contract_is_named(networks, blobs):
+    with pytest.raises(ValueError, match=r"networks=.* must return three torch modules"):
+        GMVAEClustering(3, networks=networks, **QUICK).fit(blobs[0])
+
+
+@pytest.mark.parametrize("perturbation", [lambda y, source: None, lambda y, source: y[:, :1]])
+def test_a_perturbation_that_breaks_its_contract_is_named(perturbation, blobs):
+    with pytest.raises(ValueError, match=r"perturbation=.* must return a tensor of shape"):
+        GMVAEClustering(3, perturbation=perturbation, **QUICK).fit(blobs[0])
+
+
 # faults
 
 
@@ -292,6 +332,13 @@ def test_warm_start_trains_up_to_max_iter_in_all(blobs):
     assert len(estimator.history_["z_prior"]) == 5
 
 
+def test_warm_start_refuses_another_image_shape(blobs):
+    X = np.tile(blobs[0], 2)[:, :4]
+    estimator = GMVAEClustering(3, warm_start=True, **QUICK).fit(X)
+    with pytest.raises(ValueError, match="data_shape"):
+        estimator.set_params(image_shape=(2, 2), max_iter=5).fit(X)
+
+
 def test_warm_start_refuses_another_architecture(blobs):
     X, _ = blobs
     estimator = GMVAEClustering(3, warm_start=True, **QUICK).fit(X)
@@ -347,6 +394,15 @@ def test_bytes_are_fractions_of_255():
     np.testing.assert_array_equal(of_bytes.labels_, of_fractions.labels_)
     assert of_bytes.reconstruct(X).max() > 1  # in the units of X
     np.testing.assert_allclose(of_fractions.predict_proba(X), of_bytes.predict_proba(X), atol=1e-5)
+
+
+def test_bytes_that_are_zeros_and_ones_are_taken_as_they_are():
+    X = np.random.default_rng(0).integers(0, 2, (60, 4)).astype(np.uint8)
+    params = {"likelihood": "bernoulli", "random_state": 0, **QUICK}
+    of_bytes = GMVAEClustering(3, **params).fit(X)
+    of_floats = GMVAEClustering(3, **params).fit(X.astype(np.float32))
+    np.testing.assert_array_equal(of_bytes.labels_, of_floats.labels_)
+    np.testing.assert_array_equal(of_bytes.predict(X), of_bytes.labels_)
 
 
 @pytest.mark.parametrize("high", [1.5, 255.0])
@@ -420,6 +476,7 @@ def test_clone_carries_the_parameters_and_nothing_else(fitted):
     assert not hasattr(copied, "module_")
 
 
+@pytest.mark.newest
 def test_feature_names(fitted):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(np.random.default_rng(0).normal(size=(20, 2)), columns=["a", "b"])

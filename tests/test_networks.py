@@ -14,7 +14,7 @@ from skgmvae.networks import (
     ConvLayer,
     conv_networks,
     dense_networks,
-    feature_width,
+    output_shape,
 )
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -158,15 +158,15 @@ def test_the_dense_decoder_is_the_encoder_backwards():
     assert widths == [[(6, 8), (8, 4)], [(2, 4), (4, 8), (8, 2 * 6)]]
 
 
-def test_feature_width_leaves_no_trace():
+def test_output_shape_leaves_no_trace():
     network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert feature_width(network, 2, 3) == 4
+    assert output_shape(network, 2, 3) == (4,)
     assert network.training
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
     assert not any(p.grad is not None for p in network.parameters())
-    assert feature_width(network.eval(), 6) == 4
+    assert output_shape(network.eval(), 6) == (4,)
     assert not network.training
 
 

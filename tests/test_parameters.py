@@ -200,11 +200,11 @@ def rows(X):
 
 
 def test_the_radius_is_that_of_the_neighbours_or_the_one_given():
-    resident = rows(X12)
+    data = X12, DataSpace.fit(X12, "gaussian", None), torch.device("cpu")
     np.testing.assert_array_equal(
-        radius_of(GMVAEClustering(), resident, 3), neighbour_radius(resident, 3)
+        radius_of(GMVAEClustering(), *data, 3), neighbour_radius(rows(X12), 3)
     )
-    given_one = radius_of(GMVAEClustering(perturbation_radius=0.7), resident, 3)
+    given_one = radius_of(GMVAEClustering(perturbation_radius=0.7), *data, 3)
     np.testing.assert_array_equal(given_one, np.full(20, 0.7, np.float32))
     assert given_one.dtype == np.float32
 
@@ -213,4 +213,4 @@ def test_the_radius_is_that_of_the_neighbours_or_the_one_given():
     {"consistency": 0}, {"perturbation": "affine"}, {"perturbation": lambda y, source: y},
 ])
 def test_there_is_no_radius_where_none_is_used(parameters):
-    assert radius_of(GMVAEClustering(**parameters), None, 0) is None
+    assert radius_of(GMVAEClustering(**parameters), None, None, None, 0) is None
