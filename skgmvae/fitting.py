@@ -48,7 +48,7 @@ class FittingMixin(InferenceMixin, BaseEstimator):
     _typical_radius: float | None
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Fit the model; Ctrl-C ends fitting early and keeps the best weights so far.
+        """Fit the model; Ctrl-C while training ends it and keeps the best weights so far.
 
         With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all:
         with `max_iter` as before the weights are not trained further, only what is said of the

@@ -92,6 +92,14 @@ def run_restart(
     )
 
 
+def _attempt(*task: Any) -> Restart | ValueError:
+    """Return the error of a start that diverged, which others need not share."""
+    try:
+        return run_restart(*task)
+    except ValueError as error:
+        return error
+
+
 def run_restarts(
     n_restarts: int,
     n_jobs: int | None,
@@ -104,33 +112,38 @@ def run_restarts(
 ) -> Restart:
     """Run short restarts, in this process or in others, and train the best to the end.
 
-    A single restart goes on from `arrays`, if given; several start from random weights. After
-    Ctrl-C the best so far is returned.
+    A start that diverges is passed over, unless all do. A single restart goes on from `arrays`,
+    if given; several start from random weights. After Ctrl-C the best so far is returned.
     """
     task = (architecture, space, X, device)
     if n_restarts == 1:
         return run_restart(*task, settings, 0, arrays)
     n_trial_epochs = math.ceil(TRIAL_SHARE * settings.max_iter)
     trial = settings._replace(last_epoch=n_trial_epochs)
-    results: list[Restart] = []
+    outcomes: list[Restart | ValueError] = []
+    interrupted = False
     if effective_n_jobs(n_jobs) == 1:
-        for index in range(n_restarts):
-            results.append(run_restart(*task, trial, index))
-            if results[-1].interrupted:
+        for number in range(n_restarts):
+            outcomes.append(_attempt(*task, trial, number))
+            interrupted = getattr(outcomes[-1], "interrupted", False)
+            if interrupted:
                 break
     else:
         try:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            for result in parallel(
-                delayed(run_restart)(*task, trial, index) for index in range(n_restarts)
+            for outcome in parallel(
+                delayed(_attempt)(*task, trial, number) for number in range(n_restarts)
             ):
-                results.append(result)
+                outcomes.append(outcome)
         except KeyboardInterrupt:
-            if not results:
+            if not outcomes:
                 raise
-            results[0] = results[0]._replace(interrupted=True)
+            interrupted = True
+    results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]
+    if not results:
+        raise next(outcome for outcome in outcomes if isinstance(outcome, ValueError))
     best = max(results, key=lambda result: result.score)
-    if any(result.interrupted for result in results):
+    if interrupted:
         return best._replace(interrupted=True)
     rest = settings._replace(first_epoch=n_trial_epochs)
     final = run_restart(*task, rest, best.number, best.arrays)

@@ -86,6 +86,26 @@ def test_restarts_are_compared_by_information_or_else_by_the_objective():
     assert found.score == 1.5
 
 
+@pytest.mark.parametrize("diverging", [{1}, {0, 1, 2}])
+def test_starts_that_diverge_are_passed_over_unless_all_do(X, monkeypatch, diverging):
+    original = restarts.run_restart
+
+    def settings_of(task):
+        return next(part for part in task if isinstance(part, Settings))
+
+    def run_or_diverge(*task):
+        if settings_of(task).last_epoch and task[-1] in diverging:
+            raise ValueError("the loss was not finite")
+        return original(*task)
+
+    monkeypatch.setattr(restarts, "run_restart", run_or_diverge)
+    if len(diverging) == 3:
+        with pytest.raises(ValueError, match="not finite"):
+            run(X)
+    else:
+        assert run(X).number not in diverging
+
+
 def test_a_task_and_its_result_may_travel(X):
     task = pickle.loads(pickle.dumps((*parts(X, **consistent(X)), 1)))
     here = run_restart(*parts(X, **consistent(X)), 1)
