@@ -79,8 +79,10 @@ class GMVAEClustering(
     n_init : int, default=1
         Random starts. Each is run for a sixth of the epochs; the one whose clusters tell most
         of the rows (mutual information; without the regulariser, the best bound) goes on.
+    learning_rate : {"cosine", "constant"}, default="cosine"
+        "cosine" falls to zero on a half cosine over `max_iter` epochs.
     learning_rate_init : float, default=2e-3
-        Of Adam, falling to zero on a half cosine.
+        Of Adam, at first.
     batch_size : int, default=256
         Rows per step, at the most.
     max_iter : "auto" or int, default="auto"
@@ -172,6 +174,7 @@ class GMVAEClustering(
         perturbation: str | Perturbation = "adversarial",
         perturbation_radius: str | float = "auto",
         n_init: int = 1,
+        learning_rate: str = "cosine",
         learning_rate_init: float = 2e-3,
         batch_size: int = 256,
         max_iter: str | int = "auto",
@@ -196,6 +199,7 @@ class GMVAEClustering(
         self.perturbation = perturbation
         self.perturbation_radius = perturbation_radius
         self.n_init = n_init
+        self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
         self.max_iter = max_iter

@@ -56,6 +56,18 @@ class GenerationMixin:
                 parts.append(self._space.to_data(model.p_y(x).mean, latent.dtype))
         return np.concatenate(parts)
 
+    def latent_components(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return where each component lies in the latent space: p(x|w, z) at w = 0 (Eq. 1c).
+
+        Returns
+        -------
+        means, variances : ndarray of shape (n_clusters, latent_dim)
+        """
+        check_is_fitted(self)
+        with torch.no_grad():
+            p_x = self.module_.typical_p_x()
+        return p_x.mean.cpu().numpy(), p_x.variance.cpu().numpy()
+
     def sample(
         self,
         n_samples: int = 1,

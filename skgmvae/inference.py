@@ -217,8 +217,7 @@ class InferenceMixin:
         self.weights_ = weights / weights.sum()
         self.exemplar_indices_ = log_odds(torch.from_numpy(logits)).argmax(0).numpy()
         with torch.no_grad():
-            w = torch.zeros(1, self.module_.style_dim, device=self.device_)
-            decoded = self.module_.p_y(self.module_.p_x(w).mean[0]).mean
+            decoded = self.module_.p_y(self.module_.typical_p_x().mean).mean
         self.cluster_centers_ = self._space.to_data(decoded, np.dtype(np.float64))
         bounds = self.history_["lower_bound"]
         self.lower_bound_ = float(bounds[-1]) if len(bounds) else -np.inf

@@ -72,6 +72,12 @@ class GMVAE(nn.Module):
         features = self.prior(w.reshape(-1, self.style_dim))  # (M * B, F)
         return self.component_head(features.unflatten(0, w.shape[:-1]))
 
+    def typical_p_x(self) -> Normal:
+        """p(x|w, z) at w = 0 for every z: a normal over (K, N_x)."""
+        weight = self.component_head.linear.weight
+        p_x = self.p_x(weight.new_zeros(1, self.style_dim))
+        return Normal(p_x.mean[0], p_x.stddev[0], validate_args=False)
+
     def p_z(self, x: Tensor, p_x: Normal) -> Categorical:
         """p(z|x, w) (Eq. 4) for x (..., N_x), given p(x|w, z) at the same w."""
         log_joint = Independent(p_x, 1, validate_args=False).log_prob(x.unsqueeze(-2))

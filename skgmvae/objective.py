@@ -38,9 +38,10 @@ class Settings(NamedTuple):
     radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation at last
     annealed_epochs: float  # during which that radius falls
     learning_rate: float
+    learning_rate_falls: bool
     batch_size: int
     first_epoch: int  # not 0 where a fit is continued
-    max_iter: int  # which the learning rate's fall spans
+    max_iter: int  # which a fall of the learning rate spans
     last_epoch: int | None  # after which to stop, if before max_iter
     tol: float
     n_iter_no_change: int

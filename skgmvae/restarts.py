@@ -82,7 +82,8 @@ def run_restart(
     module.train()
     outcome = train(
         module, objective, objective.n_batches,
-        learning_rate=settings.learning_rate, first_epoch=settings.first_epoch,
+        learning_rate=settings.learning_rate, falls=settings.learning_rate_falls,
+        first_epoch=settings.first_epoch,
         max_iter=settings.max_iter, last_epoch=settings.last_epoch, tol=settings.tol,
         n_iter_no_change=settings.n_iter_no_change, report=report,
     )

@@ -39,6 +39,7 @@ def train(
     n_batches: int,
     *,
     learning_rate: float,
+    falls: bool = True,
     max_iter: int,
     first_epoch: int = 0,
     last_epoch: int | None = None,
@@ -48,9 +49,8 @@ def train(
 ) -> Training:
     """Minimise the loss that `step` returns; leave the result in `module`.
 
-    The learning rate falls on a half cosine to zero over `max_iter` epochs. After Ctrl-C, and
-    after an epoch that left anything not finite, the weights of the best epoch are put back;
-    then training ends, or goes on at a lower rate.
+    After Ctrl-C, and after an epoch that left anything not finite, the weights of the best epoch
+    are put back; then training ends, or goes on at a lower rate.
 
     Parameters
     ----------
@@ -60,12 +60,14 @@ def train(
     n_batches : int
         Steps per epoch.
     learning_rate : float
+    falls : bool, default=True
+        Whether it falls on a half cosine to zero over `max_iter` epochs.
     max_iter : int
         Epochs.
     first_epoch : int, default=0
         Epochs that were run before.
     last_epoch : int, default=None
-        Epochs after which to stop, of the `max_iter` that the learning rate's fall spans.
+        Epochs after which to stop, if before `max_iter`.
     tol : float
         What counts as a change, as a share of the loss's fall since the first epoch.
     n_iter_no_change : int
@@ -93,7 +95,7 @@ def train(
         while (epoch := first_epoch + len(records)) < (last_epoch or max_iter):
             record = run_epoch(
                 optimizer, step, epoch, n_batches,
-                partial(_half_cosine, learning_rate, max_iter),
+                partial(_half_cosine, learning_rate, max_iter if falls else math.inf),
             )
             if not all_finite(module, record):
                 if n_retries == MAX_RETRIES:
@@ -162,7 +164,7 @@ def all_finite(module: nn.Module, record: Sequence[float]) -> bool:
     return all(map(math.isfinite, record)) and bool(torch.isfinite(weights).all())
 
 
-def _half_cosine(initial: float, n_epochs: int, epoch: float) -> float:
+def _half_cosine(initial: float, n_epochs: float, epoch: float) -> float:
     return 0.5 * initial * (1 + math.cos(math.pi * epoch / n_epochs))
 
 

@@ -52,22 +52,35 @@ def test_too_few_epochs_have_not_converged():
     assert not run(module, quadratic(module), max_iter=1).converged
 
 
-def test_the_rate_falls_on_a_half_cosine(monkeypatch):
-    module, rates = Point(0.0), []
+@pytest.fixture
+def rates(monkeypatch):
+    """Record the learning rate of every step."""
+    recorded = []
 
     class Recording(torch.optim.SGD):
         def step(self, closure=None):
-            rates.append(self.param_groups[0]["lr"])
+            recorded.append(self.param_groups[0]["lr"])
             return super().step(closure)
 
     monkeypatch.setattr(
         training, "make_optimizer", lambda module, rate: Recording(module.parameters(), rate)
     )
+    return recorded
+
+
+def test_the_rate_falls_on_a_half_cosine(rates):
+    module = Point(0.0)
     run(module, quadratic(module, (1.0,)), n_batches=4, max_iter=6, learning_rate=0.2)
     expected = [0.1 * (1 + math.cos(math.pi * k / 24)) for k in range(24)]
     assert rates == pytest.approx(expected)
     assert rates[0] == 0.2
     assert all(a > b for a, b in pairwise(rates))
+
+
+def test_a_constant_rate_stays(rates):
+    module = Point(0.0)
+    run(module, quadratic(module, (1.0,)), n_batches=4, max_iter=6, learning_rate=0.2, falls=False)
+    assert rates == [0.2] * 24
 
 
 def test_training_that_goes_on_counts_the_epochs_before():
