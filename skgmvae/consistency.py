@@ -4,7 +4,10 @@ Regularised information maximisation (Krause, Perona & Gomes 2010) with self-aug
 training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miyato et al.
 (2018), put on the GMVAE's own posterior:
 
-    E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) - marginal_factor(K) * H(z))
+    E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) + MARGINAL_FACTOR * KL(p(z) || sizes))
+
+The sizes are those of the clusters that the fit starts from, which it is also held to at first,
+less and less; without a start they are even, and the last term is log K - H(z).
 """
 
 from __future__ import annotations
@@ -16,25 +19,19 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, nll_loss
 
 from .distributions import categorical
 
 __all__ = [
-    "Regulariser", "adversarial", "affine", "frozen_statistics", "kl_rows", "marginal_factor",
-    "radius_factor", "regulariser",
+    "Regulariser", "Start", "adversarial", "affine", "frozen_statistics", "kl_rows",
+    "regulariser",
 ]
 
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 
 ENTROPY_WEIGHT = 0.1
-MIN_MARGINAL_FACTOR = 4.0
-
-# With few rows the adversarial radius starts at a multiple of its final value: the coarsest
-# division of the data is found first, the finer ones as the radius falls. With many rows it need
-# not, and the epochs are few.
-MAX_INITIAL_FACTOR = 4.0
-MANY_ROWS = 60_000
+MARGINAL_FACTOR = 2.0
 
 # Affine perturbation: the ranges, uniform, of one image's transformation.
 MAX_ROTATION = math.radians(15.0)
@@ -44,39 +41,50 @@ MAX_SHIFT = 0.07  # of the image's side
 
 
 class Regulariser(NamedTuple):
-    """Its parts for a minibatch, in nats: disagreement, E H(z|y) and H(z).
+    """Its parts for a minibatch, in nats.
 
     Tensors while training; arrays by epoch in a history.
     """
 
-    disagreement: Any
-    conditional_entropy: Any
-    marginal_entropy: Any
+    disagreement: Any  # E KL(p(z|y) || p(z|y~))
+    conditional_entropy: Any  # E H(z|y)
+    marginal_entropy: Any  # H(z)
+    imbalance: Any  # KL(p(z) || expected sizes)
+    departure: Any  # from the clusters of the start, weighted
 
-    def total(self, n_clusters: int) -> Any:
-        """Return the weighted sum that is minimised."""
-        factor = marginal_factor(n_clusters)
-        entropies = self.conditional_entropy - factor * self.marginal_entropy
-        return self.disagreement + ENTROPY_WEIGHT * entropies
+    @property
+    def total(self) -> Any:
+        """The weighted sum that is minimised."""
+        entropies = self.conditional_entropy + MARGINAL_FACTOR * self.imbalance
+        return self.disagreement + self.departure + ENTROPY_WEIGHT * entropies
 
 
-def regulariser(logits: Tensor, perturbed_logits: Tensor) -> Regulariser:
-    """Compute the regulariser from normalised logits (B, K) at y and at a perturbed y."""
-    posterior = categorical(logits)
+class Start(NamedTuple):
+    """Clusters to begin with, of each row (n_rows,), and the log of their expected sizes (K,).
+
+    Of a minibatch while training.
+    """
+
+    labels: Any
+    log_sizes: Any
+
+
+def regulariser(
+    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None, weight: float = 0.0
+) -> Regulariser:
+    """Compute the regulariser from normalised logits (B, K) at y and at a perturbed y.
+
+    `weight` is that of the clusters of the `start`; without one, even clusters are expected.
+    """
+    posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
+    expected = torch.zeros_like(logits[0]) if start is None else start.log_sizes
     return Regulariser(
         kl_rows(logits.detach(), perturbed_logits).mean(),
         posterior.entropy().mean(),
-        categorical(torch.logsumexp(logits, 0)).entropy(),
+        marginal.entropy(),
+        kl_rows(marginal.logits, expected.log_softmax(-1)),
+        weight * nll_loss(logits, start.labels) if start and weight else logits.new_zeros(()),
     )
-
-
-def marginal_factor(n_clusters: int) -> float:
-    """Return the weight of H(z) beside E H(z|y).
-
-    Merging two of K even clusters lowers H(z) by 2 log(2) / K: a weight of K makes that cost
-    the same for any K.
-    """
-    return max(MIN_MARGINAL_FACTOR, float(n_clusters))
 
 
 def kl_rows(logits_p: Tensor, logits_q: Tensor) -> Tensor:
@@ -127,17 +135,6 @@ def adversarial(
     change = kl_rows(logits, cluster_logits(y + direction)).sum()
     (gradient,) = torch.autograd.grad(change, direction)
     return y + radius.view(-1, *[1] * (y.dim() - 1)) * _unit_rows(gradient)
-
-
-def initial_radius_factor(n_rows: int) -> float:
-    """Return the multiple of the radius to start from: 4 below 3,750 rows, 1 from 60,000 on."""
-    return min(MAX_INITIAL_FACTOR, max(1.0, math.sqrt(MANY_ROWS / n_rows)))
-
-
-def radius_factor(epoch: float, annealed_epochs: float, n_rows: int) -> float:
-    """Return the multiple of the radius that is used at an epoch; 1 after `annealed_epochs`."""
-    remaining = max(0.0, 1 - epoch / annealed_epochs) if annealed_epochs else 0.0
-    return 1 + (initial_radius_factor(n_rows) - 1) * remaining
 
 
 def _unit_rows(rows: Tensor) -> Tensor:

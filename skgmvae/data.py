@@ -8,21 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .runtime import generator
 
-__all__ = ["DataSpace", "Rows", "n_batches", "neighbour_radius"]
+__all__ = ["DataSpace", "Rows", "n_batches"]
 
 # Rows may lie anywhere, but beyond this, in the model's units, the networks would overflow.
 FARTHEST = 1e6
 INFERENCE_ROWS = 2048  # rows of one forward pass, so that memory does not grow with X
-
-RADIUS_FACTOR = 0.25
-N_NEIGHBOURS = 10
-MAX_REFERENCES = 2000
 
 
 class DataSpace(NamedTuple):
@@ -167,30 +162,3 @@ class Rows:
 def n_batches(n_rows: int, batch_size: int) -> int:
     """Return the number of batches: each of two rows or more, and of `batch_size` if it can be."""
     return min(math.ceil(n_rows / batch_size), max(1, n_rows // 2))
-
-
-def neighbour_radius(rows: Rows, seed: int) -> NDArray[np.float32]:
-    """Return each row's radius of the adversarial perturbation: a share of a neighbour's distance.
-
-    The neighbour is the 10th nearest, distances are in the model's units, shape (n_rows,).
-    With many rows the neighbours are sought among a random subset, and the neighbour counted
-    is nearer by the same proportion, down to the nearest.
-    """
-    n_rows = rows.n_rows
-    n_references = min(n_rows, MAX_REFERENCES)
-    n_neighbours = max(1, round(min(N_NEIGHBOURS, n_rows - 1) * n_references / n_rows))
-    subset = check_random_state(seed).permutation(n_rows)[:n_references]
-    references = rows.take(torch.from_numpy(subset).to(rows.device)).flatten(1).cpu().numpy()
-    search = NearestNeighbors(n_neighbors=n_neighbours + 1).fit(references)
-    rank = np.full(n_rows, n_neighbours - 1)
-    rank[subset] += 1  # a reference finds itself first
-    parts = []
-    for part in gen_batches(n_rows, INFERENCE_ROWS):
-        index = torch.arange(part.start, part.stop, device=rows.device)
-        distances, _ = search.kneighbors(rows.take(index).flatten(1).cpu().numpy())
-        parts.append(np.take_along_axis(distances, rank[part, None], 1)[:, 0])
-    distance = np.concatenate(parts)
-    if distance.any():
-        # duplicates have neighbours at no distance, but must be perturbed all the same
-        distance[distance == 0] = np.median(distance[distance > 0])
-    return (RADIUS_FACTOR * distance).astype(np.float32)

@@ -14,7 +14,7 @@ from torch.distributions import Categorical, Distribution, Normal, kl_divergence
 
 from .distributions import log_prob_rows
 
-__all__ = ["Noise", "Terms", "draw_noise", "elbo_terms", "loss"]
+__all__ = ["Noise", "Terms", "draw_noise", "elbo_terms", "log_evidence", "loss"]
 
 
 class Mixture(Protocol):
@@ -95,6 +95,27 @@ def elbo_terms(model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise
     # E_q(x|y)q(w|y) [KL(p(z|x, w) || p(z))], p(z) uniform: log K minus the entropy       Eq. 6
     z_prior = (math.log(model.n_components) - p_z.entropy()).mean(0)
     return Terms(reconstruction, conditional_prior, w_prior, z_prior)
+
+
+def log_evidence(
+    model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise
+) -> Tensor:
+    """Estimate log p(y) of each row (B,) by importance weighting over M draws.
+
+    A lower bound in expectation, which rises to log p(y) with M (Burda et al.,
+    arXiv:1509.00519, Eq. 8), where Eq. 3 stays below however large M is.
+    """
+    n_samples = noise.x.shape[0]
+    x = q_x.mean + q_x.stddev * noise.x  # (M, B, N_x)
+    w = q_w.mean + q_w.stddev * noise.w  # (M, B, N_w)
+    log_p_x_and_z = model.p_x(w).log_prob(x.unsqueeze(-2)).sum(-1) - math.log(model.n_components)
+    p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
+    log_weights = (
+        log_prob_rows(model.p_y(x), y, n_samples)
+        + torch.logsumexp(log_p_x_and_z, -1) - q_x.log_prob(x).sum(-1)
+        + p_w.log_prob(w).sum(-1) - q_w.log_prob(w).sum(-1)
+    )  # (M, B)
+    return torch.logsumexp(log_weights, 0) - math.log(n_samples)
 
 
 def loss(terms: Terms, min_information: float) -> Tensor:

@@ -76,9 +76,13 @@ class GMVAEClustering(
         Length of the adversarial step in the model's units, in which the mean variance of a
         feature is 1 (Gaussian) or values lie in [0, 1] (Bernoulli). "auto" is a share of each
         row's distance to its 10th neighbour.
+    init : {"neighbours", "random"}, default="neighbours"
+        What the fit is held to at first, less and less: a spectral clustering of the graph of
+        nearest neighbours, or nothing. Without `consistency` it is nothing.
     n_init : int, default=1
-        Random starts. Each is run for a sixth of the epochs; the one whose clusters tell most
-        of the rows (mutual information; without the regulariser, the best bound) goes on.
+        Random initial weights. Each is run for a sixth of the epochs; the one whose clusters
+        tell most of the rows (mutual information; without the regulariser, the best bound) goes
+        on.
     learning_rate : {"cosine", "constant"}, default="cosine"
         "cosine" falls to zero on a half cosine over `max_iter` epochs.
     learning_rate_init : float, default=2e-3
@@ -173,6 +177,7 @@ class GMVAEClustering(
         consistency: float = 50.0,
         perturbation: str | Perturbation = "adversarial",
         perturbation_radius: str | float = "auto",
+        init: str = "neighbours",
         n_init: int = 1,
         learning_rate: str = "cosine",
         learning_rate_init: float = 2e-3,
@@ -198,6 +203,7 @@ class GMVAEClustering(
         self.consistency = consistency
         self.perturbation = perturbation
         self.perturbation_radius = perturbation_radius
+        self.init = init
         self.n_init = n_init
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

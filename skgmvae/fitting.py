@@ -17,7 +17,7 @@ from .data import DataSpace, Rows
 from .inference import InferenceMixin
 from .model import GMVAE
 from .objective import Objective
-from .parameters import architecture_of, check_parameters, radius_of, settings_of
+from .parameters import architecture_of, check_parameters, neighbourhood_of, settings_of
 from .persistence import restore, to_arrays
 from .restarts import in_units_of_data, one_pass, run_restarts
 from .runtime import draw_seed, select_device
@@ -72,10 +72,10 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         continued = self.warm_start and hasattr(self, "module_")
         rows, space, architecture, device = self._start(X, continued=continued)
         seed = self._seed if continued else draw_seed(self.random_state)
-        radius = radius_of(self, rows, space, device, seed)
+        radius, start = neighbourhood_of(self, rows, space, device, seed, started=continued)
         settings = settings_of(
-            self, len(rows), seed, radius,
-            first_epoch=self._scheduled if continued else 0, annealed=not continued,
+            self, len(rows), seed, radius, start,
+            first_epoch=self._scheduled if continued else 0,
         )
         best = run_restarts(
             1 if continued else self.n_init, self.n_jobs, architecture, space, rows, device,
@@ -91,6 +91,12 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         if best.n_epochs or not continued:
             self.converged_ = best.converged
         self._describe(rows, reorder=True)
+        if self.n_clusters_found_ < len(self.weights_):
+            _warn(
+                f"{len(self.weights_) - self.n_clusters_found_} of n_clusters={len(self.weights_)} "
+                "components died: they have no rows. Lower n_clusters if fewer clusters are as "
+                "good, or raise consistency or min_information."
+            )
         if best.interrupted:
             _warn(f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept.")
         elif self.max_iter != "auto" and not self.converged_:
@@ -139,9 +145,9 @@ class FittingMixin(InferenceMixin, BaseEstimator):
                 len(rows), self._typical_radius, np.float32
             )
         else:
-            radius = radius_of(self, rows, space, device, seed)
+            radius, _ = neighbourhood_of(self, rows, space, device, seed, started=True)
         n_passes = self.n_iter_ if continued else 0  # numbers the noise
-        settings = settings_of(self, len(rows), seed, radius, first_epoch=n_passes, annealed=False)
+        settings = settings_of(self, len(rows), seed, radius, None, first_epoch=n_passes)
         objective = Objective(module, resident, settings, restart=0)
         record = one_pass(objective, optimizer, n_passes, self.learning_rate_init)
 
@@ -213,7 +219,7 @@ class FittingMixin(InferenceMixin, BaseEstimator):
     def _append_history(
         self, history: dict[str, NDArray[np.float64]], *, continued: bool
     ) -> None:
-        new = in_units_of_data(history, self._space, self.module_.n_components)
+        new = in_units_of_data(history, self._space)
         if continued:
             # a regulariser that was off before, or is off now, has no parts there
             new = {

@@ -13,10 +13,10 @@ from torch import Tensor
 from .consistency import (
     Perturbation,
     Regulariser,
+    Start,
     adversarial,
     affine,
     frozen_statistics,
-    radius_factor,
     regulariser,
 )
 from .data import Rows, n_batches
@@ -35,8 +35,9 @@ class Settings(NamedTuple):
     min_information: float
     consistency: float
     perturbation: str | Perturbation
-    radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation at last
-    annealed_epochs: float  # during which that radius falls
+    radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation
+    start: NDArray[np.intp] | None  # (n_rows,), clusters to begin with
+    guided_epochs: float  # during which the fit is held to them, less and less
     learning_rate: float
     learning_rate_falls: bool
     batch_size: int
@@ -63,6 +64,11 @@ class Objective:
         self.recorded: tuple[str, ...] = ("loss", *Terms._fields)
         if settings.consistency:
             self.recorded += Regulariser._fields
+            self.start = None
+            if settings.start is not None:
+                labels = torch.as_tensor(settings.start, device=rows.device)
+                counts = torch.bincount(labels, minlength=model.n_components)
+                self.start = Start(labels, torch.log(counts + 1.0))
             if settings.perturbation == "adversarial":
                 self.radius = torch.as_tensor(settings.radius, device=rows.device)
                 self.probe = rows.typical_norm()
@@ -84,7 +90,7 @@ class Objective:
         records = [term.mean() for term in terms]
         if settings.consistency:
             parts = self._regulariser(y, index, posterior, epoch + batch / self.n_batches, source)
-            objective = objective + settings.consistency * parts.total(model.n_components)
+            objective = objective + settings.consistency * parts.total
             records += parts
         return objective, len(y), records
 
@@ -102,12 +108,16 @@ class Objective:
         source: torch.Generator,
     ) -> Regulariser:
         logits = self.model.cluster_logits(posterior)
+        start, weight = self.start, 0.0
+        if start is not None:
+            start = start._replace(labels=start.labels[index])
+            weight = max(0.0, 1 - epoch / self.settings.guided_epochs)
         with frozen_statistics(self.model):
-            perturbed = self._perturb(y, index, logits.detach(), epoch, source)
-            return regulariser(logits, self._logits(perturbed))
+            perturbed = self._perturb(y, index, logits.detach(), source)
+            return regulariser(logits, self._logits(perturbed), start, weight)
 
     def _perturb(
-        self, y: Tensor, index: Tensor, logits: Tensor, epoch: float, source: torch.Generator
+        self, y: Tensor, index: Tensor, logits: Tensor, source: torch.Generator
     ) -> Tensor:
         perturbation = self.settings.perturbation
         if callable(perturbation):
@@ -121,8 +131,7 @@ class Objective:
             return changed
         if perturbation == "affine":
             return affine(y, source)
-        factor = radius_factor(epoch, self.settings.annealed_epochs, self.rows.n_rows)
-        return adversarial(self._logits, y, logits, factor * self.radius[index], self.probe, source)
+        return adversarial(self._logits, y, logits, self.radius[index], self.probe, source)
 
     def _logits(self, y: Tensor) -> Tensor:
         return self.model.cluster_logits(self.model.q(y))

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .architecture import Architecture
-from .data import DataSpace, Rows, n_batches, neighbour_radius
+from .data import DataSpace, Rows, n_batches
+from .neighbours import find_neighbours, partition, radius
 from .objective import Settings
 
 __all__ = [
-    "PARAMETER_CONSTRAINTS", "architecture_of", "check_parameters", "radius_of", "settings_of",
+    "PARAMETER_CONSTRAINTS", "architecture_of", "check_parameters", "neighbourhood_of",
+    "settings_of",
 ]
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
@@ -32,6 +34,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "consistency": [Interval(Real, 0, None, closed="left")],
     "perturbation": [StrOptions({"adversarial", "affine"}), callable],
     "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "init": [StrOptions({"neighbours", "random"})],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"cosine", "constant"})],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -53,7 +56,10 @@ WIDTH_AT_ONE_ROW = 13.0
 WIDTH_EXPONENT = 0.4
 MAX_WIDTH = 512
 
-ANNEALED_SHARE = 0.6  # of the epochs
+# The fit is held to its start for all epochs up to so many rows, then for fewer: networks find
+# clusters that survive perturbation by themselves only if rows are many.
+MOST_GUIDED_ROWS = 600
+MIN_GUIDED_SHARE = 0.1
 
 
 def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, ...] | None:
@@ -125,6 +131,11 @@ def auto_max_iter(n_rows: int, batch_size: int) -> int:
     return math.ceil(n_steps / n_batches(n_rows, batch_size))
 
 
+def guided_share(n_rows: int) -> float:
+    """Share of the epochs in which the fit is held to its start: 1 to 600 rows, .1 from 60,000."""
+    return max(MIN_GUIDED_SHARE, min(1.0, math.sqrt(MOST_GUIDED_ROWS / n_rows)))
+
+
 def architecture_of(
     estimator: Any, data_shape: tuple[int, ...], n_rows: int, fitted: Architecture | None
 ) -> Architecture:
@@ -146,15 +157,35 @@ def architecture_of(
     )
 
 
-def radius_of(
-    estimator: Any, X: NDArray[Any], space: DataSpace, device: torch.device, seed: int
-) -> NDArray[np.float32] | None:
-    """Return each row's adversarial radius (n_rows,), or None where none is used."""
-    if not estimator.consistency or estimator.perturbation != "adversarial":
-        return None
-    if estimator.perturbation_radius == "auto":
-        return neighbour_radius(Rows(X, space, device), seed)
-    return np.full(len(X), estimator.perturbation_radius, np.float32)
+def neighbourhood_of(
+    estimator: Any,
+    X: NDArray[Any],
+    space: DataSpace,
+    device: torch.device,
+    seed: int,
+    *,
+    started: bool,
+) -> tuple[NDArray[np.float32] | None, NDArray[np.intp] | None]:
+    """Return each row's adversarial radius and its cluster at the start, both (n_rows,).
+
+    Either is None where it is not used; a model that was `started` before has no start.
+    """
+    adversarial = estimator.perturbation == "adversarial"
+    measured = adversarial and estimator.perturbation_radius == "auto"
+    guided = estimator.init == "neighbours" and not started
+    if not estimator.consistency:
+        return None, None
+    given = np.full(len(X), estimator.perturbation_radius, np.float32) if (
+        adversarial and not measured
+    ) else None
+    if not (measured or guided):
+        return given, None
+    rows = Rows(X, space, device)
+    neighbours = find_neighbours(rows, seed)
+    return (
+        radius(rows, neighbours) if measured else given,
+        partition(neighbours, estimator.n_clusters, seed) if guided else None,
+    )
 
 
 def settings_of(
@@ -162,9 +193,9 @@ def settings_of(
     n_rows: int,
     seed: int,
     radius: NDArray[np.float32] | None,
+    start: NDArray[np.intp] | None,
     *,
     first_epoch: int,
-    annealed: bool,
 ) -> Settings:
     """Resolve the training parameters to numbers."""
     max_iter = estimator.max_iter
@@ -177,7 +208,8 @@ def settings_of(
         consistency=estimator.consistency,
         perturbation=estimator.perturbation,
         radius=radius,
-        annealed_epochs=ANNEALED_SHARE * max_iter if annealed else 0.0,
+        start=start,
+        guided_epochs=guided_share(n_rows) * max_iter,
         learning_rate=estimator.learning_rate_init,
         learning_rate_falls=estimator.learning_rate == "cosine",
         batch_size=estimator.batch_size,

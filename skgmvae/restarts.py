@@ -154,7 +154,7 @@ def run_restarts(
 
 
 def in_units_of_data(
-    history: dict[str, NDArray[np.float64]], space: DataSpace, n_clusters: int
+    history: dict[str, NDArray[np.float64]], space: DataSpace
 ) -> dict[str, NDArray[np.float64]]:
     """Return a history with log-densities in the units of X and the sums beside their parts."""
     history = {name: values for name, values in history.items() if name != "loss"}
@@ -162,7 +162,7 @@ def in_units_of_data(
     history["lower_bound"] = Terms(*(history[name] for name in Terms._fields)).bound
     if Regulariser._fields[0] in history:
         parts = Regulariser(*(history[name] for name in Regulariser._fields))
-        history["regulariser"] = parts.total(n_clusters)
+        history["regulariser"] = parts.total
     else:
         history["regulariser"] = np.zeros_like(history["lower_bound"])
     return history

@@ -14,14 +14,13 @@ from torch import nn
 from skgmvae import consistency
 from skgmvae.consistency import (
     ENTROPY_WEIGHT,
+    MARGINAL_FACTOR,
     Regulariser,
+    Start,
     adversarial,
     affine,
     frozen_statistics,
-    initial_radius_factor,
     kl_rows,
-    marginal_factor,
-    radius_factor,
     regulariser,
 )
 
@@ -45,42 +44,46 @@ def test_the_regulariser_is_the_formula(draw):
     mean = p.mean(0)
     disagreement = (p * np.log(p / q)).sum(1).mean()
     conditional, marginal = -(p * clean).sum(1).mean(), -(mean * np.log(mean)).sum()
-    parts = regulariser(torch.tensor(clean), torch.tensor(perturbed))
+    labels, log_sizes = torch.arange(6) % 4, torch.tensor([0.0, 1.0, -1.0, 0.5]).double()
+    sizes = np.exp(log_softmax(log_sizes.numpy()))
+    imbalance = (mean * np.log(mean / sizes)).sum()
+    departure = 0.3 * -clean[np.arange(6), labels].mean()
+    parts = regulariser(
+        torch.tensor(clean), torch.tensor(perturbed), Start(labels, log_sizes), 0.3
+    )
     np.testing.assert_allclose(parts.disagreement, disagreement, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.conditional_entropy, conditional, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.marginal_entropy, marginal, rtol=1e-8, atol=1e-10)
-    expected = disagreement + ENTROPY_WEIGHT * (conditional - 4 * marginal)
-    np.testing.assert_allclose(parts.total(4), expected, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(parts.imbalance, imbalance, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(parts.departure, departure, rtol=1e-8, atol=1e-10)
+    expected = disagreement + departure + ENTROPY_WEIGHT * (conditional + 2 * imbalance)
+    np.testing.assert_allclose(parts.total, expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize(("n_clusters", "factor"), [(1, 4), (4, 4), (5, 5), (30, 30)])
-def test_the_total_is_the_weighted_sum(n_clusters, factor):
-    expected = 1 + 0.1 * (2 - factor * 3)
-    assert ENTROPY_WEIGHT == 0.1
-    assert marginal_factor(n_clusters) == factor
-    assert Regulariser(1.0, 2.0, 3.0).total(n_clusters) == pytest.approx(expected)
+@given(scores)
+def test_without_a_start_even_clusters_are_expected(draw):
+    clean, perturbed = torch.tensor(log_softmax(draw, axis=-1))
+    parts = regulariser(clean, perturbed)
+    assert parts.departure == 0
+    np.testing.assert_allclose(
+        parts.imbalance, math.log(4) - parts.marginal_entropy, rtol=1e-8, atol=1e-10
+    )
 
 
-def test_merging_two_of_many_even_clusters_costs_the_same_for_any_number_of_them():
-    def cost(n_clusters):
-        even = np.full(n_clusters, 1 / n_clusters)
-        merged = np.append(even[2:], 2 / n_clusters)
-        gain = -(even * np.log(even)).sum() + (merged * np.log(merged)).sum()
-        return marginal_factor(n_clusters) * gain
-
-    assert cost(5) == pytest.approx(cost(10)) == pytest.approx(cost(40))
+def test_the_total_is_the_weighted_sum():
+    assert (ENTROPY_WEIGHT, MARGINAL_FACTOR) == (0.1, 2.0)
+    assert Regulariser(1.0, 2.0, 3.0, 4.0, 5.0).total == pytest.approx(1 + 5 + 0.1 * (2 + 2 * 4))
 
 
 def test_even_certain_clusters_that_survive_are_the_minimum():
     certain = torch.tensor(log_softmax(50 * np.eye(4), axis=1))
-    best = regulariser(certain, certain).total(4)
-    expected = -ENTROPY_WEIGHT * 4 * math.log(4)
-    assert float(best) == pytest.approx(expected, abs=1e-9)
+    best = regulariser(certain, certain).total
+    assert float(best) == pytest.approx(0, abs=1e-9)
     uniform = torch.full((4, 4), -math.log(4))
-    assert regulariser(uniform, uniform).total(4) > best
+    assert regulariser(uniform, uniform).total > best
     one = torch.tensor(log_softmax(50 * np.eye(4)[[0, 0, 0, 0]], axis=1))
-    assert regulariser(one, one).total(4) > best
-    assert regulariser(certain, certain.flip(0)).total(4) > best
+    assert regulariser(one, one).total > best
+    assert regulariser(certain, certain.flip(0)).total > best
 
 
 @given(scores)
@@ -210,28 +213,6 @@ def test_the_adversarial_step_works_on_images():
     moved = adversarial(logits, y, logits(y), torch.full((5,), 0.5), 1.0, source())
     assert moved.shape == y.shape
     assert torch.allclose((moved - y).flatten(1).norm(dim=1), torch.tensor(0.5), rtol=1e-5)
-
-
-@given(st.floats(0, 300), st.floats(0, 300), st.integers(2, 10**6))
-def test_the_radius_factor_falls_from_4_or_less_to_1(a, b, n_rows):
-    early, late = sorted((a, b))
-    assert 1 <= radius_factor(late, 100.0, n_rows) <= radius_factor(early, 100.0, n_rows) <= 4
-
-
-def test_the_radius_factor_at_its_endpoints():
-    assert radius_factor(0, 100.0, 60) == 4
-    assert radius_factor(50, 100.0, 60) == pytest.approx(2.5)
-    assert radius_factor(100, 100.0, 60) == 1
-    assert radius_factor(1e6, 100.0, 60) == 1
-    assert radius_factor(0, 0.0, 60) == 1
-    assert radius_factor(0, 100.0, 60_000) == 1
-
-
-@pytest.mark.parametrize(("n_rows", "factor"), [
-    (2, 4), (3750, 4), (15_000, 2), (60_000, 1), (10**7, 1),
-])
-def test_the_more_rows_the_smaller_the_radius_to_start_from(n_rows, factor):
-    assert initial_radius_factor(n_rows) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from skgmvae import data
-from skgmvae.data import INFERENCE_ROWS, MAX_REFERENCES, DataSpace, Rows, neighbour_radius
+from skgmvae.data import INFERENCE_ROWS, DataSpace, Rows
 
 CPU = torch.device("cpu")
 
@@ -224,51 +223,6 @@ def test_batches_are_shuffled_by_the_key_alone(untouched_global_state):
     assert not torch.equal(first, torch.cat(rows.batches(8, 1, 0, 4)))
     assert not torch.equal(first, torch.cat(rows.batches(8, 1, 1, 3)))
     assert not torch.equal(first, torch.arange(40))
-
-
-def brute_force_distance(X, k):
-    distances = np.sqrt(((X[:, None] - X) ** 2).sum(-1))
-    np.fill_diagonal(distances, np.inf)
-    return np.sort(distances, 1)[:, k - 1]
-
-
-@pytest.mark.parametrize("n_rows", [2, 5, 11, 12, 60])
-@pytest.mark.parametrize("n_features", [2, 30])
-def test_the_radius_is_a_quarter_of_the_distance_to_the_10th_neighbour(n_rows, n_features):
-    assert n_rows <= MAX_REFERENCES
-    X = rng(n_rows).standard_normal((n_rows, n_features))
-    radius = neighbour_radius(plain(X), 0)
-    expected = 0.25 * brute_force_distance(X, min(10, n_rows - 1))
-    assert radius.dtype == np.float32
-    np.testing.assert_allclose(radius, expected, rtol=1e-4)
-
-
-def test_the_radius_of_images_is_in_the_models_units():
-    X = rng().integers(0, 256, (30, 12), dtype=np.uint8)
-    radius = neighbour_radius(rows_of(X, "bernoulli", (2, 2, 3)), 0)
-    np.testing.assert_allclose(radius, 0.25 * brute_force_distance(X / 255.0, 10), rtol=1e-4)
-
-
-def test_duplicates_have_a_radius_of_0():
-    X = np.repeat(rng().standard_normal((3, 2)), 12, axis=0)
-    np.testing.assert_allclose(neighbour_radius(plain(X), 0), 0, atol=1e-6)
-
-
-def test_the_radius_from_a_subset_is_that_of_all_rows_on_the_average(monkeypatch):
-    X = rng().standard_normal((400, 2))
-    exact = neighbour_radius(plain(X), 0)
-    monkeypatch.setattr(data, "MAX_REFERENCES", 200)
-    sampled = neighbour_radius(plain(X), 0)
-    assert sampled.shape == (400,)
-    assert np.median(sampled / exact) == pytest.approx(1, abs=0.15)
-    assert np.corrcoef(sampled, exact)[0, 1] > 0.8
-    assert not np.array_equal(sampled, neighbour_radius(plain(X), 1))
-    np.testing.assert_array_equal(sampled, neighbour_radius(plain(X), 0))
-
-
-def test_reading_the_data_leaves_the_global_state_alone(monkeypatch, untouched_global_state):
-    monkeypatch.setattr(data, "MAX_REFERENCES", 20)
-    neighbour_radius(plain(rng().random((40, 2))), 0)
 
 
 @pytest.mark.parametrize(("likelihood", "volume"), [("bernoulli", 0.0), ("gaussian", None)])

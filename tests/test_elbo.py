@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import Normal
 from torch.func import functional_call
 
-from skgmvae.elbo import Noise, Terms, draw_noise, elbo_terms, loss
+from skgmvae.elbo import Noise, Terms, draw_noise, elbo_terms, log_evidence, loss
 
 
 def run(network, a):
@@ -283,6 +283,39 @@ def test_the_bound_is_not_above_the_tighter_bound_of_eq_2(make_model, seed):
         arrays(terms_of(model, y, noise)).bound, ours.mean(0), rtol=1e-9
     )
     assert (excess.mean(0) <= 4 * error).all()
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_importance_weights_converge_to_the_evidence(make_model, likelihood):
+    model, y = make_model(3, 1, 1, likelihood), rows(2, likelihood=likelihood)
+    x, w = np.linspace(-30, 30, 3001), np.linspace(-6, 6, 241)
+    m_k, s_k = head(model.component_head, run(model.prior, w[:, None]), 3, 1)  # (w, K, 1)
+    log_x_w = logsumexp(norm.logpdf(x[:, None, None], m_k[..., 0], s_k[..., 0]), -1) - np.log(3)
+    p_x = (np.exp(log_x_w) * norm.pdf(w)).sum(1) * (w[1] - w[0])
+    p_y = np.exp([
+        model.p_y(torch.tensor(x[:, None])).log_prob(row.expand(len(x), -1)).detach().numpy()
+        for row in y
+    ])
+    exact = np.log((p_y * p_x).sum(1) * (x[1] - x[0]))
+    wide = torch.full((2, 1), 3.0, dtype=torch.float64)  # a random q(x|y) misses most of the mass
+    q_x, q_w = Normal(torch.zeros_like(wide), wide), Normal(torch.zeros_like(wide), wide / 2)
+    noise = draws(50_000, 1, model)
+    found = log_evidence(model, y, q_x, q_w, noise).detach().numpy()
+    np.testing.assert_allclose(found, exact, atol=0.06)
+    assert (terms_of(model, y, noise).bound.detach().numpy() <= exact + 1e-6).all()
+
+
+def test_one_importance_weight_is_its_definition(make_model):
+    model, y = make_model(), rows(5)
+    noise = draws(1, 5, model)
+    s = oracle(model, y, noise)
+    q_w = model.q(y).q_w
+    w = (q_w.mean + q_w.stddev * noise.w).detach()
+    log_w = (norm.logpdf(w) - q_w.log_prob(w).detach().numpy()).sum(-1)
+    np.testing.assert_allclose(
+        log_evidence(model, y, *model.q(y), noise).detach().numpy(),
+        (s.reconstruction + s.log_mixture - s.log_q_x + log_w)[0], rtol=1e-9,
+    )
 
 
 def test_noise_is_standard_normal_and_reproducible():

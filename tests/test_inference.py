@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
+from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
 
 from skgmvae import GMVAEClustering, inference
@@ -296,3 +297,30 @@ def test_images_of_bytes_go_in_and_come_out_as_numbers_to_255(fit):
     np.testing.assert_allclose(
         clusterer.predict_proba(images.astype(float)), clusterer.predict_proba(images), atol=1e-4
     )
+
+
+def test_the_density_integrates_to_one(fit):
+    X = make_blobs(300, 2, centers=3, cluster_std=0.8, random_state=0)[0] * [1.0, 20.0]
+    clusterer = fit(X, max_iter=150, consistency=0.0)
+    low, high = X.min(0), X.max(0)
+    edges = [
+        np.linspace(a - 1.5 * (b - a), b + 1.5 * (b - a), 41)
+        for a, b in zip(low, high, strict=True)
+    ]
+    grid = np.stack(np.meshgrid(*edges), -1).reshape(-1, 2)
+    cell = np.prod([edge[1] - edge[0] for edge in edges])
+    density = np.exp(clusterer.score_samples(grid, n_draws=500))
+    assert density.sum() * cell == pytest.approx(1.0, abs=0.02)
+
+
+def test_more_draws_are_nearer_the_density(clusterer, X):
+    bound, few, many = (
+        clusterer.score_samples(X, n_draws=n).mean() for n in (None, 5, 500)
+    )
+    assert bound < few < many
+
+
+@pytest.mark.parametrize(("n_draws", "error"), [(0, ValueError), (1.5, TypeError)])
+def test_a_bad_number_of_draws_is_named(clusterer, X, n_draws, error):
+    with pytest.raises(error, match="n_draws"):
+        clusterer.score_samples(X, n_draws=n_draws)

@@ -20,8 +20,9 @@ def make(X, image_shape=None, networks="dense", restart=0, **changes):
     settings = Settings(
         seed=5, n_mc_samples=2, min_information=0.0, consistency=50.0,
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, len(X), dtype=np.float32),
-        annealed_epochs=4.0, learning_rate=1e-3, learning_rate_falls=True, batch_size=16,
-        first_epoch=0, last_epoch=None, max_iter=10, tol=1e-4, n_iter_no_change=10, verbose=0,
+        start=None, guided_epochs=0.0, learning_rate=1e-3,
+        learning_rate_falls=True, batch_size=16, first_epoch=0, last_epoch=None, max_iter=10,
+        tol=1e-4, n_iter_no_change=10, verbose=0,
     )._replace(**changes)
     architecture = Architecture(space.data_shape, 3, 2, 2, (8,), networks, "gaussian")
     rows = Rows(X, space, CPU)
@@ -33,7 +34,7 @@ def forbidden(*arguments, **keywords):
 
 
 def test_without_consistency_the_regulariser_costs_nothing(monkeypatch, X):
-    for name in ("regulariser", "adversarial", "affine", "frozen_statistics", "radius_factor"):
+    for name in ("regulariser", "adversarial", "affine", "frozen_statistics"):
         monkeypatch.setattr(module_under_test, name, forbidden)
     monkeypatch.setattr(Rows, "typical_norm", forbidden)
     objective = make(X, consistency=0, radius=None)
@@ -70,7 +71,28 @@ def test_the_loss_is_the_bound_plus_the_weighted_regulariser(X):
         value, _, records = make(X, consistency=weight)(0, 0)
         parts = Regulariser(*(r.item() for r in records[4:]))
         assert [r.item() for r in records[:4]] == [r.item() for r in bare[2]]
-        assert value.item() == pytest.approx(bare[0].item() + weight * parts.total(3), rel=1e-5)
+        assert value.item() == pytest.approx(bare[0].item() + weight * parts.total, rel=1e-5)
+
+
+def test_the_fit_is_held_to_its_start_less_and_less(X):
+    start = np.arange(len(X)) % 3
+    held = make(X, start=start, guided_epochs=4.0)
+    free = make(X)
+    index = held.rows.batches(16, *held.key, 2)[0]
+    logits = held.model.cluster_logits(held.model.q(held.rows.take(index)))
+    expected = 0.5 * -logits[range(len(index)), start[index]].mean().item()
+    departure = Regulariser(*(r.item() for r in held(2, 0)[2][4:])).departure
+    assert departure == pytest.approx(expected, rel=1e-5)
+    assert Regulariser(*(r.item() for r in held(4, 0)[2][4:])).departure == 0
+    assert Regulariser(*(r.item() for r in free(2, 0)[2][4:])).departure == 0
+
+
+def test_the_sizes_expected_are_those_of_the_start(X):
+    start = np.repeat([0, 1, 2], [len(X) - 12, 9, 3])
+    objective = make(X, start=start, guided_epochs=1.0)
+    np.testing.assert_allclose(
+        objective.start.log_sizes.numpy(), np.log([len(X) - 11, 10, 4]), rtol=1e-6
+    )
 
 
 def test_what_is_recorded_is_named(X):
@@ -78,7 +100,7 @@ def test_what_is_recorded_is_named(X):
     assert bare.recorded == ("loss", *Terms._fields)
     assert full.recorded == ("loss", *Terms._fields, *Regulariser._fields)
     assert 1 + len(full(0, 0)[2]) == len(full.recorded)
-    history = full.history([list(range(8)), list(range(10, 18))])
+    history = full.history([list(range(10)), list(range(10, 20))])
     assert list(history) == list(full.recorded)
     assert history["loss"].tolist() == [0, 10]
     assert history["marginal_entropy"].tolist() == [7, 17]
@@ -166,7 +188,7 @@ def test_a_perturbation_of_ones_own_gets_the_rows_of_the_model_and_a_generator(X
     assert unchanged.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_radius_is_each_rows_own_and_falls(monkeypatch, X):
+def test_the_radius_is_each_rows_own(monkeypatch, X):
     calls = []
 
     def record(logits_of, y, logits, radius, probe, source):
@@ -176,14 +198,10 @@ def test_the_radius_is_each_rows_own_and_falls(monkeypatch, X):
 
     monkeypatch.setattr(module_under_test, "adversarial", record)
     objective = make(X)
-    steps = [(0, 0, 4), (0, 2, 4 - 3 * 0.5 / 4), (2, 0, 2.5), (4, 0, 1), (9, 0, 1)]
-    for epoch, batch, factor in steps:
-        if batch:
-            objective(epoch, 0)
-        objective(epoch, batch)
-        index = objective.rows.batches(16, 5, 0, epoch)[batch]
-        expected = factor * objective.settings.radius[index.numpy()]
-        np.testing.assert_allclose(calls[-1][0], expected, rtol=1e-5)
+    for epoch in (0, 9):
+        objective(epoch, 0)
+        index = objective.rows.batches(16, 5, 0, epoch)[0]
+        np.testing.assert_array_equal(calls[-1][0], objective.settings.radius[index.numpy()])
     assert calls[-1][1] == objective.rows.typical_norm()
 
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils._param_validation import InvalidParameterError
 
-from skgmvae import GMVAEClustering
-from skgmvae.data import DataSpace, Rows, n_batches, neighbour_radius
+from skgmvae import GMVAEClustering, neighbours
+from skgmvae.data import DataSpace, Rows, n_batches
+from skgmvae.neighbours import find_neighbours
 from skgmvae.parameters import (
-    ANNEALED_SHARE,
     PARAMETER_CONSTRAINTS,
     architecture_of,
     auto_width,
     check_parameters,
-    radius_of,
+    neighbourhood_of,
     settings_of,
 )
 
@@ -29,11 +29,9 @@ def check(X=X12, continued=False, **parameters):
     return check_parameters(GMVAEClustering(**parameters), X, continued=continued)
 
 
-def settings(n_rows, first_epoch=0, annealed=True, **parameters):
+def settings(n_rows, first_epoch=0, **parameters):
     estimator = GMVAEClustering(**parameters)
-    return settings_of(
-        estimator, n_rows, 5, None, first_epoch=first_epoch, annealed=annealed
-    )
+    return settings_of(estimator, n_rows, 5, None, None, first_epoch=first_epoch)
 
 
 def test_every_parameter_has_a_constraint_and_no_other_has():
@@ -165,13 +163,15 @@ def test_settings_are_the_parameters():
     assert (found.perturbation, found.radius) == ("affine", None)
     assert (found.learning_rate, found.batch_size, found.max_iter) == (0.01, 33, 44)
     assert (found.tol, found.n_iter_no_change, found.verbose) == (0.5, 6, 2)
-    assert found.annealed_epochs == pytest.approx(ANNEALED_SHARE * 44)
 
 
-def test_the_radius_is_annealed_for_a_share_of_the_epochs_or_not_at_all():
-    assert settings(100, annealed=False).annealed_epochs == 0
+def test_few_rows_are_guided_to_the_end_and_many_for_a_tenth_of_the_epochs():
+    assert settings(50).guided_epochs == settings(50).max_iter
+    assert settings(600, max_iter=30).guided_epochs == 30
+    assert settings(2400, max_iter=30).guided_epochs == pytest.approx(15)
+    assert settings(60_000, max_iter=30).guided_epochs == pytest.approx(3)
+    assert settings(10**7, max_iter=30).guided_epochs == pytest.approx(3)
     assert settings(100, first_epoch=3).first_epoch == 3
-    assert 0 < settings(100).annealed_epochs < settings(100).max_iter
 
 
 @given(st.integers(2, 10**7), st.integers(2, 4096))
@@ -195,22 +195,45 @@ def test_many_rows_take_few_epochs_and_few_rows_enough_steps():
     assert settings(100).max_iter >= 100
 
 
-def rows(X):
-    return Rows(X, DataSpace.fit(X, "gaussian", None), torch.device("cpu"))
-
-
-def test_the_radius_is_that_of_the_neighbours_or_the_one_given():
-    data = X12, DataSpace.fit(X12, "gaussian", None), torch.device("cpu")
-    np.testing.assert_array_equal(
-        radius_of(GMVAEClustering(), *data, 3), neighbour_radius(rows(X12), 3)
+def neighbourhood(X=X12, started=False, **parameters):
+    space = DataSpace.fit(X, "gaussian", None)
+    return neighbourhood_of(
+        GMVAEClustering(4, **parameters), X, space, torch.device("cpu"), 3, started=started
     )
-    given_one = radius_of(GMVAEClustering(perturbation_radius=0.7), *data, 3)
-    np.testing.assert_array_equal(given_one, np.full(20, 0.7, np.float32))
-    assert given_one.dtype == np.float32
+
+
+def test_the_neighbourhood_is_a_radius_and_a_start():
+    space = DataSpace.fit(X12, "gaussian", None)
+    rows = Rows(X12, space, torch.device("cpu"))
+    found = find_neighbours(rows, 3)
+    radius, start = neighbourhood()
+    np.testing.assert_array_equal(radius, neighbours.radius(rows, found))
+    np.testing.assert_array_equal(start, neighbours.partition(found, 4, 3))
+
+
+@pytest.mark.parametrize("init", ["neighbours", "random"])
+def test_a_given_radius_is_that_of_every_row(init):
+    radius, start = neighbourhood(perturbation_radius=0.7, init=init)
+    np.testing.assert_array_equal(radius, np.full(20, 0.7, np.float32))
+    assert radius.dtype == np.float32
+    assert (start is None) == (init == "random")
 
 
 @pytest.mark.parametrize("parameters", [
-    {"consistency": 0}, {"perturbation": "affine"}, {"perturbation": lambda y, source: y},
+    {"perturbation": "affine"}, {"perturbation": lambda y, source: y},
 ])
 def test_there_is_no_radius_where_none_is_used(parameters):
-    assert radius_of(GMVAEClustering(**parameters), None, None, None, 0) is None
+    radius, start = neighbourhood(**parameters)
+    assert radius is None
+    assert start.shape == (20,)
+
+
+@pytest.mark.parametrize("parameters", [{"started": True}, {"init": "random"}])
+def test_there_is_no_start_for_a_model_that_has_started_or_starts_at_random(parameters):
+    radius, start = neighbourhood(**parameters)
+    assert radius.shape == (20,)
+    assert start is None
+
+
+def test_the_papers_objective_needs_neither():
+    assert neighbourhood(consistency=0) == (None, None)

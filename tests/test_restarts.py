@@ -20,8 +20,9 @@ from skgmvae.training import make_optimizer
 CPU = torch.device("cpu")
 SETTINGS = Settings(
     seed=3, n_mc_samples=1, min_information=0.0, consistency=0.0, perturbation="adversarial",
-    radius=None, annealed_epochs=1.0, learning_rate=1e-2, learning_rate_falls=True, batch_size=32,
-    first_epoch=0, max_iter=3, last_epoch=None, tol=1e-4, n_iter_no_change=10, verbose=0,
+    radius=None, start=None, guided_epochs=0.0, learning_rate=1e-2,
+    learning_rate_falls=True, batch_size=32, first_epoch=0, max_iter=3, last_epoch=None, tol=1e-4,
+    n_iter_no_change=10, verbose=0,
 )
 
 
@@ -179,7 +180,7 @@ def test_verbosity(capsys, X, verbose, max_iter, n_lines):
 def test_a_history_in_the_units_of_the_data(X):
     space = DataSpace.fit(8 * X, "gaussian", None)
     raw = run(X, 1, **consistent(X)).history
-    history = in_units_of_data(raw, space, 7)
+    history = in_units_of_data(raw, space)
     assert "loss" not in history
     assert "loss" in raw
     np.testing.assert_allclose(
@@ -191,18 +192,18 @@ def test_a_history_in_the_units_of_the_data(X):
     )
     np.testing.assert_allclose(
         history["regulariser"],
-        raw["disagreement"] + 0.1 * (raw["conditional_entropy"] - 7 * raw["marginal_entropy"]),
+        raw["disagreement"] + 0.1 * (raw["conditional_entropy"] + 2 * raw["imbalance"]),
     )
     np.testing.assert_allclose(
         raw["loss"],
-        50 * in_units_of_data(raw, space, 3)["regulariser"]
+        50 * in_units_of_data(raw, space)["regulariser"]
         - history["lower_bound"] - np.log(space.scale).sum(),
         rtol=1e-5,
     )
 
 
 def test_a_history_without_a_regulariser_has_zeros_for_it(X):
-    history = in_units_of_data(run(X, 1).history, DataSpace.fit(X, "gaussian", None), 3)
+    history = in_units_of_data(run(X, 1).history, DataSpace.fit(X, "gaussian", None))
     assert set(history) == {*Terms._fields, "lower_bound", "regulariser"}
     assert history["regulariser"].tolist() == [0, 0, 0]
 

@@ -39,7 +39,7 @@ METRICS = ("hungarian", "max_prob", "nmi", "ari", "fit_s", "rows_per_s")
 
 # What differs from the defaults, by data set; all others run at the defaults.
 IMAGES = {
-    "likelihood": "bernoulli", "latent_dim": 16, "style_dim": 16, "hidden_layer_sizes": (800, 800),
+    "likelihood": "bernoulli", "latent_dim": 16, "style_dim": 16,
 }
 SETTINGS = {"mnist": IMAGES, "fashion_mnist": IMAGES, "usps": IMAGES}
 

@@ -1,0 +1,194 @@
+"""The graph of nearest neighbours: how far a row may be moved, and the partition to start from.
+
+Networks trained from a random start divide the data along its directions of largest variance
+first (on MNIST fours and nines by their slant), and hardly ever leave such a division again. A cut
+of the neighbour graph does not make that error: the start is a spectral clustering whose
+candidates are compared by the information between the clusters of neighbouring rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.special import softmax
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state, gen_batches
+
+from .data import INFERENCE_ROWS, Rows
+
+__all__ = ["Neighbours", "edge_information", "find_neighbours", "partition", "radius"]
+
+N_NEIGHBOURS = 10
+RADIUS_FACTOR = 0.175
+MAX_REFERENCES = 60_000  # among which neighbours are sought: the time grows with their square
+MAX_DIMENSIONS = 50
+
+# Spectral embeddings of (1, 1.5, 2) K dimensions: with K, large clusters split before small ones
+# part; each is clustered a number of times, and the best candidates are refined.
+EMBEDDINGS = (1.0, 1.5, 2.0)
+N_CANDIDATES = 20
+N_REFINED = 5
+DENSE_ROWS = 1000  # up to which eigenvectors are found exactly
+
+# Refinement by mean-field label propagation: weight of a row's neighbours, and of even clusters
+COUPLING = 20.0
+EVENNESS = 4.0
+N_SWEEPS = 15
+
+
+class Neighbours(NamedTuple):
+    """The nearest rows of each row, itself left out, nearest first.
+
+    With more than `MAX_REFERENCES` rows they are sought among a random subset.
+    """
+
+    references: NDArray[np.intp]  # (n_references,), sorted row numbers
+    nearest: NDArray[np.intp]  # (n_rows, n_neighbours), into the references
+
+
+def find_neighbours(rows: Rows, seed: int) -> Neighbours:
+    """Find nearest neighbours by Euclidean distance in the model's units.
+
+    Rows of more than `MAX_DIMENSIONS` values are compared by their first principal components.
+    """
+    n_rows = rows.n_rows
+    points = np.concatenate([
+        rows.take(torch.arange(part.start, part.stop, device=rows.device)).flatten(1).cpu().numpy()
+        for part in gen_batches(n_rows, INFERENCE_ROWS)
+    ])
+    n_references = min(n_rows, MAX_REFERENCES)
+    references = np.sort(check_random_state(seed).permutation(n_rows)[:n_references])
+    if min(points.shape) > MAX_DIMENSIONS:
+        pca = PCA(MAX_DIMENSIONS, svd_solver="covariance_eigh").fit(points[references])
+        points = pca.transform(points)
+    n_neighbours = min(N_NEIGHBOURS, n_references - 1)
+    search = NearestNeighbors(n_neighbors=n_neighbours + 1).fit(points[references])
+    found = search.kneighbors(points, return_distance=False)
+    own = np.full(n_rows, -1)
+    own[references] = np.arange(n_references)
+    # a row is not its own neighbour; among many duplicates it may not even be found
+    surplus = found == own[:, None]
+    surplus[~surplus.any(1), -1] = True
+    return Neighbours(references, found[~surplus].reshape(n_rows, n_neighbours))
+
+
+def radius(rows: Rows, neighbours: Neighbours) -> NDArray[np.float32]:
+    """Return each row's radius of the adversarial perturbation, in the model's units, (n_rows,).
+
+    It is a share of the distance to the 10th neighbour, or to a nearer one in the same
+    proportion if neighbours were sought among fewer rows.
+    """
+    references, nearest = neighbours
+    n_rows, n_neighbours = nearest.shape
+    if n_neighbours == 0:
+        return np.zeros(n_rows, np.float32)
+    rank = max(1, round(n_neighbours * len(references) / n_rows))
+    farthest = torch.from_numpy(references[nearest[:, rank - 1]]).to(rows.device)
+    distance = np.concatenate([
+        (rows.take(torch.arange(part.start, part.stop, device=rows.device))
+         - rows.take(farthest[part])).flatten(1).norm(dim=1).cpu().numpy()
+        for part in gen_batches(n_rows, INFERENCE_ROWS)
+    ])
+    if distance.any():
+        # duplicates have neighbours at no distance, but must be perturbed all the same
+        distance[distance == 0] = np.median(distance[distance > 0])
+    return (RADIUS_FACTOR * distance).astype(np.float32)
+
+
+def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.intp]:
+    """Divide the rows into clusters that few neighbours are parted by, (n_rows,).
+
+    Spectral clustering (Ng, Jordan & Weiss 2001) gives candidates; the one that tells most of a
+    neighbour's cluster, `edge_information`, is taken.
+    """
+    references, nearest = neighbours
+    n_references, n_neighbours = len(references), nearest.shape[1]
+    if n_clusters == 1 or n_neighbours == 0:
+        return np.zeros(len(nearest), np.intp)
+    start = np.arange(n_references + 1) * n_neighbours
+    ones = np.ones(n_references * n_neighbours, np.float32)
+    directed = csr_array((ones, nearest[references].ravel(), start), shape=(n_references,) * 2)
+    graph = directed.maximum(directed.T).tocsr()
+    random = check_random_state(seed)
+    embedding = _spectral_embedding(graph, min(2 * n_clusters, n_references), random)
+
+    def rank(candidates: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+        return sorted(
+            candidates, key=lambda labels: -edge_information(graph, labels, n_clusters)
+        )
+
+    candidates = []
+    for factor in EMBEDDINGS:
+        points = embedding[:, : int(factor * n_clusters)]
+        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+        candidates += [
+            KMeans(n_clusters, n_init=1, random_state=random).fit_predict(points)
+            for _ in range(N_CANDIDATES)
+        ]
+    best = rank(candidates)[:N_REFINED]
+    labels = rank(best + [_refine(graph, labels, n_clusters) for labels in best])[0]
+    if n_references == len(nearest):
+        return labels.astype(np.intp)
+    votes = np.zeros((len(nearest), n_clusters))
+    for column in nearest.T:
+        votes[np.arange(len(nearest)), labels[column]] += 1
+    return votes.argmax(1)
+
+
+def edge_information(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:
+    """Return the mutual information between the clusters at the two ends of an edge, in nats.
+
+    High where edges lie within clusters and the clusters are even; at most log K.
+    """
+    edges = graph.tocoo()
+    pairs = labels[edges.row] * n_clusters + labels[edges.col]
+    joint = np.bincount(pairs, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
+    joint = joint / joint.sum()
+    independent = np.outer(joint.sum(1), joint.sum(0))
+    seen = joint > 0
+    return float((joint[seen] * np.log(joint[seen] / independent[seen])).sum())
+
+
+def _spectral_embedding(graph: csr_array, n_components: int, random: Any) -> NDArray[Any]:
+    """Return the first eigenvectors of the normalised adjacency, the largest first."""
+    n_rows = graph.shape[0]
+    root_degree = np.sqrt(graph.sum(1)).astype(np.float32)
+    normalised = diags_array(1 / root_degree) @ graph @ diags_array(1 / root_degree)
+    if n_rows <= max(DENSE_ROWS, n_components + 1):
+        _, vectors = eigh(
+            normalised.toarray(), subset_by_index=[n_rows - n_components, n_rows - 1]
+        )
+        return vectors[:, ::-1]
+    # the eigenvalue 1 comes once for each connected part, and Lanczos would find it once
+    _, part = connected_components(graph, directed=False)
+    largest_first = np.argsort(-np.bincount(part), kind="stable")[:n_components]
+    first = (part[:, None] == largest_first) * root_degree[:, None]
+    first /= np.linalg.norm(first, axis=0)
+    n_others = n_components - first.shape[1]
+    if n_others == 0:
+        return first
+    deflated = LinearOperator(
+        normalised.shape, lambda v: normalised @ v - first @ (first.T @ v), dtype=np.float32
+    )
+    start = random.uniform(size=n_rows).astype(np.float32)
+    _, vectors = eigsh(deflated, n_others, which="LA", tol=1e-5, v0=start)
+    return np.hstack([first, vectors[:, ::-1]])
+
+
+def _refine(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> NDArray[np.intp]:
+    """Let each row follow its neighbours, and clusters that are too large lose rows."""
+    mean_of_neighbours = diags_array((1 / graph.sum(1)).astype(np.float32)) @ graph
+    share = np.eye(n_clusters, dtype=np.float32)[labels]
+    for _ in range(N_SWEEPS):
+        even = np.log(share.mean(0) * n_clusters + 1e-6)
+        share = softmax(COUPLING * (mean_of_neighbours @ share) - EVENNESS * even, axis=1)
+    return share.argmax(1)

@@ -1,0 +1,145 @@
+"""Neighbours are the nearest rows; the radius and the partition follow from them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from sklearn.datasets import load_breast_cancer, load_wine, make_blobs, make_moons
+from sklearn.metrics import adjusted_rand_score, mutual_info_score
+
+from skgmvae import neighbours
+from skgmvae.data import DataSpace, Rows
+from skgmvae.neighbours import edge_information, find_neighbours, partition, radius
+
+
+def rows_of(X, likelihood="gaussian", image_shape=None):
+    return Rows(X, DataSpace.fit(X, likelihood, image_shape), torch.device("cpu"))
+
+
+def plain(X):
+    """Rows that the model sees as they are."""
+    space = DataSpace(np.zeros(X.shape[1]), np.ones(X.shape[1]), None, False)
+    return Rows(X, space, torch.device("cpu"))
+
+
+def radius_of(rows, seed=0):
+    return radius(rows, find_neighbours(rows, seed))
+
+
+def parted(X, n_clusters, seed=0):
+    return partition(find_neighbours(rows_of(X), seed), n_clusters, seed)
+
+
+def distances(X):
+    between = np.sqrt(((X[:, None] - X) ** 2).sum(-1))
+    np.fill_diagonal(between, np.inf)
+    return between
+
+
+@pytest.mark.parametrize(("n_rows", "n_features"), [(2, 2), (5, 30), (11, 2), (60, 30), (70, 60)])
+def test_the_radius_is_a_share_of_the_distance_to_the_10th_neighbour(n_rows, n_features):
+    X = np.random.default_rng(n_rows).standard_normal((n_rows, n_features))
+    found = radius_of(plain(X))
+    expected = 0.175 * np.sort(distances(X), 1)[:, min(10, n_rows - 1) - 1]
+    assert found.dtype == np.float32
+    # of 60 features the 50 first components leave something out
+    np.testing.assert_allclose(found, expected, rtol=1e-4 if n_features <= 50 else 0.1)
+
+
+def test_neighbours_are_the_nearest_rows_and_never_the_row_itself():
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    references, nearest = find_neighbours(plain(X), 0)
+    np.testing.assert_array_equal(references, np.arange(40))
+    np.testing.assert_array_equal(nearest, np.argsort(distances(X), 1)[:, :10])
+
+
+def test_a_row_among_its_duplicates_is_not_its_own_neighbour():
+    X = np.repeat(np.random.default_rng(0).standard_normal((3, 2)), 20, axis=0)
+    found = find_neighbours(plain(X), 0)
+    assert found.nearest.shape == (60, 10)
+    assert (found.nearest != np.arange(60)[:, None]).mean() > 0.9
+    np.testing.assert_allclose(radius(plain(X), found), 0, atol=1e-6)
+
+
+def test_some_duplicates_have_the_radius_of_a_typical_row():
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    X[:12] = X[0]
+    found = radius_of(plain(X))
+    np.testing.assert_allclose(found[:12], np.median(found[12:]))
+
+
+def test_the_radius_of_images_is_in_the_models_units():
+    X = np.random.default_rng(0).integers(0, 256, (30, 12), dtype=np.uint8)
+    expected = 0.175 * np.sort(distances(X / 255.0), 1)[:, 9]
+    np.testing.assert_allclose(
+        radius_of(rows_of(X, "bernoulli", (2, 2, 3))), expected, rtol=1e-4
+    )
+
+
+def test_from_a_subset_the_radius_is_that_of_all_rows_on_the_average(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((400, 2))
+    exact = radius_of(plain(X))
+    monkeypatch.setattr(neighbours, "MAX_REFERENCES", 200)
+    sampled = radius_of(plain(X))
+    assert sampled.shape == (400,)
+    assert np.median(sampled / exact) == pytest.approx(1, abs=0.15)
+    assert np.corrcoef(sampled, exact)[0, 1] > 0.8
+    assert not np.array_equal(sampled, radius_of(plain(X), 1))
+    np.testing.assert_array_equal(sampled, radius_of(plain(X)))
+
+
+@pytest.mark.parametrize("most", [60_000, 150])
+def test_separate_blobs_are_parted(most, monkeypatch):
+    monkeypatch.setattr(neighbours, "MAX_REFERENCES", most)
+    X, y = make_blobs(300, 3, centers=5, cluster_std=0.5, random_state=0)
+    assert adjusted_rand_score(y, parted(X, 5)) == 1.0
+
+
+def test_clusters_need_not_be_round():
+    X, y = make_moons(400, noise=0.05, random_state=0)
+    assert adjusted_rand_score(y, parted(X, 2)) == 1.0
+
+
+def test_many_rows_take_the_iterative_eigenvectors(monkeypatch):
+    X = make_blobs(400, 3, centers=5, cluster_std=1.0, random_state=0)[0]
+    dense = parted(X, 5)
+    monkeypatch.setattr(neighbours, "DENSE_ROWS", 100)
+    assert adjusted_rand_score(dense, parted(X, 5)) > 0.95
+
+
+@pytest.mark.parametrize(("load", "least"), [(load_wine, 0.8), (load_breast_cancer, 0.7)])
+def test_real_tables_are_parted_well_whatever_the_seed(load, least):
+    X, y = load(return_X_y=True)
+    for seed in range(3):
+        assert adjusted_rand_score(y, parted(X, len(set(y)), seed)) > least
+
+
+@pytest.mark.parametrize(("n_rows", "n_clusters"), [(2, 2), (3, 3), (12, 12), (5, 1), (30, 25)])
+def test_few_rows_for_many_clusters_are_parted_all_the_same(n_rows, n_clusters):
+    X = np.random.default_rng(0).standard_normal((n_rows, 2))
+    labels = parted(X, n_clusters)
+    assert labels.shape == (n_rows,)
+    assert 0 <= labels.min() <= labels.max() < n_clusters
+
+
+def test_constant_rows_are_parted_somehow():
+    assert parted(np.ones((30, 4)), 3).shape == (30,)
+
+
+def test_a_seed_fixes_the_partition(untouched_global_state):
+    X = np.random.default_rng(0).standard_normal((80, 4))
+    np.testing.assert_array_equal(parted(X, 4, 1), parted(X, 4, 1))
+
+
+@given(st.integers(0, 1000), st.integers(2, 5))
+def test_edge_information_is_the_mutual_information_of_the_ends(seed, n_clusters):
+    random = np.random.default_rng(seed)
+    dense = np.triu(random.random((12, 12)) < 0.4, 1)
+    dense[0, 1] = True
+    graph = csr_array((dense | dense.T).astype(np.float32))
+    labels = random.integers(0, n_clusters, 12)
+    ends = np.argwhere(dense | dense.T)
+    expected = mutual_info_score(labels[ends[:, 0]], labels[ends[:, 1]])
+    assert edge_information(graph, labels, n_clusters) == pytest.approx(expected, abs=1e-9)
