@@ -8,6 +8,7 @@ candidates are compared by the information between the clusters of neighbouring 
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigsh
-from scipy.special import softmax
+from scipy.special import entr, softmax
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -25,18 +26,20 @@ from sklearn.utils import check_random_state, gen_batches
 
 from .data import INFERENCE_ROWS, Rows
 
-__all__ = ["Neighbours", "edge_information", "find_neighbours", "partition", "radius"]
+__all__ = ["Neighbours", "edge_information", "find_neighbours", "merge", "partition", "radius"]
 
 N_NEIGHBOURS = 10
 RADIUS_FACTOR = 0.175
 MAX_REFERENCES = 60_000  # among which neighbours are sought: the time grows with their square
 MAX_DIMENSIONS = 50
 
-# Spectral embeddings of (1, 1.5, 2) K dimensions: with K, large clusters split before small ones
-# part; each is clustered a number of times, and the best candidates are refined.
-EMBEDDINGS = (1.0, 1.5, 2.0)
-N_CANDIDATES = 20
-N_REFINED = 5
+# Spectral embeddings of so many times K dimensions are divided into so many times K parts, which
+# are merged to K: k-means with K splits what is large before it parts what is small.
+EMBEDDINGS = (1.0, 1.5, 2.0, 3.0)
+OVERCLUSTERINGS = (2, 3)
+MAX_PARTS = 120
+N_REPEATS = 2
+N_REFINED = 6
 DENSE_ROWS = 1000  # up to which eigenvectors are found exactly
 
 # Refinement by mean-field label propagation: weight of a row's neighbours, and of even clusters
@@ -107,8 +110,9 @@ def radius(rows: Rows, neighbours: Neighbours) -> NDArray[np.float32]:
 def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.intp]:
     """Divide the rows into clusters that few neighbours are parted by, (n_rows,).
 
-    Spectral clustering (Ng, Jordan & Weiss 2001) gives candidates; the one that tells most of a
-    neighbour's cluster, `edge_information`, is taken.
+    Spectral clustering (Ng, Jordan & Weiss 2001) gives too many parts, which are merged by the
+    agglomerative information bottleneck (Slonim & Tishby 1999). Of several candidates the one
+    is taken whose clusters tell most of a neighbour's, `edge_information`.
     """
     references, nearest = neighbours
     n_references, n_neighbours = len(references), nearest.shape[1]
@@ -119,23 +123,22 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
     directed = csr_array((ones, nearest[references].ravel(), start), shape=(n_references,) * 2)
     graph = directed.maximum(directed.T).tocsr()
     random = check_random_state(seed)
-    embedding = _spectral_embedding(graph, min(2 * n_clusters, n_references), random)
-
-    def rank(candidates: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
-        return sorted(
-            candidates, key=lambda labels: -edge_information(graph, labels, n_clusters)
-        )
-
+    n_dimensions = min(int(max(EMBEDDINGS) * n_clusters), n_references)
+    embedding = _spectral_embedding(graph, n_dimensions, random)
     candidates = []
-    for factor in EMBEDDINGS:
-        points = embedding[:, : int(factor * n_clusters)]
+    for dimensions, parts in product(EMBEDDINGS, OVERCLUSTERINGS * N_REPEATS):
+        points = embedding[:, : int(dimensions * n_clusters)]
         points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-        candidates += [
-            KMeans(n_clusters, n_init=1, random_state=random).fit_predict(points)
-            for _ in range(N_CANDIDATES)
-        ]
-    best = rank(candidates)[:N_REFINED]
-    labels = rank(best + [_refine(graph, labels, n_clusters) for labels in best])[0]
+        points = points + 1e-6 * random.standard_normal(points.shape)  # k-means wants them distinct
+        n_parts = min(parts * n_clusters, max(n_clusters, MAX_PARTS), n_references)
+        labels = KMeans(n_parts, n_init=1, random_state=random).fit_predict(points)
+        candidates.append(merge(_joint(graph, labels, n_parts), n_clusters)[labels])
+
+    def worth(labels: NDArray[np.intp]) -> float:
+        return edge_information(graph, labels, n_clusters)
+
+    best = sorted(candidates, key=worth, reverse=True)[:N_REFINED]
+    labels = max(best + [_refine(graph, labels, n_clusters) for labels in best], key=worth)
     if n_references == len(nearest):
         return labels.astype(np.intp)
     votes = np.zeros((len(nearest), n_clusters))
@@ -149,13 +152,46 @@ def edge_information(graph: csr_array, labels: NDArray[np.intp], n_clusters: int
 
     High where edges lie within clusters and the clusters are even; at most log K.
     """
+    joint = _joint(graph, labels, n_clusters)
+    return float(-entr(joint).sum() + entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum())
+
+
+def merge(joint: NDArray[np.float64], n_clusters: int) -> NDArray[np.intp]:
+    """Merge parts, the pair that loses least information first, until `n_clusters` are left.
+
+    Parameters
+    ----------
+    joint : ndarray of shape (n_parts, n_parts)
+        Symmetric: the share of edges between each two parts.
+    n_clusters : int
+
+    Returns
+    -------
+    clusters : ndarray of shape (n_parts,)
+        The cluster of each part.
+    """
+    clusters = np.arange(len(joint))
+    while len(joint) > n_clusters:
+        # what is no longer known of a neighbour's part where a and b are not told apart
+        size, row = joint.sum(1), entr(joint).sum(1)
+        loss = entr(joint[:, None] + joint).sum(-1) - row[:, None] - row
+        loss -= entr(size[:, None] + size) - entr(size)[:, None] - entr(size)
+        np.fill_diagonal(loss, np.inf)
+        first, second = sorted(np.unravel_index(loss.argmin(), loss.shape))
+        joint[first] += joint[second]
+        joint[:, first] += joint[:, second]
+        joint = np.delete(np.delete(joint, second, 0), second, 1)
+        clusters = np.where(clusters == second, first, clusters)
+        clusters = clusters - (clusters > second)
+    return clusters
+
+
+def _joint(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
+    """Share of edges from each cluster to each, (K, K)."""
     edges = graph.tocoo()
-    pairs = labels[edges.row] * n_clusters + labels[edges.col]
-    joint = np.bincount(pairs, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
-    joint = joint / joint.sum()
-    independent = np.outer(joint.sum(1), joint.sum(0))
-    seen = joint > 0
-    return float((joint[seen] * np.log(joint[seen] / independent[seen])).sum())
+    pairs = labels[edges.row].astype(np.intp) * n_clusters + labels[edges.col]
+    counts = np.bincount(pairs, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
+    return counts / len(edges.row)
 
 
 def _spectral_embedding(graph: csr_array, n_components: int, random: Any) -> NDArray[Any]:
