@@ -170,7 +170,7 @@ def merge(joint: NDArray[np.float64], n_clusters: int) -> NDArray[np.intp]:
     clusters : ndarray of shape (n_parts,)
         The cluster of each part.
     """
-    clusters = np.arange(len(joint))
+    joint, clusters = joint.copy(), np.arange(len(joint))
     while len(joint) > n_clusters:
         # what is no longer known of a neighbour's part where a and b are not told apart
         size, row = joint.sum(1), entr(joint).sum(1)

@@ -1,5 +1,7 @@
 """Neighbours are the nearest rows; the radius and the partition follow from them."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
 from skgmvae import neighbours
 from skgmvae.data import DataSpace, Rows
-from skgmvae.neighbours import edge_information, find_neighbours, partition, radius
+from skgmvae.neighbours import edge_information, find_neighbours, merge, partition, radius
 
 
 def rows_of(X, likelihood="gaussian", image_shape=None):
@@ -143,3 +145,34 @@ def test_edge_information_is_the_mutual_information_of_the_ends(seed, n_clusters
     ends = np.argwhere(dense | dense.T)
     expected = mutual_info_score(labels[ends[:, 0]], labels[ends[:, 1]])
     assert edge_information(graph, labels, n_clusters) == pytest.approx(expected, abs=1e-9)
+
+
+def information(joint):
+    return (joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0)))).sum()
+
+
+@given(st.integers(0, 1000), st.integers(3, 7))
+def test_the_two_parts_are_merged_that_tell_least_of_a_neighbour_apart(seed, n_parts):
+    random = np.random.default_rng(seed)
+    joint = random.random((n_parts, n_parts)) ** 3
+    joint = (joint + joint.T) / (joint + joint.T).sum()
+    kept = {}
+    for a, b in combinations(range(n_parts), 2):
+        rows = np.delete(joint, b, 0)
+        rows[a] = joint[a] + joint[b]
+        kept[a, b] = information(rows)
+    a, b = max(kept, key=kept.get)
+    clusters = merge(joint, n_parts - 1)
+    assert clusters[a] == clusters[b]
+    assert sorted(set(clusters)) == list(range(n_parts - 1))
+
+
+def test_parts_of_a_cluster_are_merged_again():
+    truth = np.array([0, 1, 2, 0, 1, 2, 0, 0])
+    joint = np.where(truth[:, None] == truth, 1.0, 0.02)
+    clusters = merge(joint / joint.sum(), 3)
+    assert adjusted_rand_score(truth, clusters) == 1.0
+
+
+def test_nothing_is_merged_that_need_not_be():
+    np.testing.assert_array_equal(merge(np.eye(4) / 4, 4), range(4))
