@@ -12,7 +12,6 @@ The main job: ten clusters of the 1,797 digits that scikit-learn ships, beside `
 import time
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -20,6 +19,7 @@ from sklearn.mixture import GaussianMixture
 
 from skgmvae import GMVAEClustering
 from skgmvae.metrics import clustering_accuracy, max_probability_accuracy
+from skgmvae.plotting import ClusterSamplesDisplay
 
 X, y = load_digits(return_X_y=True)  # 8 x 8 pixels, values 0 to 16
 
@@ -50,15 +50,8 @@ for model, scores in (
 # %%
 # Look. Ten new digits from each cluster, a row a cluster.
 
-samples, _ = gmvae.sample(100, cluster=np.repeat(np.arange(10), 10), observation_noise=False)
-figure, axes = plt.subplots(10, 10, figsize=(6, 6.4))
-for image, axis in zip(samples, axes.flat, strict=True):
-    axis.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
-    axis.set(xticks=[], yticks=[])
-for row, count in enumerate(gmvae.cluster_counts_):
-    axes[row, 0].set_ylabel(f"{row}\n({count})", rotation=0, ha="right", va="center", fontsize=8)
-figure.suptitle("Ten samples from each cluster (rows in it)", fontsize=10)
-figure.tight_layout()
-figure.savefig("digits_samples.png", dpi=120)
+display = ClusterSamplesDisplay.from_estimator(gmvae, n_samples=10, image_shape=(8, 8))
+display.figure_.suptitle("Ten samples from each cluster", fontsize=10)
+display.figure_.savefig("digits_samples.png", dpi=120)
 print("\nwrote digits_samples.png")
 plt.show()

@@ -98,13 +98,14 @@ class ClusterProfileDisplay(Display):
         shown = np.sort(np.argsort(-strength, kind="stable")[: self.n_features])
         values = self.deviations[:, shown]
         n_clusters = len(values)
-        ax = self._axes(ax, figsize=(2 + 0.4 * len(shown), 1.8 + 0.25 * n_clusters))
+        height = max(3.5, 1.8 + 0.25 * n_clusters)
+        ax = self._axes(ax, figsize=(2 + 0.4 * len(shown), height))
         limit = max(float(strength.max()), 1e-12)
         image = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
         ax.set_xticks(range(len(shown)), self.feature_names[shown], rotation=60, ha="right")
         label_clusters(ax.yaxis, range(n_clusters))
         ax.set_ylabel("cluster")
-        self.figure_.colorbar(image, ax=ax, label="standard deviations from the mean")
+        self.figure_.colorbar(image, ax=ax, label="from the mean (std.)")
         return self
 
 
