@@ -510,3 +510,19 @@ def test_iris_over_seeds():
         for seed in range(5)
     ]
     assert np.mean(scores) > 0.7
+
+
+def test_dead_components_are_warned_of_with_what_to_do(blobs):
+    X, _ = blobs
+    estimator = GMVAEClustering(12, consistency=0, random_state=0, **QUICK)
+    with pytest.warns(ConvergenceWarning, match=r"components died.*raise consistency"):
+        estimator.fit(X)
+    assert estimator.n_clusters_found_ < 12
+
+
+def test_a_fit_is_held_to_its_start_unless_it_starts_at_random(blobs):
+    X, _ = blobs
+    held = GMVAEClustering(3, random_state=0, **QUICK).fit(X)
+    free = GMVAEClustering(3, init="random", random_state=0, **QUICK).fit(X)
+    assert held.history_["departure"][0] > held.history_["departure"][-1] > 0
+    assert not free.history_["departure"].any()
