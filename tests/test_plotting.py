@@ -4,7 +4,6 @@ import builtins
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
 
 mpl.use("Agg")
@@ -157,7 +156,10 @@ def test_samples_are_the_estimators(images):
     assert len(display.ax_.images) == 12
 
 
+@pytest.mark.newest
 def test_profiles_are_deviations_of_the_cluster_means(fit, X):
+    import pandas as pd
+
     frame = pd.DataFrame(X, columns=list("abcd"))
     estimator = fit(frame)
     display = ClusterProfileDisplay.from_estimator(estimator, frame, n_features=2)
