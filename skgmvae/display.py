@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,35 @@ CROWDED = 20  # clusters beyond which they are drawn smaller
 MOST_LABELS = 60
 
 
-class Display:
+class Display(ABC):
     """A picture drawn on one Axes."""
 
     ax_: Any
     figure_: Any
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            ``None`` makes a figure.
+
+        Returns
+        -------
+        display : Display
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        self._draw(ax)
+        return self
+
+    @abstractmethod
+    def _draw(self, ax: Any) -> None:
+        """Draw on `ax`, or on a new figure where it is None."""
 
     def _axes(self, ax: Any, **figure_options: Any) -> Any:
         """Return `ax`, or the Axes of a new figure, and keep it."""

@@ -39,18 +39,7 @@ class _MosaicDisplay(Display):
         self.image_shape = image_shape
         self.cluster_counts = cluster_counts
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            ``None`` makes a figure.
-
-        Returns
-        -------
-        display : Display
-        """
+    def _draw(self, ax: Any) -> None:
         n_clusters, n_columns, _ = self.rows.shape
         cell = 0.55 if n_clusters <= CROWDED else 0.35
         if self.image_shape is None:
@@ -64,7 +53,6 @@ class _MosaicDisplay(Display):
             [f"{k} ({count})" for k, count in enumerate(self.cluster_counts)],
         )
         ax.set_ylabel("cluster (rows in it)")
-        return self
 
     def _draw_images(self, ax: Any, image_shape: tuple[int, ...]) -> None:
         from matplotlib.cm import ScalarMappable
@@ -248,19 +236,8 @@ class ExemplarsDisplay(_MosaicDisplay):
             cluster_counts=np.bincount(labels, minlength=n_clusters),
         ).plot(ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            ``None`` makes a figure.
-
-        Returns
-        -------
-        display : ExemplarsDisplay
-        """
-        super().plot(ax)
+    def _draw(self, ax: Any) -> None:
+        super()._draw(ax)
         if self.image_shape is not None:
             n_exemplars = self.rows.shape[1] // 2
             self.ax_.axvline(n_exemplars - 0.5, color="0.3", linewidth=1)
@@ -270,7 +247,6 @@ class ExemplarsDisplay(_MosaicDisplay):
             )
         else:
             self.ax_.set_title("most certain members, and the least certain dashed", fontsize=9)
-        return self
 
     def _styles(self, n_columns: int) -> list[str]:
         return ["-"] * (n_columns // 2) + ["--"] * (n_columns // 2)

@@ -4,8 +4,7 @@
 >>> clusterer = GMVAEClustering(n_clusters=10, **paper.MNIST)
 
 All use the plain objective of Eq. 3 and Adam at a constant rate of 1e-4. What the paper does not
-say is ours: the number of epochs but for the arcs, and for the arcs the batch size, lambda and a
-learning rate that shows Fig. 3 in 200 epochs.
+say is ours: the number of epochs, but for the arcs, and the batch size of the arcs.
 """
 
 from __future__ import annotations

@@ -78,18 +78,7 @@ class LossCurveDisplay(Display):
         display = cls(estimator.history_, min_information=estimator.min_information)
         return display.plot(ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            ``None`` makes a figure.
-
-        Returns
-        -------
-        display : LossCurveDisplay
-        """
+    def _draw(self, ax: Any) -> None:
         ax = self._axes(ax)
         epochs = np.arange(1, len(self.history["reconstruction"]) + 1)
         lines = [
@@ -121,7 +110,6 @@ class LossCurveDisplay(Display):
             lines, [line.get_label() for line in lines], fontsize=8, ncols=3,
             loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False,
         )
-        return self
 
 
 class LatentSpaceDisplay(Display):
@@ -185,18 +173,7 @@ class LatentSpaceDisplay(Display):
         means, variances = estimator.latent_components()
         return cls(latent, estimator.predict(X), means, variances).plot(ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            ``None`` makes a figure.
-
-        Returns
-        -------
-        display : LatentSpaceDisplay
-        """
+    def _draw(self, ax: Any) -> None:
         from matplotlib.patches import Ellipse
 
         ax = self._axes(ax, figsize=(6, 6))
@@ -228,4 +205,3 @@ class LatentSpaceDisplay(Display):
             )
         axis = "latent dimension" if latent_dim <= 2 else "principal component"
         ax.set(xlabel=f"{axis} 1", ylabel=f"{axis} 2")
-        return self

@@ -82,18 +82,7 @@ class ClusterProfileDisplay(Display):
         )
         return cls(deviations, names, n_features=n_features).plot(ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            ``None`` makes a figure.
-
-        Returns
-        -------
-        display : ClusterProfileDisplay
-        """
+    def _draw(self, ax: Any) -> None:
         strength = np.nan_to_num(np.abs(self.deviations)).max(0)
         shown = np.sort(np.argsort(-strength, kind="stable")[: self.n_features])
         values = self.deviations[:, shown]
@@ -106,7 +95,6 @@ class ClusterProfileDisplay(Display):
         label_clusters(ax.yaxis, range(n_clusters))
         ax.set_ylabel("cluster")
         self.figure_.colorbar(image, ax=ax, label="from the mean (std.)")
-        return self
 
 
 class ClusterMatrixDisplay(Display):
@@ -179,18 +167,7 @@ class ClusterMatrixDisplay(Display):
             matrix[:, order], unique_labels(y_true), unique_labels(y_pred)[order]
         ).plot(ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            ``None`` makes a figure.
-
-        Returns
-        -------
-        display : ClusterMatrixDisplay
-        """
+    def _draw(self, ax: Any) -> None:
         n_labels, n_clusters = self.matrix.shape
         ax = self._axes(ax, figsize=(2 + 0.45 * min(n_clusters, 25), 1.5 + 0.4 * min(n_labels, 25)))
         image = ax.imshow(self.matrix, cmap="Blues", vmin=0, aspect="auto")
@@ -206,4 +183,3 @@ class ClusterMatrixDisplay(Display):
         label_clusters(ax.xaxis, self.clusters)
         label_clusters(ax.yaxis, self.labels)
         ax.set(xlabel="cluster", ylabel="label")
-        return self

@@ -45,6 +45,7 @@ def test_every_parameter_has_a_constraint_and_no_other_has():
     ("likelihood", "poisson"), ("n_mc_samples", 0), ("min_information", -0.5),
     ("consistency", -1.0), ("perturbation", "noise"), ("perturbation_radius", 0.0),
     ("perturbation_radius", "small"), ("n_init", 0), ("learning_rate_init", 0.0),
+    ("init", "kmeans"), ("init", None), ("learning_rate", "adaptive"),
     ("batch_size", 1), ("max_iter", 0), ("max_iter", "all"), ("tol", -1e-3),
     ("n_iter_no_change", 0), ("warm_start", "yes"), ("device", None), ("n_jobs", 1.5),
     ("random_state", "seed"), ("verbose", -1),
