@@ -121,7 +121,7 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
     start = np.arange(n_references + 1) * n_neighbours
     ones = np.ones(n_references * n_neighbours, np.float32)
     directed = csr_array((ones, nearest[references].ravel(), start), shape=(n_references,) * 2)
-    graph = directed.maximum(directed.T).tocsr()
+    graph = (directed + directed.T).tocsr()  # mutual neighbours count twice
     random = check_random_state(seed)
     n_dimensions = min(int(max(EMBEDDINGS) * n_clusters), n_references)
     embedding = _spectral_embedding(graph, n_dimensions, random)
@@ -190,8 +190,8 @@ def _joint(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> NDArr
     """Share of edges from each cluster to each, (K, K)."""
     edges = graph.tocoo()
     pairs = labels[edges.row].astype(np.intp) * n_clusters + labels[edges.col]
-    counts = np.bincount(pairs, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
-    return counts / len(edges.row)
+    weights = np.bincount(pairs, edges.data, minlength=n_clusters**2)
+    return (weights / weights.sum()).reshape(n_clusters, n_clusters)
 
 
 def _spectral_embedding(graph: csr_array, n_components: int, random: Any) -> NDArray[Any]:
