@@ -19,6 +19,7 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.special import entr, softmax
+from scipy.stats import entropy
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -40,6 +41,13 @@ OVERCLUSTERINGS = (2, 3)
 MAX_PARTS = 120
 N_REPEATS = 2
 N_REFINED = 6
+# Where clusters stand apart they may be uneven, and fewer than K. Merging then weighs what a
+# division tells of a neighbour against what it adds to the clusters' entropy, at a price in nats
+# per nat: the higher, the more uneven the clusters. Below K it must gain, at the lower price.
+PRICE_OF_UNEVEN = 0.8
+PRICE_OF_FEWER = 0.6
+SEPARATED = 0.985  # share of the clusters' entropy that a neighbour tells
+LEAST_SHARE = 0.1  # of n_rows / K, that a cluster must have: a few near-duplicates are none
 DENSE_ROWS = 1000  # up to which eigenvectors are found exactly
 
 # Refinement by mean-field label propagation: weight of a row's neighbours, and of even clusters
@@ -112,7 +120,8 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
 
     Spectral clustering (Ng, Jordan & Weiss 2001) gives too many parts, which are merged by the
     agglomerative information bottleneck (Slonim & Tishby 1999). Of several candidates the one
-    is taken whose clusters tell most of a neighbour's, `edge_information`.
+    is taken whose clusters tell most of a neighbour's, `edge_information`. That favours even
+    clusters; where clusters stand apart, they are taken as they are, `n_clusters` at the most.
     """
     references, nearest = neighbours
     n_references, n_neighbours = len(references), nearest.shape[1]
@@ -125,20 +134,31 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
     random = check_random_state(seed)
     n_dimensions = min(int(max(EMBEDDINGS) * n_clusters), n_references)
     embedding = _spectral_embedding(graph, n_dimensions, random)
-    candidates = []
+    candidates, apart = [], []
     for dimensions, parts in product(EMBEDDINGS, OVERCLUSTERINGS * N_REPEATS):
         points = embedding[:, : int(dimensions * n_clusters)]
         points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
         points = points + 1e-6 * random.standard_normal(points.shape)  # k-means wants them distinct
         n_parts = min(parts * n_clusters, max(n_clusters, MAX_PARTS), n_references)
         labels = KMeans(n_parts, n_init=1, random_state=random).fit_predict(points)
-        candidates.append(merge(_joint(graph, labels, n_parts), n_clusters)[labels])
+        joint = _joint(graph, labels, n_parts)
+        candidates.append(merge(joint, n_clusters)[labels])
+        apart.append(merge(joint, n_clusters, PRICE_OF_UNEVEN)[labels])
+        apart.append(merge(joint, n_clusters, PRICE_OF_FEWER, fewest=1)[labels])
+
+    def separation(labels: NDArray[np.intp]) -> float:
+        counts = np.bincount(labels)
+        if len(counts) == 1 or counts.min() < LEAST_SHARE * n_references / n_clusters:
+            return 0.0
+        return edge_information(graph, labels, n_clusters) / entropy(counts)
 
     def worth(labels: NDArray[np.intp]) -> float:
         return edge_information(graph, labels, n_clusters)
 
-    best = sorted(candidates, key=worth, reverse=True)[:N_REFINED]
-    labels = max(best + [_refine(graph, labels, n_clusters) for labels in best], key=worth)
+    labels = max(apart, key=separation)
+    if separation(labels) < SEPARATED:
+        best = sorted(candidates, key=worth, reverse=True)[:N_REFINED]
+        labels = max(best + [_refine(graph, labels, n_clusters) for labels in best], key=worth)
     if n_references == len(nearest):
         return labels.astype(np.intp)
     votes = np.zeros((len(nearest), n_clusters))
@@ -156,7 +176,9 @@ def edge_information(graph: csr_array, labels: NDArray[np.intp], n_clusters: int
     return float(-entr(joint).sum() + entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum())
 
 
-def merge(joint: NDArray[np.float64], n_clusters: int) -> NDArray[np.intp]:
+def merge(
+    joint: NDArray[np.float64], n_clusters: int, price: float = 0.0, fewest: int | None = None
+) -> NDArray[np.intp]:
     """Merge parts, the pair that loses least information first, until `n_clusters` are left.
 
     Parameters
@@ -164,6 +186,10 @@ def merge(joint: NDArray[np.float64], n_clusters: int) -> NDArray[np.intp]:
     joint : ndarray of shape (n_parts, n_parts)
         Symmetric: the share of edges between each two parts.
     n_clusters : int
+    price : float, default=0.0
+        Of the clusters' entropy, in nats of information: a merge loses less by what it saves.
+    fewest : int, default=None
+        To go on to below `n_clusters`, while a merge gains.
 
     Returns
     -------
@@ -171,12 +197,14 @@ def merge(joint: NDArray[np.float64], n_clusters: int) -> NDArray[np.intp]:
         The cluster of each part.
     """
     joint, clusters = joint.copy(), np.arange(len(joint))
-    while len(joint) > n_clusters:
+    while len(joint) > (fewest or n_clusters):
         # what is no longer known of a neighbour's part where a and b are not told apart
         size, row = joint.sum(1), entr(joint).sum(1)
         loss = entr(joint[:, None] + joint).sum(-1) - row[:, None] - row
-        loss -= entr(size[:, None] + size) - entr(size)[:, None] - entr(size)
+        loss -= (1 - price) * (entr(size[:, None] + size) - entr(size)[:, None] - entr(size))
         np.fill_diagonal(loss, np.inf)
+        if len(joint) <= n_clusters and loss.min() > 0:
+            break
         first, second = sorted(np.unravel_index(loss.argmin(), loss.shape))
         joint[first] += joint[second]
         joint[:, first] += joint[:, second]
