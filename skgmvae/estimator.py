@@ -45,7 +45,7 @@ class GMVAEClustering(
     Parameters
     ----------
     n_clusters : int, default=8
-        Number K of mixture components.
+        Number K of mixture components. Where clusters stand apart, fewer may be found.
     latent_dim : int, default=10
         Dimension N_x of the latent x, which `transform` returns.
     style_dim : int, default=10

@@ -104,6 +104,30 @@ def test_clusters_need_not_be_round():
     assert adjusted_rand_score(y, parted(X, 2)) == 1.0
 
 
+@pytest.mark.parametrize("n_features", [2, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_that_stand_apart_may_be_uneven(n_features, seed):
+    X, y = make_blobs([500, 250, 100, 50], n_features, cluster_std=0.5, random_state=4)
+    assert adjusted_rand_score(y, parted(X, 4, seed)) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_that_stand_apart_may_be_fewer_than_asked_for(seed):
+    X, y = make_blobs(600, 5, centers=4, random_state=3)
+    assert adjusted_rand_score(y, parted(X, 8, seed)) == 1.0
+
+
+def test_a_few_near_duplicates_are_no_cluster():
+    random = np.random.default_rng(0)
+    X = np.vstack([random.standard_normal((500, 4)), 50 + 1e-3 * random.standard_normal((12, 4))])
+    assert np.bincount(parted(X, 4)).max() < 0.5 * len(X)
+
+
+def test_rows_without_clusters_are_parted_into_as_many_as_asked_for():
+    X = np.random.default_rng(0).standard_normal((500, 10))
+    assert len(np.unique(parted(X, 4))) == 4
+
+
 def test_many_rows_take_the_iterative_eigenvectors(monkeypatch):
     X = make_blobs(400, 3, centers=5, cluster_std=1.0, random_state=0)[0]
     dense = parted(X, 5)
@@ -172,6 +196,25 @@ def test_parts_of_a_cluster_are_merged_again():
     joint = np.where(truth[:, None] == truth, 1.0, 0.02)
     clusters = merge(joint / joint.sum(), 3)
     assert adjusted_rand_score(truth, clusters) == 1.0
+
+
+def blocks(sizes, leak):
+    """Edges between parts of so many rows, two to a cluster, which are cut in half."""
+    joint = np.kron(np.diag(sizes), [[0.9, 0.1], [0.1, 0.9]]) + leak
+    return joint / joint.sum()
+
+
+def test_a_price_of_entropy_keeps_small_clusters_that_stand_apart():
+    joint = blocks([100, 10, 1], leak=1e-4)
+    assert adjusted_rand_score([0, 0, 1, 1, 2, 2], merge(joint, 3, 0.8)) == 1.0
+    assert adjusted_rand_score([0, 0, 1, 1, 2, 2], merge(joint, 3)) < 1.0
+
+
+def test_merging_goes_on_below_n_clusters_only_while_it_gains():
+    joint = blocks([1, 1, 1], leak=1e-4)
+    assert adjusted_rand_score([0, 0, 1, 1, 2, 2], merge(joint, 5, 0.6, fewest=1)) == 1.0
+    assert max(merge(joint, 5, 0.6)) + 1 == 5
+    assert max(merge(joint, 5, 0.3, fewest=1)) + 1 == 5
 
 
 def test_nothing_is_merged_that_need_not_be():
