@@ -25,6 +25,7 @@ from .training import make_optimizer
 
 __all__ = ["FittingMixin"]
 
+LEAST_AGREEMENT = 0.5  # of the clusters at the means and at draws, below which `fit` warns
 INPUT_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
 
 
@@ -96,6 +97,14 @@ class FittingMixin(InferenceMixin, BaseEstimator):
                 f"{len(self.weights_) - self.n_clusters_found_} of n_clusters={len(self.weights_)} "
                 "components died: they have no rows. Lower n_clusters if fewer clusters are as "
                 "good, or raise consistency or min_information."
+            )
+        at_means, at_draws = self._certainty(rows)
+        if at_draws < LEAST_AGREEMENT * at_means:
+            _warn(
+                "The clusters are not those that the model was fitted with: a row's cluster at the "
+                f"means of q(x|y) and q(w|y) has a probability of {at_means:.2f} there, but "
+                f"{at_draws:.2f} at draws from them. The model reads the cluster from the noise in "
+                "w; raise consistency."
             )
         if best.interrupted:
             _warn(f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept.")

@@ -25,6 +25,7 @@ from .runtime import generator, supports_float64
 
 __all__ = ["InferenceMixin", "cluster_logits", "in_precision_of", "log_odds"]
 
+CERTAINTY_ROWS = 2000  # at most, to compare clusters at the means and at draws by
 N_BOUND_SAMPLES = 16
 BOUND_SEED = 1611
 
@@ -178,13 +179,32 @@ class InferenceMixin:
         self, X: ArrayLike, function: Callable[[GMVAE, Tensor, Noise], Tensor], n_draws: int
     ) -> NDArray[Any]:
         """Validate X and apply `function` to its rows, under noise that all rows share."""
+        return self._apply_noise(self._check_rows(X), function, n_draws)
+
+    def _apply_noise(
+        self, X: Any, function: Callable[[GMVAE, Tensor, Noise], Tensor], n_draws: int
+    ) -> NDArray[Any]:
 
         def with_noise(model: GMVAE, y: Tensor) -> Tensor:
             source = generator(y.device, BOUND_SEED)
             noise = draw_noise(n_draws, 1, model.latent_dim, model.style_dim, source)
             return function(model, y, Noise(*(draw.to(y.dtype) for draw in noise)))
 
-        return self._map(X, with_noise, n_rows=max(1, INFERENCE_ROWS // n_draws))
+        return self._apply(X, with_noise, n_rows=max(1, INFERENCE_ROWS // n_draws))
+
+    def _certainty(self, X: Any) -> tuple[float, float]:
+        """Return how probable rows' clusters are: at the means of q(x|y), q(w|y), and at draws."""
+
+        def probabilities(model: GMVAE, y: Tensor, noise: Noise) -> Tensor:
+            q_x, q_w = posterior = model.q(y)
+            at_means, cluster = model.cluster_logits(posterior).exp().max(-1, keepdim=True)
+            w = q_w.mean + q_w.stddev * noise.w
+            at_draws = model.p_z(q_x.mean + q_x.stddev * noise.x, model.p_x(w)).probs.mean(0)
+            return torch.cat([at_means, at_draws.gather(-1, cluster)], -1)
+
+        few = X[:: -(-len(X) // CERTAINTY_ROWS)]
+        at_means, at_draws = self._apply_noise(few, probabilities, N_BOUND_SAMPLES).mean(0)
+        return float(at_means), float(at_draws)
 
     def _check_rows(self, X: ArrayLike) -> Any:
         check_is_fitted(self)

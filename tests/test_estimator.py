@@ -1,5 +1,7 @@
 """GMVAEClustering as its users meet it."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -518,6 +520,17 @@ def test_dead_components_are_warned_of_with_what_to_do(blobs):
     with pytest.warns(ConvergenceWarning, match=r"components died.*raise consistency"):
         estimator.fit(X)
     assert estimator.n_clusters_found_ < 12
+
+
+@pytest.mark.parametrize(("at_draws", "warned"), [(0.3, True), (0.7, False)])
+def test_clusters_read_from_the_noise_are_warned_of(blobs, monkeypatch, at_draws, warned):
+    X, _ = blobs
+    monkeypatch.setattr(GMVAEClustering, "_certainty", lambda self, X: (0.9, at_draws))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        GMVAEClustering(3, random_state=0, **QUICK).fit(X)
+    told = [str(warning.message) for warning in caught]
+    assert any("the noise in w; raise consistency" in message for message in told) == warned
 
 
 def test_a_fit_is_held_to_its_start_unless_it_starts_at_random(blobs):

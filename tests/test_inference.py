@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
+from torch.distributions import Normal
 
 from skgmvae import GMVAEClustering, inference
 from skgmvae.elbo import Terms
 from skgmvae.inference import in_precision_of, log_odds
+from skgmvae.model import Posterior
 
 METHODS = [
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform",
@@ -254,6 +256,23 @@ def test_what_describes_the_training_rows_agrees_with_the_methods(clusterer, X):
         clusterer.exemplar_indices_, clusterer.decision_function(X).argmax(0)
     )
     assert clusterer.lower_bound_ == clusterer.history_["lower_bound"][-1]
+
+
+@pytest.mark.parametrize(("scale", "least", "most"), [(1e-6, 0.999, 1.001), (30.0, 0.0, 0.7)])
+def test_clusters_at_draws_are_those_at_the_means_unless_the_noise_decides(
+    fit, X, scale, least, most
+):
+    estimator, X = fit(X), X.astype(np.float32)
+    model = estimator.module_
+    q = model.q
+
+    def noisy(y):
+        return Posterior(*(Normal(part.mean, scale * part.stddev) for part in q(y)))
+
+    model.q = noisy
+    at_means, at_draws = estimator._certainty(X)
+    assert at_means == pytest.approx(estimator.predict_proba(X).max(1).mean(), abs=1e-6)
+    assert least * at_means <= at_draws <= most * at_means
 
 
 def test_cluster_centers_are_decoded_from_w_0(clusterer):
