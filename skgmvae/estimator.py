@@ -123,7 +123,7 @@ class GMVAEClustering(
         The training row that most surely belongs to each component.
     lower_bound_ : float
         Mean bound of the last epoch (Eq. 3), in nats per row, in the units of X.
-    history_ : dict of str to ndarray of shape (n_iter_,)
+    history_ : dict of str to ndarray of shape (`n_iter_`,)
         Means per epoch: the four terms of Eq. 3 (`reconstruction`, `conditional_prior`,
         `w_prior`, `z_prior`), `lower_bound`, and the `regulariser` with its parts.
     n_iter_ : int
@@ -137,7 +137,7 @@ class GMVAEClustering(
         Where it is.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if X had any that are strings.
 
     See Also

@@ -3,9 +3,9 @@
 A factory is any callable ``factory(data_shape, latent_dim, style_dim, n_parameters)`` that
 returns three modules:
 
-1. ``encoder``: (B, *data_shape) -> (B, any width), the trunk that q(x|y) and q(w|y) share;
-2. ``prior``: (B, style_dim) -> (B, any width), the trunk of p(x|w, z);
-3. ``decoder``: (B, latent_dim) -> (B, n_parameters, *data_shape), the parameters of p(y|x):
+1. ``encoder``: ``(B, *data_shape) -> (B, any width)``, the trunk that q(x|y) and q(w|y) share;
+2. ``prior``: ``(B, style_dim) -> (B, any width)``, the trunk of p(x|w, z);
+3. ``decoder``: ``(B, latent_dim) -> (B, n_parameters, *data_shape)``, the parameters of p(y|x):
    the logit (Bernoulli, 1) or the mean and the log-variance (Gaussian, 2).
 """
 

@@ -29,9 +29,9 @@ PRIOR_TERMS = {
 
 
 class LossCurveDisplay(Display):
-    """The four terms of Eq. 3 and the constraint of Eq. 7 by epoch.
+    """The four terms of the bound by epoch, and the threshold of the constraint.
 
-    The terms that the bound subtracts stand on the left axis, the reconstruction, which is of
+    Those of Eq. 3 and Eq. 7. The terms that the bound subtracts stand on the left axis, the reconstruction, which is of
     another size, on the right one.
 
     Parameters
