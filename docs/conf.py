@@ -1,0 +1,40 @@
+"""Settings of the documentation site; `docs/contributing.md` says how it is built."""
+
+from skgmvae import __version__
+
+project = "skgmvae"
+author = "The skgmvae developers"
+copyright = author
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["templates"]
+default_role = "literal"
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 2
+
+autodoc_typehints = "none"  # numpydoc's sections have the types
+numpydoc_show_class_members = False  # the template of a class lists them
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "/plot_",
+    "ignore_pattern": r"(^|/)(?!plot_)\w+\.py$",
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skgmvae"
+html_show_sourcelink = False
