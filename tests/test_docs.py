@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import warnings
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import skgmvae
 MODULES = ["skgmvae", *(f"skgmvae.{m.name}" for m in pkgutil.iter_modules(skgmvae.__path__))]
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BUILD = "sphinx-build -W --keep-going -b html docs docs/_build/html"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -31,6 +34,17 @@ def test_examples_on_pages(page):
         warnings.simplefilter("ignore")
         result = doctest.testfile(str(page), module_relative=False, optionflags=FLAGS)
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_code_on_pages_is_a_doctest_or_a_command(page):
+    for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+        assert language in ("bash", "{toctree}") or code.startswith(">>> ")
+
+
+@pytest.mark.parametrize("place", ["docs/contributing.md", ".ci/run"])
+def test_the_site_is_built_by_one_command(place):
+    assert f"\n{BUILD}" in (ROOT / place).read_text(encoding="utf-8")
 
 
 def public_objects():
