@@ -131,33 +131,14 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
     ones = np.ones(n_references * n_neighbours, np.float32)
     directed = csr_array((ones, nearest[references].ravel(), start), shape=(n_references,) * 2)
     graph = (directed + directed.T).tocsr()  # mutual neighbours count twice
-    random = check_random_state(seed)
-    n_dimensions = min(int(max(EMBEDDINGS) * n_clusters), n_references)
-    embedding = _spectral_embedding(graph, n_dimensions, random)
-    candidates, apart = [], []
-    for dimensions, parts in product(EMBEDDINGS, OVERCLUSTERINGS * N_REPEATS):
-        points = embedding[:, : int(dimensions * n_clusters)]
-        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-        points = points + 1e-6 * random.standard_normal(points.shape)  # k-means wants them distinct
-        n_parts = min(parts * n_clusters, max(n_clusters, MAX_PARTS), n_references)
-        labels = KMeans(n_parts, n_init=1, random_state=random).fit_predict(points)
-        joint = _joint(graph, labels, n_parts)
-        candidates.append(merge(joint, n_clusters)[labels])
-        apart.append(merge(joint, n_clusters, PRICE_OF_UNEVEN)[labels])
-        apart.append(merge(joint, n_clusters, PRICE_OF_FEWER, fewest=1)[labels])
+    even, apart = _candidates(graph, n_clusters, check_random_state(seed))
+    labels = max(apart, key=lambda labels: _separation(graph, labels, n_clusters))
+    if _separation(graph, labels, n_clusters) < SEPARATED:
 
-    def separation(labels: NDArray[np.intp]) -> float:
-        counts = np.bincount(labels)
-        if len(counts) == 1 or counts.min() < LEAST_SHARE * n_references / n_clusters:
-            return 0.0
-        return edge_information(graph, labels, n_clusters) / entropy(counts)
+        def worth(labels: NDArray[np.intp]) -> float:
+            return edge_information(graph, labels, n_clusters)
 
-    def worth(labels: NDArray[np.intp]) -> float:
-        return edge_information(graph, labels, n_clusters)
-
-    labels = max(apart, key=separation)
-    if separation(labels) < SEPARATED:
-        best = sorted(candidates, key=worth, reverse=True)[:N_REFINED]
+        best = sorted(even, key=worth, reverse=True)[:N_REFINED]
         labels = max(best + [_refine(graph, labels, n_clusters) for labels in best], key=worth)
     if n_references == len(nearest):
         return labels.astype(np.intp)
@@ -165,6 +146,34 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
     for column in nearest.T:
         votes[np.arange(len(nearest)), labels[column]] += 1
     return votes.argmax(1)
+
+
+def _candidates(
+    graph: csr_array, n_clusters: int, random: Any
+) -> tuple[list[NDArray[np.intp]], list[NDArray[np.intp]]]:
+    """Return partitions into even clusters, and others into clusters that may stand apart."""
+    n_rows = graph.shape[0]
+    embedding = _spectral_embedding(graph, min(int(max(EMBEDDINGS) * n_clusters), n_rows), random)
+    even, apart = [], []
+    for dimensions, parts in product(EMBEDDINGS, OVERCLUSTERINGS * N_REPEATS):
+        points = embedding[:, : int(dimensions * n_clusters)]
+        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+        points = points + 1e-6 * random.standard_normal(points.shape)  # k-means wants them distinct
+        n_parts = min(parts * n_clusters, max(n_clusters, MAX_PARTS), n_rows)
+        labels = KMeans(n_parts, n_init=1, random_state=random).fit_predict(points)
+        joint = _joint(graph, labels, n_parts)
+        even.append(merge(joint, n_clusters)[labels])
+        apart.append(merge(joint, n_clusters, PRICE_OF_UNEVEN)[labels])
+        apart.append(merge(joint, n_clusters, PRICE_OF_FEWER, fewest=1)[labels])
+    return even, apart
+
+
+def _separation(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:
+    """Return the share of the clusters' entropy that a neighbour tells; 0 if one is tiny."""
+    counts = np.bincount(labels)
+    if len(counts) == 1 or counts.min() < LEAST_SHARE * len(labels) / n_clusters:
+        return 0.0
+    return edge_information(graph, labels, n_clusters) / float(entropy(counts))
 
 
 def edge_information(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:

@@ -31,8 +31,8 @@ PRIOR_TERMS = {
 class LossCurveDisplay(Display):
     """The four terms of the bound by epoch, and the threshold of the constraint.
 
-    Those of Eq. 3 and Eq. 7. The terms that the bound subtracts stand on the left axis, the reconstruction, which is of
-    another size, on the right one.
+    Those of Eq. 3 and Eq. 7. The terms that the bound subtracts stand on the left axis, the
+    reconstruction, which is of another size, on the right one.
 
     Parameters
     ----------
