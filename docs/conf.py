@@ -29,6 +29,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "/plot_",
+    "parallel": 2,
     "ignore_pattern": r"(^|/)(?!plot_)\w+\.py$",
     "download_all_examples": False,
     "show_signature": False,

@@ -154,7 +154,7 @@ def _candidates(
     """Return partitions into even clusters, and others into clusters that may stand apart."""
     n_rows = graph.shape[0]
     embedding = _spectral_embedding(graph, min(int(max(EMBEDDINGS) * n_clusters), n_rows), random)
-    even, apart = [], []
+    even, apart, fewer = [], [], []
     for dimensions, parts in product(EMBEDDINGS, OVERCLUSTERINGS * N_REPEATS):
         points = embedding[:, : int(dimensions * n_clusters)]
         points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
@@ -164,8 +164,11 @@ def _candidates(
         joint = _joint(graph, labels, n_parts)
         even.append(merge(joint, n_clusters)[labels])
         apart.append(merge(joint, n_clusters, PRICE_OF_UNEVEN)[labels])
-        apart.append(merge(joint, n_clusters, PRICE_OF_FEWER, fewest=1)[labels])
-    return even, apart
+        if n_parts <= MAX_PARTS:  # memory grows with its cube
+            fewer.append(merge(joint, n_clusters, PRICE_OF_FEWER, fewest=1)[labels])
+    # parts of one division alone may be such that too many are merged
+    usual = np.median([labels.max() for labels in fewer] or [0])
+    return even, apart + [labels for labels in fewer if labels.max() >= usual]
 
 
 def _separation(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:

@@ -1,5 +1,6 @@
 """Neighbours are the nearest rows; the radius and the partition follow from them."""
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
-from sklearn.datasets import load_breast_cancer, load_wine, make_blobs, make_moons
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
 from skgmvae import neighbours
@@ -117,6 +118,16 @@ def test_clusters_that_stand_apart_may_be_fewer_than_asked_for(seed):
     assert adjusted_rand_score(y, parted(X, 8, seed)) == 1.0
 
 
+@pytest.mark.parametrize("load", [
+    partial(load_iris, return_X_y=True), partial(make_blobs, 50, random_state=1),
+], ids=["iris", "blobs"])
+def test_clusters_that_touch_are_not_merged_whatever_the_seed(load):
+    # by the parts of one division alone, a seed in ten gave two clusters
+    X, _ = load()
+    found = [len(np.unique(parted(X, 3, seed))) for seed in range(20)]
+    assert found == [3] * 20
+
+
 def test_a_few_near_duplicates_are_no_cluster():
     random = np.random.default_rng(0)
     X = np.vstack([random.standard_normal((500, 4)), 50 + 1e-3 * random.standard_normal((12, 4))])
@@ -148,6 +159,21 @@ def test_few_rows_for_many_clusters_are_parted_all_the_same(n_rows, n_clusters):
     labels = parted(X, n_clusters)
     assert labels.shape == (n_rows,)
     assert 0 <= labels.min() <= labels.max() < n_clusters
+
+
+def test_hundreds_of_clusters_are_not_merged(monkeypatch):
+    sizes = []
+    real = neighbours.merge
+
+    def spy(joint, *args, **kwargs):
+        clusters = real(joint, *args, **kwargs)
+        sizes.append((len(joint), max(clusters) + 1))
+        return clusters
+
+    monkeypatch.setattr(neighbours, "merge", spy)
+    X = np.random.default_rng(0).standard_normal((400, 3))
+    assert len(np.unique(parted(X, 150))) > 100
+    assert set(sizes) == {(150, 150)}  # nothing to do, whose cost is a cube
 
 
 def test_constant_rows_are_parted_somehow():
