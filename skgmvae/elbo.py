@@ -14,7 +14,7 @@ from torch.distributions import Categorical, Distribution, Normal, kl_divergence
 
 from .distributions import log_prob_rows
 
-__all__ = ["Noise", "Terms", "draw_noise", "elbo_terms", "log_evidence", "loss"]
+__all__ = ["Noise", "Terms", "draw_noise", "drawn", "elbo_terms", "log_evidence", "loss"]
 
 
 class Mixture(Protocol):
@@ -61,6 +61,11 @@ def draw_noise(
     return Noise(*noise.split((latent_dim, style_dim), dim=-1))
 
 
+def drawn(q_x: Normal, q_w: Normal, noise: Noise) -> tuple[Tensor, Tensor]:
+    """Return draws of x (M, B, N_x) and w (M, B, N_w) from q(x|y) and q(w|y), from noise."""
+    return q_x.mean + q_x.stddev * noise.x, q_w.mean + q_w.stddev * noise.w
+
+
 def elbo_terms(model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise) -> Terms:
     """Estimate the four terms of Eq. 3 for each row.
 
@@ -78,8 +83,7 @@ def elbo_terms(model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise
     Terms
     """
     n_samples = noise.x.shape[0]
-    x = q_x.mean + q_x.stddev * noise.x  # (M, B, N_x)
-    w = q_w.mean + q_w.stddev * noise.w  # (M, B, N_w)
+    x, w = drawn(q_x, q_w, noise)
     p_x = model.p_x(w)  # (M, B, K, N_x)
     p_z = model.p_z(x, p_x)  # (M, B, K)
 
@@ -106,8 +110,7 @@ def log_evidence(
     arXiv:1509.00519, Eq. 8), where Eq. 3 stays below however large M is.
     """
     n_samples = noise.x.shape[0]
-    x = q_x.mean + q_x.stddev * noise.x  # (M, B, N_x)
-    w = q_w.mean + q_w.stddev * noise.w  # (M, B, N_w)
+    x, w = drawn(q_x, q_w, noise)
     log_p_x_and_z = model.p_x(w).log_prob(x.unsqueeze(-2)).sum(-1) - math.log(model.n_components)
     p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
     log_weights = (

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from .data import INFERENCE_ROWS, DataSpace
-from .elbo import Noise, Terms, draw_noise, elbo_terms, log_evidence
+from .elbo import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
 from .model import GMVAE
 from .runtime import generator, supports_float64
 
@@ -184,6 +184,7 @@ class InferenceMixin:
     def _apply_noise(
         self, X: Any, function: Callable[[GMVAE, Tensor, Noise], Tensor], n_draws: int
     ) -> NDArray[Any]:
+        """Apply `function` to the rows of a checked X, under noise that all rows share."""
 
         def with_noise(model: GMVAE, y: Tensor) -> Tensor:
             source = generator(y.device, BOUND_SEED)
@@ -196,10 +197,10 @@ class InferenceMixin:
         """Return how probable rows' clusters are: at the means of q(x|y), q(w|y), and at draws."""
 
         def probabilities(model: GMVAE, y: Tensor, noise: Noise) -> Tensor:
-            q_x, q_w = posterior = model.q(y)
+            posterior = model.q(y)
             at_means, cluster = model.cluster_logits(posterior).exp().max(-1, keepdim=True)
-            w = q_w.mean + q_w.stddev * noise.w
-            at_draws = model.p_z(q_x.mean + q_x.stddev * noise.x, model.p_x(w)).probs.mean(0)
+            x, w = drawn(*posterior, noise)
+            at_draws = model.p_z(x, model.p_x(w)).probs.mean(0)
             return torch.cat([at_means, at_draws.gather(-1, cluster)], -1)
 
         few = X[:: -(-len(X) // CERTAINTY_ROWS)]

@@ -70,6 +70,17 @@ def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     """Find nearest neighbours by Euclidean distance in the model's units.
 
     Rows of more than `MAX_DIMENSIONS` values are compared by their first principal components.
+
+    Parameters
+    ----------
+    rows : Rows
+    seed : int
+        Draws the references, if they are not all rows.
+
+    Returns
+    -------
+    Neighbours
+        `N_NEIGHBOURS` of each row, or as many as there are others.
     """
     n_rows = rows.n_rows
     points = np.concatenate([
@@ -116,12 +127,23 @@ def radius(rows: Rows, neighbours: Neighbours) -> NDArray[np.float32]:
 
 
 def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.intp]:
-    """Divide the rows into clusters that few neighbours are parted by, (n_rows,).
+    """Divide the rows into clusters that few neighbours are parted by.
 
     Spectral clustering (Ng, Jordan & Weiss 2001) gives too many parts, which are merged by the
     agglomerative information bottleneck (Slonim & Tishby 1999). Of several candidates the one
     is taken whose clusters tell most of a neighbour's, `edge_information`. That favours even
     clusters; where clusters stand apart, they are taken as they are, `n_clusters` at the most.
+
+    Parameters
+    ----------
+    neighbours : Neighbours
+    n_clusters : int
+    seed : int
+
+    Returns
+    -------
+    labels : ndarray of shape (n_rows,)
+        From 0 to `n_clusters` - 1; not all need occur.
     """
     references, nearest = neighbours
     n_references, n_neighbours = len(references), nearest.shape[1]
