@@ -168,8 +168,8 @@ def test_settings_are_the_parameters():
 
 def test_few_rows_are_guided_to_the_end_and_many_for_a_tenth_of_the_epochs():
     assert settings(50).guided_epochs == settings(50).max_iter
-    assert settings(600, max_iter=30).guided_epochs == 30
-    assert settings(2400, max_iter=30).guided_epochs == pytest.approx(15)
+    assert settings(2500, max_iter=30).guided_epochs == 30
+    assert settings(2500 * 16, max_iter=30).guided_epochs == pytest.approx(30 / 8)
     assert settings(60_000, max_iter=30).guided_epochs == pytest.approx(3)
     assert settings(10**7, max_iter=30).guided_epochs == pytest.approx(3)
     assert settings(100, first_epoch=3).first_epoch == 3
