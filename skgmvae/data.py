@@ -45,10 +45,10 @@ class DataSpace(NamedTuple):
         """Read location and scale off the training data.
 
         A Bernoulli likelihood takes values in [0, 1] as they are, and bytes above 1 as
-        fractions of 255. For
-        a Gaussian one, features are centred and divided by their range, then all by one number
-        that makes their mean variance 1: unlike the standard deviation, the range does not
-        blow up rare features. The pixels of an image share a location and a scale by channel.
+        fractions of 255. For a Gaussian one, features are centred and divided by their range,
+        then all by one number that makes their mean variance 1: unlike the standard deviation,
+        the range does not blow up rare features. The pixels of an image share a location and a
+        scale by channel; the features of rows of unit length (word frequencies) share a scale.
         """
         n_features = X.shape[1]
         if likelihood == "bernoulli":
@@ -68,6 +68,8 @@ class DataSpace(NamedTuple):
             mean = np.tile(pixels.mean(0), len(pixels))
             variance = variance + (pixels - pixels.mean(0)).ravel() ** 2
             spread = np.tile(spread.reshape(-1, n_channels).max(0), len(pixels))
+        elif _are_directions(X):
+            spread = np.where(spread > 0, spread.max(), 0.0)
         # a constant column, up to rounding, has no scale of its own
         constant = spread <= 1e-10 * np.abs(mean)
         scale = np.where(constant, 1.0, spread)
@@ -157,6 +159,14 @@ class Rows:
             self.n_rows, generator=generator(self.device, *key), device=self.device
         )
         return order.tensor_split(n_batches(self.n_rows, batch_size))
+
+
+def _are_directions(X: NDArray[Any]) -> bool:
+    """Whether all rows have one length, but for empty ones, as TfidfVectorizer leaves them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(X, axis=1)
+        lengths = lengths[lengths > 0]
+        return len(lengths) > 0 and bool(np.ptp(lengths) <= 1e-5 * lengths.max())
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:

@@ -13,8 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .architecture import Architecture
 from .data import DataSpace, Rows, n_batches
-from .neighbours import find_neighbours, partition, radius
+from .neighbours import find_neighbours, radius
 from .objective import Settings
+from .partition import partition
 
 __all__ = [
     "PARAMETER_CONSTRAINTS", "architecture_of", "check_parameters", "neighbourhood_of",
@@ -133,7 +134,7 @@ def auto_max_iter(n_rows: int, batch_size: int) -> int:
 
 
 def guided_share(n_rows: int) -> float:
-    """Share of the epochs in which the fit is held to its start: 1 to 2,500 rows, .1 from 54,000."""
+    """Share of the epochs held to the start: all up to 2,500 rows, .1 from 54,000 on."""
     return max(MIN_GUIDED_SHARE, min(1.0, (MOST_GUIDED_ROWS / n_rows) ** GUIDED_EXPONENT))
 
 

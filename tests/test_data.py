@@ -1,4 +1,4 @@
-"""Units, shapes, minibatches and the radius of the perturbation."""
+"""Units, shapes and minibatches."""
 
 import math
 
@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.preprocessing import normalize
 
 from skgmvae.data import INFERENCE_ROWS, DataSpace, Rows
 
@@ -231,3 +232,16 @@ def test_only_densities_change_with_the_unit(likelihood, volume):
     space = DataSpace.fit(X, likelihood, None)
     expected = np.log(space.scale).sum() if volume is None else volume
     assert space.log_volume == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_empty", [0, 3])
+def test_features_of_rows_of_unit_length_share_a_scale(n_empty):
+    # a word that two texts have must not weigh as much as one that all have
+    X = np.random.default_rng(0).exponential(size=(40, 6)) * [9, 9, 9, 1, 1, 0]
+    X = normalize(X)
+    X[:n_empty] = 0
+    scale = DataSpace.fit(X, "gaussian", None).scale
+    np.testing.assert_allclose(scale[:5], np.sqrt(X[:, :5].var(0).mean()))
+    assert scale[5] == 1
+    X[5] *= 1.001
+    assert np.ptp(DataSpace.fit(X, "gaussian", None).scale[:5]) > 0.01
