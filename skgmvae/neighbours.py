@@ -19,7 +19,7 @@ N_NEIGHBOURS = 10
 RADIUS_FACTOR = 0.175
 MAX_REFERENCES = 60_000  # among which neighbours are sought: the time grows with their square
 MAX_DIMENSIONS = 50
-TRIAL_ROWS = 5000  # whose neighbours tell whether the principal components serve
+TRIAL_ROWS = 2000  # whose neighbours tell whether the principal components serve
 
 
 class Neighbours(NamedTuple):
