@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 
 from skgmvae import neighbours
@@ -25,7 +26,7 @@ def radius_of(rows, seed=0):
 
 
 def distances(X):
-    between = np.sqrt(((X[:, None] - X) ** 2).sum(-1))
+    between = cdist(X, X)
     np.fill_diagonal(between, np.inf)
     return between
 
