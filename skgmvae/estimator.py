@@ -67,11 +67,12 @@ class GMVAEClustering(
         The threshold lambda of Eq. 7 in nats, below log(n_clusters).
     consistency : float, default=50.0
         Weight of the regulariser; 0 gives exactly the paper's objective.
-    perturbation : {"adversarial", "affine"} or callable, default="adversarial"
+    perturbation : {"adversarial", "affine", "both"} or callable, default="adversarial"
         The change of a row that its cluster should survive. "adversarial" knows nothing of the
-        data; "affine" rotates, scales, shears and shifts images (`image_shape`). A callable
-        gets rows (B, n_features), or (B, channels, height, width), as the model sees them and
-        a `torch.Generator`, and returns changed rows.
+        data; "affine" rotates, scales, shears and shifts images (`image_shape`), and "both"
+        changes what comes of that adversarially. A callable gets rows (B, n_features), or
+        (B, channels, height, width), as the model sees them and a `torch.Generator`, and
+        returns changed rows.
     perturbation_radius : "auto" or float, default="auto"
         Length of the adversarial step in the model's units, in which the mean variance of a
         feature is 1 (Gaussian) or values lie in [0, 1] (Bernoulli). "auto" is a share of each

@@ -69,7 +69,7 @@ class Objective:
                 labels = torch.as_tensor(settings.start, device=rows.device)
                 counts = torch.bincount(labels, minlength=model.n_components)
                 self.start = Start(labels, torch.log(counts + 1.0))
-            if settings.perturbation == "adversarial":
+            if settings.perturbation in ("adversarial", "both"):
                 self.radius = torch.as_tensor(settings.radius, device=rows.device)
                 self.probe = rows.typical_norm()
 
@@ -129,9 +129,11 @@ class Objective:
                     f"{tuple(y.shape)}, that of the rows it was given; it returned {got!r}."
                 )
             return changed
-        if perturbation == "affine":
-            return affine(y, source)
-        return adversarial(self._logits, y, logits, self.radius[index], self.probe, source)
+        if perturbation != "adversarial":
+            y = affine(y, source)
+        if perturbation != "affine":
+            y = adversarial(self._logits, y, logits, self.radius[index], self.probe, source)
+        return y
 
     def _logits(self, y: Tensor) -> Tensor:
         return self.model.cluster_logits(self.model.q(y))

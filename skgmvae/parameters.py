@@ -33,7 +33,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
     "min_information": [Interval(Real, 0, None, closed="left")],
     "consistency": [Interval(Real, 0, None, closed="left")],
-    "perturbation": [StrOptions({"adversarial", "affine"}), callable],
+    "perturbation": [StrOptions({"adversarial", "affine", "both"}), callable],
     "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
     "init": [StrOptions({"neighbours", "random"})],
     "n_init": [Interval(Integral, 1, None, closed="left")],
@@ -97,7 +97,9 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
             "as in (128, 128)."
         )
     if estimator.image_shape is None:
-        for name, value in (("networks", "conv"), ("perturbation", "affine")):
+        for name, value in (
+            ("networks", "conv"), ("perturbation", "affine"), ("perturbation", "both"),
+        ):
             if getattr(estimator, name) == value:
                 raise ValueError(
                     f"{name}={value!r} works on images: pass image_shape=(height, width) or "
@@ -172,7 +174,7 @@ def neighbourhood_of(
 
     Either is None where it is not used; a model that was `started` before has no start.
     """
-    adversarial = estimator.perturbation == "adversarial"
+    adversarial = estimator.perturbation in ("adversarial", "both")
     measured = adversarial and estimator.perturbation_radius == "auto"
     guided = estimator.init == "neighbours" and not started
     if not estimator.consistency:

@@ -6,7 +6,7 @@ import torch
 
 from skgmvae import objective as module_under_test
 from skgmvae.architecture import Architecture
-from skgmvae.consistency import Regulariser
+from skgmvae.consistency import Regulariser, adversarial
 from skgmvae.data import DataSpace, Rows
 from skgmvae.elbo import Terms, draw_noise, elbo_terms, loss
 from skgmvae.objective import Objective, Settings
@@ -150,9 +150,11 @@ def test_no_two_batches_share_their_noise(monkeypatch, X):
     assert len({tuple(noise.x.flatten().tolist()) for noise in drawn}) == len(drawn) == 8
 
 
-@pytest.mark.parametrize("perturbation", ["adversarial", "affine", lambda y, source: 3 * y + 1])
+@pytest.mark.parametrize(
+    "perturbation", ["adversarial", "affine", "both", lambda y, source: 3 * y + 1]
+)
 def test_the_perturbed_pass_leaves_batch_statistics_alone(X, perturbation):
-    parameters = {"image_shape": (2, 2)} if perturbation == "affine" else {}
+    parameters = {"image_shape": (2, 2)} if perturbation in ("affine", "both") else {}
     bare = make(X, **parameters, consistency=0, radius=None)
     full = make(X, **parameters, perturbation=perturbation)
     bare(0, 0), full(0, 0)
@@ -210,3 +212,18 @@ def test_affine_is_called_with_images(monkeypatch, X):
     monkeypatch.setattr(module_under_test, "affine", lambda y, source: shapes.append(y.shape) or y)
     make(X, image_shape=(2, 2), perturbation="affine")(0, 0)
     assert shapes == [(15, 1, 2, 2)]
+
+
+def test_both_is_an_adversarial_change_of_what_affine_changes_left(monkeypatch, X):
+    seen = []
+
+    def record(cluster_logits, y, *rest):
+        seen.append(y)
+        return adversarial(cluster_logits, y, *rest)
+
+    monkeypatch.setattr(module_under_test, "affine", lambda y, source: y + 1)
+    monkeypatch.setattr(module_under_test, "adversarial", record)
+    objective = make(X, image_shape=(2, 2), perturbation="both")
+    objective(0, 0)
+    rows = objective.rows.take(objective.rows.batches(16, 5, 0, 0)[0])
+    assert torch.equal(seen[0], rows + 1)

@@ -68,6 +68,7 @@ def test_a_wrong_value_is_named_with_its_parameter(name, value):
     ({"hidden_layer_sizes": [[8, 8]]}, ["hidden_layer_sizes=[[8, 8]]"]),
     ({"networks": "conv"}, ["networks='conv'", "image_shape="]),
     ({"perturbation": "affine"}, ["perturbation='affine'", "image_shape="]),
+    ({"perturbation": "both"}, ["perturbation='both'", "image_shape="]),
     ({"image_shape": (12,)}, ["image_shape=(12,)"]),
     ({"image_shape": (1, 2, 3, 2)}, ["image_shape=(1, 2, 3, 2)"]),
     ({"image_shape": (-3, -4)}, ["image_shape=(-3, -4)"]),
@@ -219,6 +220,10 @@ def test_a_given_radius_is_that_of_every_row(init):
     np.testing.assert_array_equal(radius, np.full(20, 0.7, np.float32))
     assert radius.dtype == np.float32
     assert (start is None) == (init == "random")
+
+
+def test_both_perturbations_have_the_radius_of_the_adversarial_one():
+    np.testing.assert_array_equal(neighbourhood(perturbation="both")[0], neighbourhood()[0])
 
 
 @pytest.mark.parametrize("parameters", [

@@ -75,8 +75,8 @@ def make_model(name, n_clusters, n_features, seed, data, image_shape, options):
     mixture = {"covariance_type": covariance, "reg_covar": 1e-3, "random_state": seed}
     if name == "GMVAE":
         settings = dict(SETTINGS.get(data, {}))
-        if options.perturbation == "affine":
-            settings.update(perturbation="affine", image_shape=image_shape)
+        if options.perturbation != "adversarial":
+            settings.update(perturbation=options.perturbation, image_shape=image_shape)
         settings.update(json.loads(options.params))
         return GMVAEClustering(n_clusters, random_state=seed, **settings)
     if name == "KMeans":
@@ -123,7 +123,9 @@ def main():
     parser.add_argument("--models", nargs="+", default=models, choices=models)
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--perturbation", default="adversarial", choices=["adversarial", "affine"])
+    parser.add_argument(
+        "--perturbation", default="adversarial", choices=["adversarial", "affine", "both"]
+    )
     parser.add_argument("--n-clusters", type=int, help="default: the number of classes")
     parser.add_argument("--params", default="{}", help="further constructor parameters, as JSON")
     options = parser.parse_args()
