@@ -34,7 +34,7 @@ if folder:
 else:
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0, stratify=y)
-    WIDTH, LATENT, N_EPOCHS = 128, 10, 25
+    WIDTH, LATENT, N_EPOCHS = 128, 10, 15
 
 SETTINGS = {
     "likelihood": "bernoulli", "hidden_layer_sizes": (WIDTH, WIDTH), "latent_dim": LATENT,
