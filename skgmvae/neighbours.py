@@ -81,7 +81,7 @@ def _nearest(points: NDArray[np.float32], references: NDArray[np.intp]) -> NDArr
 
 
 def _mutual_share(points: NDArray[np.float32]) -> float:
-    """Return the share of neighbours that are so in both directions; low where a few are all's."""
+    """Return the share of neighbours that are mutual; low where a few rows are those of many."""
     nearest = _nearest(points, np.arange(len(points)))
     back = nearest[nearest]  # (n_rows, n_neighbours, n_neighbours)
     return float((back == np.arange(len(points))[:, None, None]).any(-1).mean())

@@ -69,7 +69,7 @@ class Objective:
                 labels = torch.as_tensor(settings.start, device=rows.device)
                 counts = torch.bincount(labels, minlength=model.n_components)
                 self.start = Start(labels, torch.log(counts + 1.0))
-            if settings.perturbation in ("adversarial", "both"):
+            if settings.radius is not None:
                 self.radius = torch.as_tensor(settings.radius, device=rows.device)
                 self.probe = rows.typical_norm()
 
