@@ -101,7 +101,8 @@ class GMVAEClustering(
     device : str, default="auto"
         "auto" takes a CUDA device if there is one; or "cpu", "cuda:1", ...
     n_jobs : int, default=None
-        Processes for the starts, as in joblib.
+        Processes for the starts, as in joblib. The fit is the same up to rounding, which
+        depends on the number of threads.
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0

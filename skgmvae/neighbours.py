@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -23,19 +24,21 @@ TRIAL_ROWS = 2000  # whose neighbours tell whether the principal components serv
 
 
 class Neighbours(NamedTuple):
-    """The nearest rows of each row, itself left out, nearest first.
+    """The nearest points of each point, itself left out, nearest first.
 
-    With more than `MAX_REFERENCES` rows they are sought among a random subset.
+    A point is a row or several identical ones, which would else have no neighbours but each
+    other. With more than `MAX_REFERENCES` points neighbours are sought among a random subset.
     """
 
-    references: NDArray[np.intp]  # (n_references,), sorted row numbers
-    nearest: NDArray[np.intp]  # (n_rows, n_neighbours), into the references
+    point: NDArray[np.intp]  # (n_rows,), of each row
+    references: NDArray[np.intp]  # (n_references,), sorted point numbers
+    nearest: NDArray[np.intp]  # (n_points, n_neighbours), into the references
 
 
 def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     """Find nearest neighbours by Euclidean distance in the model's units.
 
-    Rows of more than `MAX_DIMENSIONS` values are compared by their first principal components,
+    Points of more than `MAX_DIMENSIONS` values are compared by their first principal components,
     which leave noise out (single cells); or as they are, if more neighbours are mutual then,
     since those components would leave out what tells rows apart (word frequencies).
 
@@ -43,47 +46,55 @@ def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     ----------
     rows : Rows
     seed : int
-        Draws the references, if they are not all rows.
+        Draws the references, if they are not all points.
 
     Returns
     -------
     Neighbours
-        `N_NEIGHBOURS` of each row, or as many as there are others.
+        `N_NEIGHBOURS` of each point, or as many as there are others.
     """
-    n_rows = rows.n_rows
-    points = np.concatenate([
+    values = np.concatenate([
         rows.take(torch.arange(part.start, part.stop, device=rows.device)).flatten(1).cpu().numpy()
-        for part in gen_batches(n_rows, INFERENCE_ROWS)
+        for part in gen_batches(rows.n_rows, INFERENCE_ROWS)
     ])
-    n_references = min(n_rows, MAX_REFERENCES)
-    order = check_random_state(seed).permutation(n_rows)
-    references = np.sort(order[:n_references])
+    point = _numbered(values)
+    _, first = np.unique(point, return_index=True)
+    points = values[first]
+    order = check_random_state(seed).permutation(len(points))
+    references = np.sort(order[:MAX_REFERENCES])
     if min(points.shape) > MAX_DIMENSIONS:
         pca = PCA(MAX_DIMENSIONS, svd_solver="covariance_eigh").fit(points[references])
         projected = pca.transform(points)
         trial = order[:TRIAL_ROWS]
         if _mutual_share(projected[trial]) >= _mutual_share(points[trial]):
             points = projected
-    return Neighbours(references, _nearest(points, references))
+    return Neighbours(point, references, _nearest(points, references))
+
+
+def _numbered(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the number of each row, equal for equal rows, in the order they first occur."""
+    numbers: dict[bytes, int] = {}
+    digests = (blake2b(row, digest_size=16).digest() for row in values)
+    return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.intp)
 
 
 def _nearest(points: NDArray[np.float32], references: NDArray[np.intp]) -> NDArray[np.intp]:
-    n_rows, n_neighbours = len(points), min(N_NEIGHBOURS, len(references) - 1)
+    n_points, n_neighbours = len(points), min(N_NEIGHBOURS, len(references) - 1)
     search = NearestNeighbors(n_neighbors=n_neighbours + 1).fit(points[references])
     found = search.kneighbors(points, return_distance=False)
-    own = np.full(n_rows, -1)
+    own = np.full(n_points, -1)
     own[references] = np.arange(len(references))
-    # a row is not its own neighbour; among many duplicates it may not even be found
+    # a point is not its own neighbour; among many at no distance it may not even be found
     surplus = found == own[:, None]
     surplus[~surplus.any(1), -1] = True
-    nearest: NDArray[np.intp] = found[~surplus].reshape(n_rows, n_neighbours)
+    nearest: NDArray[np.intp] = found[~surplus].reshape(n_points, n_neighbours)
     return nearest
 
 
 def _mutual_share(points: NDArray[np.float32]) -> float:
     """Return the share of neighbours that are mutual; low where a few rows are those of many."""
     nearest = _nearest(points, np.arange(len(points)))
-    back = nearest[nearest]  # (n_rows, n_neighbours, n_neighbours)
+    back = nearest[nearest]  # (n_points, n_neighbours, n_neighbours)
     return float((back == np.arange(len(points))[:, None, None]).any(-1).mean())
 
 
@@ -91,20 +102,19 @@ def radius(rows: Rows, neighbours: Neighbours) -> NDArray[np.float32]:
     """Return each row's radius of the adversarial perturbation, in the model's units, (n_rows,).
 
     It is a share of the distance to the 10th neighbour, or to a nearer one in the same
-    proportion if neighbours were sought among fewer rows.
+    proportion if neighbours were sought among fewer points.
     """
-    references, nearest = neighbours
-    n_rows, n_neighbours = nearest.shape
+    point, references, nearest = neighbours
+    n_points, n_neighbours = nearest.shape
     if n_neighbours == 0:
-        return np.zeros(n_rows, np.float32)
-    rank = max(1, round(n_neighbours * len(references) / n_rows))
-    farthest = torch.from_numpy(references[nearest[:, rank - 1]]).to(rows.device)
+        return np.zeros(rows.n_rows, np.float32)
+    _, first = np.unique(point, return_index=True)
+    rank = max(1, round(n_neighbours * len(references) / n_points))
+    farthest = first[references[nearest[:, rank - 1]]]
     distance = np.concatenate([
-        (rows.take(torch.arange(part.start, part.stop, device=rows.device))
-         - rows.take(farthest[part])).flatten(1).norm(dim=1).cpu().numpy()
-        for part in gen_batches(n_rows, INFERENCE_ROWS)
+        (rows.take(torch.from_numpy(first[part]).to(rows.device))
+         - rows.take(torch.from_numpy(farthest[part]).to(rows.device)))
+        .flatten(1).norm(dim=1).cpu().numpy()
+        for part in gen_batches(n_points, INFERENCE_ROWS)
     ])
-    if distance.any():
-        # duplicates have neighbours at no distance, but must be perturbed all the same
-        distance[distance == 0] = np.median(distance[distance > 0])
-    return (RADIUS_FACTOR * distance).astype(np.float32)
+    return (RADIUS_FACTOR * distance[point]).astype(np.float32)

@@ -8,7 +8,8 @@ candidates are compared by the information between the clusters of neighbouring 
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from sklearn.utils import check_random_state
 
 from .neighbours import Neighbours
 
-__all__ = ["edge_information", "merge", "partition"]
+__all__ = ["edge_information", "merges", "partition"]
 
 # Spectral embeddings of so many times K dimensions are divided into so many times K parts, which
 # are merged to K: k-means with K splits what is large before it parts what is small.
@@ -35,11 +36,17 @@ N_REPEATS = 2
 N_REFINED = 6
 # Where clusters stand apart they may be uneven, and fewer than K. Merging then weighs what a
 # division tells of a neighbour against what it adds to the clusters' entropy, at a price in nats
-# per nat: the higher, the more uneven the clusters. Below K it must gain, at the lower price.
+# per nat: the higher, the more uneven the clusters.
 PRICE_OF_UNEVEN = 0.8
-PRICE_OF_FEWER = 0.6
+# Clusters below K are merged if they are blurred at least so many times as much as their own
+# halves were: 0.7-1.1 times within a blob of 200-4,000 rows in 2-10 dimensions, 0.6 times between
+# two that are three standard deviations apart, 0.2 times at five. K is taken to be right if it
+# may be; if it is not, it says no more.
+BLURRED_AT_K = 0.7
+BLURRED_BELOW = 0.5
 SEPARATED = 0.985  # share of the clusters' entropy that a neighbour tells
 LEAST_SHARE = 0.1  # of n_rows / K, that a cluster must have: a few near-duplicates are none
+TINY = 1e-12  # of a share, in whose place nothing is divided by
 DENSE_ROWS = 1000  # up to which eigenvectors are found exactly
 
 # Refinement by mean-field label propagation: weight of a row's neighbours, and of even clusters
@@ -67,13 +74,14 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
     labels : ndarray of shape (n_rows,)
         From 0 to `n_clusters` - 1; not all need occur.
     """
-    references, nearest = neighbours
-    n_references, n_neighbours = len(references), nearest.shape[1]
-    if n_clusters == 1 or n_neighbours == 0:
-        return np.zeros(len(nearest), np.intp)
+    point, references, nearest = neighbours
+    n_references, (n_points, n_neighbours) = len(references), nearest.shape
+    n_clusters = min(n_clusters, n_points)
+    if n_clusters == 1:
+        return np.zeros(len(point), np.intp)
     start = np.arange(n_references + 1) * n_neighbours
-    ones = np.ones(n_references * n_neighbours, np.float32)
-    directed = csr_array((ones, nearest[references].ravel(), start), shape=(n_references,) * 2)
+    n_edges = np.repeat(np.bincount(point)[references], n_neighbours).astype(np.float32)
+    directed = csr_array((n_edges, nearest[references].ravel(), start), shape=(n_references,) * 2)
     graph = (directed + directed.T).tocsr()  # mutual neighbours count twice
     even, apart = _candidates(graph, n_clusters, check_random_state(seed))
     labels = max(apart, key=lambda labels: _separation(graph, labels, n_clusters))
@@ -84,12 +92,12 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
 
         best = sorted(even, key=worth, reverse=True)[:N_REFINED]
         labels = max(best + [_refine(graph, labels, n_clusters) for labels in best], key=worth)
-    if n_references == len(nearest):
-        return labels.astype(np.intp)
-    votes = np.zeros((len(nearest), n_clusters))
-    for column in nearest.T:
-        votes[np.arange(len(nearest)), labels[column]] += 1
-    return votes.argmax(1)
+    if n_references < n_points:
+        votes = np.zeros((n_points, n_clusters))
+        for column in nearest.T:
+            votes[np.arange(n_points), labels[column]] += 1
+        labels = votes.argmax(1)
+    return labels[point].astype(np.intp)
 
 
 def _candidates(
@@ -98,21 +106,29 @@ def _candidates(
     """Return partitions into even clusters, and others into clusters that may stand apart."""
     n_rows = graph.shape[0]
     embedding = _spectral_embedding(graph, min(int(max(EMBEDDINGS) * n_clusters), n_rows), random)
-    even, apart, fewer = [], [], []
+    even: list[NDArray[np.intp]] = []
+    apart: list[list[NDArray[np.intp]]] = []  # of each division, by the number of clusters
+    ratios = []  # likewise, from the first merge below K
     for dimensions, parts in product(EMBEDDINGS, OVERCLUSTERINGS * N_REPEATS):
         points = embedding[:, : int(dimensions * n_clusters)]
-        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), TINY)
         points = points + 1e-6 * random.standard_normal(points.shape)  # k-means wants them distinct
         n_parts = min(parts * n_clusters, max(n_clusters, MAX_PARTS), n_rows)
         labels = KMeans(n_parts, n_init=1, random_state=random).fit_predict(points)
         joint = _joint(graph, labels, n_parts)
-        even.append(merge(joint, n_clusters)[labels])
-        apart.append(merge(joint, n_clusters, PRICE_OF_UNEVEN)[labels])
-        if n_parts <= MAX_PARTS:  # memory grows with its cube
-            fewer.append(merge(joint, n_clusters, PRICE_OF_FEWER, fewest=1)[labels])
-    # parts of one division alone may be such that too many are merged
-    usual = np.median([labels.max() for labels in fewer] or [0])
-    return even, apart + [labels for labels in fewer if labels.max() >= usual]
+        n_merges = n_parts - n_clusters
+        clusters, _ = next(islice(merges(joint), n_merges, None))
+        even.append(clusters[labels])
+        # memory grows with the cube of the number of parts
+        stop = n_parts if n_parts <= MAX_PARTS else 1
+        at_most_k = list(islice(merges(joint, PRICE_OF_UNEVEN), n_merges, stop))
+        apart.append([clusters[labels] for clusters, _ in at_most_k])
+        ratios.append([ratio for _, ratio in at_most_k[1:]])
+    # one division alone may be such that too many are merged
+    blurred = np.median(ratios, axis=0) >= BLURRED_BELOW
+    blurred[:1] &= np.median(ratios, axis=0)[:1] >= BLURRED_AT_K
+    n_fewer = int(np.append(blurred, False).argmin())  # merges before the first boundary
+    return even, [chain[0] for chain in apart] + [chain[n_fewer] for chain in apart]
 
 
 def _separation(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:
@@ -132,42 +148,53 @@ def edge_information(graph: csr_array, labels: NDArray[np.intp], n_clusters: int
     return float(-entr(joint).sum() + entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum())
 
 
-def merge(
-    joint: NDArray[np.float64], n_clusters: int, price: float = 0.0, fewest: int | None = None
-) -> NDArray[np.intp]:
-    """Merge parts, the pair that loses least information first, until `n_clusters` are left.
+def merges(
+    joint: NDArray[np.float64], price: float = 0.0
+) -> Iterator[tuple[NDArray[np.intp], float]]:
+    """Merge parts one by one, the pair that loses least information first.
 
     Parameters
     ----------
     joint : ndarray of shape (n_parts, n_parts)
         Symmetric: the share of edges between each two parts.
-    n_clusters : int
     price : float, default=0.0
         Of the clusters' entropy, in nats of information: a merge loses less by what it saves.
-    fewest : int, default=None
-        To go on to below `n_clusters`, while a merge gains.
 
-    Returns
-    -------
+    Yields
+    ------
     clusters : ndarray of shape (n_parts,)
-        The cluster of each part.
+        The cluster of each part: as they are, after the first merge, and so on.
+    ratio : float
+        How blurred the two were that were merged last, as a multiple of how blurred the halves
+        of either were; 0 where neither had any.
     """
     joint, clusters = joint.copy(), np.arange(len(joint))
-    while len(joint) > (fewest or n_clusters):
+    halves = np.full(len(joint), np.inf)  # the blur between those of each cluster
+    yield clusters, 0.0
+    while len(joint) > 1:
         # what is no longer known of a neighbour's part where a and b are not told apart
         size, row = joint.sum(1), entr(joint).sum(1)
         loss = entr(joint[:, None] + joint).sum(-1) - row[:, None] - row
         loss -= (1 - price) * (entr(size[:, None] + size) - entr(size)[:, None] - entr(size))
         np.fill_diagonal(loss, np.inf)
-        if len(joint) <= n_clusters and loss.min() > 0:
-            break
         first, second = sorted(np.unravel_index(loss.argmin(), loss.shape))
+        blur = _blur(joint[np.ix_([first, second], [first, second])])
+        ratio = blur / max(min(halves[first], halves[second]), TINY)
+        halves[first] = blur
         joint[first] += joint[second]
         joint[:, first] += joint[:, second]
         joint = np.delete(np.delete(joint, second, 0), second, 1)
+        halves = np.delete(halves, second)
         clusters = np.where(clusters == second, first, clusters)
         clusters = clusters - (clusters > second)
-    return clusters
+        yield clusters, ratio
+
+
+def _blur(pair: NDArray[np.float64]) -> float:
+    """Return what share of "which of the two" a neighbour does not tell, of edges (2, 2)."""
+    total = entr(pair.sum())
+    information = entr(pair.sum(0)).sum() + entr(pair.sum(1)).sum() - entr(pair).sum() - total
+    return float(1 - information / max(entr(pair.sum(0)).sum() - total, TINY))
 
 
 def _joint(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:

@@ -312,6 +312,15 @@ def test_a_loss_that_diverges_is_retried_at_a_lower_rate(blobs):
 # restarts, warm start, batches
 
 
+@pytest.fixture
+def one_thread():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.mark.usefixtures("one_thread")  # as in the processes: more threads round otherwise
 def test_restarts_in_processes_equal_restarts_in_a_row(blobs):
     X, _ = blobs
     fits = [

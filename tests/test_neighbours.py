@@ -43,24 +43,25 @@ def test_the_radius_is_a_share_of_the_distance_to_the_10th_neighbour(n_rows, n_f
 
 def test_neighbours_are_the_nearest_rows_and_never_the_row_itself():
     X = np.random.default_rng(0).standard_normal((40, 3))
-    references, nearest = find_neighbours(plain(X), 0)
+    point, references, nearest = find_neighbours(plain(X), 0)
+    np.testing.assert_array_equal(point, np.arange(40))
     np.testing.assert_array_equal(references, np.arange(40))
     np.testing.assert_array_equal(nearest, np.argsort(distances(X), 1)[:, :10])
 
 
-def test_a_row_among_its_duplicates_is_not_its_own_neighbour():
-    X = np.repeat(np.random.default_rng(0).standard_normal((3, 2)), 20, axis=0)
-    found = find_neighbours(plain(X), 0)
-    assert found.nearest.shape == (60, 10)
-    assert (found.nearest != np.arange(60)[:, None]).mean() > 0.9
-    np.testing.assert_allclose(radius(plain(X), found), 0, atol=1e-6)
+def test_identical_rows_are_one_point_whose_neighbours_are_others():
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    copies = np.append(np.arange(30), np.repeat(7, 20))
+    found = find_neighbours(plain(X[copies]), 0)
+    np.testing.assert_array_equal(found.point, copies)
+    np.testing.assert_array_equal(found.nearest, find_neighbours(plain(X), 0).nearest)
+    np.testing.assert_array_equal(radius(plain(X[copies]), found), radius_of(plain(X))[copies])
 
 
-def test_some_duplicates_have_the_radius_of_a_typical_row():
-    X = np.random.default_rng(0).standard_normal((60, 2))
-    X[:12] = X[0]
-    found = radius_of(plain(X))
-    np.testing.assert_allclose(found[:12], np.median(found[12:]))
+def test_rows_that_are_all_identical_have_no_neighbours_and_no_radius():
+    found = find_neighbours(plain(np.ones((20, 2))), 0)
+    assert found.nearest.shape == (1, 0)
+    np.testing.assert_array_equal(radius(plain(np.ones((20, 2))), found), np.zeros(20))
 
 
 def test_the_radius_of_images_is_in_the_models_units():
@@ -105,7 +106,7 @@ def test_many_features_are_compared_as_they_are_where_components_leave_out_what_
     y = np.repeat(np.arange(120), 11)
     X = np.zeros((len(y), 1200))
     for row, topic in enumerate(y):
-        X[row, 10 * topic + random.permutation(10)[:6]] = 1
+        X[row, 10 * topic + random.permutation(10)[:6]] = random.uniform(0.99, 1.01, 6)
     nearest = find_neighbours(plain(X), 0).nearest
     assert share_of_own(nearest, y) == 1.0
     projected = PCA(50, svd_solver="covariance_eigh").fit_transform(X)
