@@ -144,6 +144,10 @@ class Rows:
         """Return the rows (len(index), *data_shape)."""
         return self._resident.index_select(0, index)
 
+    def flat(self) -> NDArray[np.float32]:
+        """Return all rows as an array (n_rows, n_features)."""
+        return self._resident.flatten(1).cpu().numpy()
+
     def typical_norm(self) -> float:
         """Root mean square norm of a row, of a few thousand, in the model's units."""
         stride = max(1, self.n_rows // INFERENCE_ROWS)  # rows may be sorted

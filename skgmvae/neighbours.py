@@ -53,22 +53,30 @@ def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     Neighbours
         `N_NEIGHBOURS` of each point, or as many as there are others.
     """
-    values = np.concatenate([
-        rows.take(torch.arange(part.start, part.stop, device=rows.device)).flatten(1).cpu().numpy()
-        for part in gen_batches(rows.n_rows, INFERENCE_ROWS)
-    ])
+    values = rows.flat()
     point = _numbered(values)
     _, first = np.unique(point, return_index=True)
-    points = values[first]
-    order = check_random_state(seed).permutation(len(points))
+    order = check_random_state(seed).permutation(len(first))
     references = np.sort(order[:MAX_REFERENCES])
-    if min(points.shape) > MAX_DIMENSIONS:
-        pca = PCA(MAX_DIMENSIONS, svd_solver="covariance_eigh").fit(points[references])
-        projected = pca.transform(points)
-        trial = order[:TRIAL_ROWS]
-        if _mutual_share(projected[trial]) >= _mutual_share(points[trial]):
-            points = projected
+    points = _comparable(values[first], references, order[:TRIAL_ROWS])
     return Neighbours(point, references, _nearest(points, references))
+
+
+def nearest_in(points: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the nearest points of each, found as `find_neighbours` does, (n_points, k)."""
+    everyone = np.arange(len(points))
+    return _nearest(_comparable(points, everyone, everyone[:TRIAL_ROWS]), everyone)
+
+
+def _comparable(
+    points: NDArray[np.float32], references: NDArray[np.intp], trial: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    if min(points.shape) <= MAX_DIMENSIONS:
+        return points
+    pca = PCA(MAX_DIMENSIONS, svd_solver="covariance_eigh").fit(points[references])
+    projected: NDArray[np.float32] = pca.transform(points)
+    mutual = _mutual_share(projected[trial]) >= _mutual_share(points[trial])
+    return projected if mutual else points
 
 
 def _numbered(values: NDArray[np.float32]) -> NDArray[np.intp]:

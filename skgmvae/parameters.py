@@ -15,7 +15,7 @@ from .architecture import Architecture
 from .data import DataSpace, Rows, n_batches
 from .neighbours import find_neighbours, radius
 from .objective import Settings
-from .partition import partition
+from .start import find_start
 
 __all__ = [
     "PARAMETER_CONSTRAINTS", "architecture_of", "check_parameters", "neighbourhood_of",
@@ -188,7 +188,7 @@ def neighbourhood_of(
     neighbours = find_neighbours(rows, seed)
     return (
         radius(rows, neighbours) if measured else given,
-        partition(neighbours, estimator.n_clusters, seed) if guided else None,
+        find_start(rows, neighbours, estimator.n_clusters, seed) if guided else None,
     )
 
 

@@ -25,7 +25,7 @@ from sklearn.utils import check_random_state
 
 from .neighbours import Neighbours
 
-__all__ = ["edge_information", "merges", "partition"]
+__all__ = ["edge_information", "merges", "neighbour_graph", "partition", "separation"]
 
 # Spectral embeddings of so many times K dimensions are divided into so many times K parts, which
 # are merged to K: k-means with K splits what is large before it parts what is small.
@@ -75,29 +75,36 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
         From 0 to `n_clusters` - 1; not all need occur.
     """
     point, references, nearest = neighbours
-    n_references, (n_points, n_neighbours) = len(references), nearest.shape
+    n_points = len(nearest)
     n_clusters = min(n_clusters, n_points)
     if n_clusters == 1:
         return np.zeros(len(point), np.intp)
-    start = np.arange(n_references + 1) * n_neighbours
-    n_edges = np.repeat(np.bincount(point)[references], n_neighbours).astype(np.float32)
-    directed = csr_array((n_edges, nearest[references].ravel(), start), shape=(n_references,) * 2)
-    graph = (directed + directed.T).tocsr()  # mutual neighbours count twice
+    graph = neighbour_graph(neighbours)
     even, apart = _candidates(graph, n_clusters, check_random_state(seed))
-    labels = max(apart, key=lambda labels: _separation(graph, labels, n_clusters))
-    if _separation(graph, labels, n_clusters) < SEPARATED:
+    labels = max(apart, key=lambda labels: separation(graph, labels, n_clusters))
+    if separation(graph, labels, n_clusters) < SEPARATED:
 
         def worth(labels: NDArray[np.intp]) -> float:
             return edge_information(graph, labels, n_clusters)
 
         best = sorted(even, key=worth, reverse=True)[:N_REFINED]
         labels = max(best + [_refine(graph, labels, n_clusters) for labels in best], key=worth)
-    if n_references < n_points:
+    if len(references) < n_points:
         votes = np.zeros((n_points, n_clusters))
         for column in nearest.T:
             votes[np.arange(n_points), labels[column]] += 1
         labels = votes.argmax(1)
     return labels[point].astype(np.intp)
+
+
+def neighbour_graph(neighbours: Neighbours) -> csr_array:
+    """Return the symmetric graph of the references; an edge weighs as many rows as it has."""
+    point, references, nearest = neighbours
+    n_references, n_neighbours = len(references), nearest.shape[1]
+    start = np.arange(n_references + 1) * n_neighbours
+    n_rows = np.repeat(np.bincount(point)[references], n_neighbours).astype(np.float32)
+    directed = csr_array((n_rows, nearest[references].ravel(), start), shape=(n_references,) * 2)
+    return (directed + directed.T).tocsr()  # mutual neighbours count twice
 
 
 def _candidates(
@@ -131,7 +138,7 @@ def _candidates(
     return even, [chain[0] for chain in apart] + [chain[n_fewer] for chain in apart]
 
 
-def _separation(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:
+def separation(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:
     """Return the share of the clusters' entropy that a neighbour tells; 0 if one is tiny."""
     counts = np.bincount(labels)
     if len(counts) == 1 or counts.min() < LEAST_SHARE * len(labels) / n_clusters:

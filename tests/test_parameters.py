@@ -21,7 +21,7 @@ from skgmvae.parameters import (
     neighbourhood_of,
     settings_of,
 )
-from skgmvae.partition import partition
+from skgmvae.start import find_start
 
 X12 = np.random.default_rng(0).random((20, 12))
 
@@ -211,7 +211,7 @@ def test_the_neighbourhood_is_a_radius_and_a_start():
     found = find_neighbours(rows, 3)
     radius, start = neighbourhood()
     np.testing.assert_array_equal(radius, neighbours.radius(rows, found))
-    np.testing.assert_array_equal(start, partition(found, 4, 3))
+    np.testing.assert_array_equal(start, find_start(rows, found, 4, 3))
 
 
 @pytest.mark.parametrize("init", ["neighbours", "random"])
