@@ -79,7 +79,8 @@ class GMVAEClustering(
         row's distance to its 10th neighbour.
     init : {"neighbours", "random"}, default="neighbours"
         What the fit is held to at first, less and less: a spectral clustering of the graph of
-        nearest neighbours, or nothing. Without `consistency` it is nothing.
+        nearest neighbours, or k-means where more features tell its clusters; or nothing. Without
+        `consistency` it is nothing.
     n_init : int, default=1
         Random initial weights. Each is run for a sixth of the epochs; the one whose clusters
         tell most of the rows (mutual information; without the regulariser, the best bound) goes

@@ -1,4 +1,4 @@
-"""The partition that a fit starts from: few neighbours are in different clusters.
+"""A partition of the rows in which few neighbours are in different clusters.
 
 Networks trained from a random start divide the data along its directions of largest variance
 first (on MNIST fours and nines by their slant), and hardly ever leave such a division again. A cut

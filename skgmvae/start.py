@@ -52,7 +52,8 @@ def find_start(
     start = partition(neighbours, n_clusters, seed)
     values = rows.flat()
     n_clusters = min(n_clusters, len(neighbours.nearest))
-    if n_clusters == 1 or values.shape[1] < LEAST_FEATURES:
+    n_features = values.shape[1]
+    if n_clusters == 1 or not LEAST_FEATURES <= n_features <= MOST_FEATURES:
         return start
     random = check_random_state(seed)
     _, first, copies = np.unique(neighbours.point, return_index=True, return_counts=True)
@@ -63,7 +64,7 @@ def find_start(
     told = np.zeros((2, 2))
     for _ in range(N_HALVES):
         some = first[random.permutation(len(first))[:N_ROWS]]
-        half = random.permutation(values.shape[1])[: min(values.shape[1] // 2, MOST_FEATURES)]
+        half = random.permutation(n_features)[: n_features // 2]
         everyone = np.arange(len(some))
         graph = neighbour_graph(
             Neighbours(everyone, everyone, nearest_in(values[np.ix_(some, half)]))

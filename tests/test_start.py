@@ -53,11 +53,12 @@ def test_clusters_of_any_shape_that_stand_apart_are_not_cut():
 
 @pytest.mark.parametrize(("X", "n_clusters"), [
     (make_blobs(200, 4, centers=4, random_state=0)[0], 3),  # few features
+    (told_by_all(300, 501, np.random.default_rng(0))[0], 2),  # more features than one could part
     (load_digits().data[:500], 10),  # which k-means mixes up
     (np.repeat(np.eye(9), 10, axis=0), 30),  # fewer distinct rows than clusters
     (np.ones((20, 9)), 3),
     (np.random.default_rng(0).standard_normal((4, 9)), 4),
-], ids=["few features", "digits", "copies", "constant", "four rows"])
+], ids=["few features", "many features", "digits", "copies", "constant", "four rows"])
 def test_else_the_start_is_the_partition_of_the_graph(X, n_clusters, recwarn):
     graph, start = starts(X, n_clusters)
     np.testing.assert_array_equal(start, graph)
