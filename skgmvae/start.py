@@ -20,7 +20,7 @@ from .partition import edge_information, neighbour_graph, partition, separation
 __all__ = ["find_start"]
 
 LEAST_FEATURES = 8  # of which half still tell something
-MOST_FEATURES = 250  # of a half, to save time
+MOST_FEATURES = 500  # among more no single one parts the graph
 N_HALVES = 16
 N_ROWS = 2000
 MARGIN = 1.05  # so many times as much must they tell of those of k-means
