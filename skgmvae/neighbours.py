@@ -34,6 +34,11 @@ class Neighbours(NamedTuple):
     references: NDArray[np.intp]  # (n_references,), sorted point numbers
     nearest: NDArray[np.intp]  # (n_points, n_neighbours), into the references
 
+    @property
+    def first(self) -> NDArray[np.intp]:
+        """The first row of each point, (n_points,)."""
+        return np.unique(self.point, return_index=True)[1]
+
 
 def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     """Find nearest neighbours by Euclidean distance in the model's units.
@@ -62,10 +67,11 @@ def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     return Neighbours(point, references, _nearest(points, references))
 
 
-def nearest_in(points: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return the nearest points of each, found as `find_neighbours` does, (n_points, k)."""
+def neighbours_among(points: NDArray[np.float32]) -> Neighbours:
+    """Find neighbours as `find_neighbours` does, among few points, each taken for one."""
     everyone = np.arange(len(points))
-    return _nearest(_comparable(points, everyone, everyone[:TRIAL_ROWS]), everyone)
+    compared = _comparable(points, everyone, everyone[:TRIAL_ROWS])
+    return Neighbours(everyone, everyone, _nearest(compared, everyone))
 
 
 def _comparable(
@@ -82,7 +88,7 @@ def _comparable(
 def _numbered(values: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the number of each row, equal for equal rows, in the order they first occur."""
     numbers: dict[bytes, int] = {}
-    digests = (blake2b(row, digest_size=16).digest() for row in values)
+    digests = (blake2b(row + 0.0, digest_size=16).digest() for row in values)  # -0.0 equals 0.0
     return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.intp)
 
 
@@ -116,7 +122,7 @@ def radius(rows: Rows, neighbours: Neighbours) -> NDArray[np.float32]:
     n_points, n_neighbours = nearest.shape
     if n_neighbours == 0:
         return np.zeros(rows.n_rows, np.float32)
-    _, first = np.unique(point, return_index=True)
+    first = neighbours.first
     rank = max(1, round(n_neighbours * len(references) / n_points))
     farthest = first[references[nearest[:, rank - 1]]]
     distance = np.concatenate([

@@ -114,8 +114,7 @@ def _candidates(
     n_rows = graph.shape[0]
     embedding = _spectral_embedding(graph, min(int(max(EMBEDDINGS) * n_clusters), n_rows), random)
     even: list[NDArray[np.intp]] = []
-    apart: list[list[NDArray[np.intp]]] = []  # of each division, by the number of clusters
-    ratios = []  # likewise, from the first merge below K
+    divisions, ratios = [], []
     for dimensions, parts in product(EMBEDDINGS, OVERCLUSTERINGS * N_REPEATS):
         points = embedding[:, : int(dimensions * n_clusters)]
         points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), TINY)
@@ -129,13 +128,15 @@ def _candidates(
         # memory grows with the cube of the number of parts
         stop = n_parts if n_parts <= MAX_PARTS else 1
         at_most_k = list(islice(merges(joint, PRICE_OF_UNEVEN), n_merges, stop))
-        apart.append([clusters[labels] for clusters, _ in at_most_k])
+        divisions.append((labels, [clusters for clusters, _ in at_most_k]))
         ratios.append([ratio for _, ratio in at_most_k[1:]])
     # one division alone may be such that too many are merged
-    blurred = np.median(ratios, axis=0) >= BLURRED_BELOW
-    blurred[:1] &= np.median(ratios, axis=0)[:1] >= BLURRED_AT_K
+    ratio = np.median(ratios, axis=0)
+    blurred = ratio >= BLURRED_BELOW
+    blurred[:1] = ratio[:1] >= BLURRED_AT_K
     n_fewer = int(np.append(blurred, False).argmin())  # merges before the first boundary
-    return even, [chain[0] for chain in apart] + [chain[n_fewer] for chain in apart]
+    apart = [chain[n][labels] for n in sorted({0, n_fewer}) for labels, chain in divisions]
+    return even, apart
 
 
 def separation(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:

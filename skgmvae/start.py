@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 
 from .data import Rows
-from .neighbours import Neighbours, nearest_in
+from .neighbours import Neighbours, neighbours_among
 from .partition import edge_information, neighbour_graph, partition, separation
 
 __all__ = ["find_start"]
@@ -46,8 +46,8 @@ def find_start(
 
     Returns
     -------
-    labels : ndarray of shape (n_rows,)
-        From 0 to `n_clusters` - 1; not all need occur.
+    ndarray of shape (n_rows,)
+        As the labels of `partition`.
     """
     start = partition(neighbours, n_clusters, seed)
     values = rows.flat()
@@ -56,19 +56,16 @@ def find_start(
     if n_clusters == 1 or not LEAST_FEATURES <= n_features <= MOST_FEATURES:
         return start
     random = check_random_state(seed)
-    _, first, copies = np.unique(neighbours.point, return_index=True, return_counts=True)
+    first, copies = neighbours.first, np.bincount(neighbours.point)
     fitted = random.permutation(len(first))[: max(MOST_FITTED, n_clusters)]
-    means = KMeans(n_clusters, n_init=N_STARTS, random_state=random)
-    means.fit(values[first[fitted]], sample_weight=copies[fitted])
-    rival = means.predict(values).astype(np.intp)
+    kmeans = KMeans(n_clusters, n_init=N_STARTS, random_state=random)
+    kmeans.fit(values[first[fitted]], sample_weight=copies[fitted])
+    rival = kmeans.predict(values).astype(np.intp)
     told = np.zeros((2, 2))
     for _ in range(N_HALVES):
         some = first[random.permutation(len(first))[:N_ROWS]]
         half = random.permutation(n_features)[: n_features // 2]
-        everyone = np.arange(len(some))
-        graph = neighbour_graph(
-            Neighbours(everyone, everyone, nearest_in(values[np.ix_(some, half)]))
-        )
+        graph = neighbour_graph(neighbours_among(values[np.ix_(some, half)]))
         told += [_told(graph, labels[some], n_clusters) for labels in (start, rival)]
     return rival if (told[1] > MARGIN * told[0]).all() else start
 

@@ -189,6 +189,7 @@ def test_rows_are_float32_in_the_models_units_whatever_their_number():
     taken = rows.take(index)
     assert taken.dtype == torch.float32
     assert torch.equal(taken, space.to_model(X[index.numpy()], torch.float32, CPU))
+    np.testing.assert_array_equal(rows.flat()[index.numpy()], taken)
 
 
 def test_the_typical_norm_is_the_root_mean_square():

@@ -58,6 +58,11 @@ def test_identical_rows_are_one_point_whose_neighbours_are_others():
     np.testing.assert_array_equal(radius(plain(X[copies]), found), radius_of(plain(X))[copies])
 
 
+def test_zero_has_no_sign():
+    X = np.array([[0.0, 1.0], [-0.0, 1.0], [2.0, 3.0]])
+    np.testing.assert_array_equal(find_neighbours(plain(X), 0).point, [0, 0, 1])
+
+
 def test_rows_that_are_all_identical_have_no_neighbours_and_no_radius():
     found = find_neighbours(plain(np.ones((20, 2))), 0)
     assert found.nearest.shape == (1, 0)

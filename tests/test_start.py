@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 from skgmvae import neighbours
 from skgmvae import start as module
 from skgmvae.data import DataSpace, Rows
-from skgmvae.neighbours import find_neighbours, nearest_in
+from skgmvae.neighbours import find_neighbours, neighbours_among
 from skgmvae.partition import partition
 from skgmvae.start import find_start
 
@@ -42,9 +42,14 @@ def test_clusters_that_all_features_tell_come_before_those_of_one_feature(seed):
 ])
 def test_k_means_is_tried_from_8_to_500_features(n_features, tried, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "nearest_in", lambda p: calls.append(1) or nearest_in(p))
+
+    def spy(points):
+        calls.append(points.shape)
+        return neighbours_among(points)
+
+    monkeypatch.setattr(module, "neighbours_among", spy)
     starts(np.random.default_rng(0).standard_normal((40, n_features)), 2)
-    assert bool(calls) == tried
+    assert calls == 16 * [(40, n_features // 2)] * tried
 
 
 @pytest.mark.parametrize("most", [60_000, 250])
