@@ -29,7 +29,21 @@ SVHN_MD5 = {
 
 
 class Split(NamedTuple):
-    """Images as flat rows of bytes, and their labels, to fit on and to evaluate on."""
+    """Images as flat rows of bytes, and their labels, to fit on and to evaluate on.
+
+    Attributes
+    ----------
+    X_train, X_test : ndarray of shape (n_images, n_values)
+        Values from 0 to 255.
+    y_train, y_test : ndarray of shape (n_images,)
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((3, 784), np.uint8), np.arange(3)
+    >>> X_train, y_train, X_test, y_test = Split(images, labels, images, labels)
+    >>> X_train.shape, y_test.shape
+    ((3, 784), (3,))
+    """
 
     X_train: NDArray[np.uint8]
     y_train: NDArray[np.intp]

@@ -38,6 +38,22 @@ class Terms(NamedTuple):
     """The four terms of Eq. 3, each (B,), in nats; the last three are subtracted.
 
     Tensors while training; numpy arrays where the estimator hands them out.
+
+    Attributes
+    ----------
+    reconstruction : array of shape (B,)
+        E log p(y|x).
+    conditional_prior : array of shape (B,)
+        E KL(q(x|y) || p(x|w, z)), Eq. 5.
+    w_prior : array of shape (B,)
+        KL(q(w|y) || p(w)).
+    z_prior : array of shape (B,)
+        E KL(p(z|x, w) || p(z)), Eq. 6.
+
+    Examples
+    --------
+    >>> Terms(reconstruction=5.0, conditional_prior=2.0, w_prior=1.0, z_prior=0.5).bound
+    1.5
     """
 
     reconstruction: Any

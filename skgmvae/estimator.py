@@ -17,7 +17,6 @@ from sklearn.utils import Tags
 from .consistency import Perturbation
 from .fitting import FittingMixin
 from .generation import GenerationMixin
-from .inference import InferenceMixin
 from .networks import NetworkFactory
 from .parameters import PARAMETER_CONSTRAINTS
 from .persistence import StateMixin
@@ -27,7 +26,6 @@ __all__ = ["GMVAEClustering"]
 
 class GMVAEClustering(
     FittingMixin,
-    InferenceMixin,
     GenerationMixin,
     StateMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -231,6 +229,15 @@ class GMVAEClustering(
         Returns
         -------
         latent : ndarray of shape (n_samples, latent_dim)
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skgmvae import GMVAEClustering
+        >>> X = load_iris().data
+        >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
+        >>> clusterer.transform(X).shape
+        (150, 10)
         """
         return self._map(X, lambda model, y: model.q(y).q_x.mean)
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from .architecture import Architecture
 from .data import DataSpace, Rows
-from .inference import InferenceMixin
+from .density import DensityMixin
 from .model import GMVAE
 from .objective import Objective
 from .parameters import architecture_of, check_parameters, neighbourhood_of, settings_of
@@ -29,7 +29,7 @@ LEAST_AGREEMENT = 0.5  # of the clusters at the means and at draws, below which 
 INPUT_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
 
 
-class FittingMixin(InferenceMixin, BaseEstimator):
+class FittingMixin(DensityMixin, BaseEstimator):
     """Fitting: whole, continued, or a batch at a time."""
 
     module_: GMVAE
@@ -69,6 +69,15 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         ------
         ValueError
             If X or a parameter is unfit, or the loss was not finite at any learning rate tried.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skgmvae import GMVAEClustering
+        >>> X = load_iris().data
+        >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
+        >>> clusterer.n_clusters_found_
+        3
         """
         continued = self.warm_start and hasattr(self, "module_")
         rows, space, architecture, device = self._start(X, continued=continued)
@@ -137,6 +146,17 @@ class FittingMixin(InferenceMixin, BaseEstimator):
         ValueError
             If X or a parameter is unfit, or the loss is not finite; the weights are then as
             before the call.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skgmvae import GMVAEClustering
+        >>> X = load_iris().data
+        >>> clusterer = GMVAEClustering(3, random_state=0)
+        >>> for _ in range(2):
+        ...     _ = clusterer.partial_fit(X)
+        >>> clusterer.n_iter_
+        2
         """
         continued = hasattr(self, "module_")
         rows, space, architecture, device = self._start(X, continued=continued)

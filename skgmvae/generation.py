@@ -39,6 +39,17 @@ class GenerationMixin:
         Returns
         -------
         decoded : ndarray of shape (n_samples, n_features)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skgmvae import GMVAEClustering
+        >>> X = load_iris().data
+        >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
+        >>> decoded = clusterer.inverse_transform(clusterer.transform(X))
+        >>> np.allclose(decoded, clusterer.reconstruct(X))
+        True
         """
         check_is_fitted(self)
         latent: Any = check_array(X, dtype=[np.float64, np.float32])
@@ -62,6 +73,16 @@ class GenerationMixin:
         Returns
         -------
         means, variances : ndarray of shape (n_clusters, latent_dim)
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skgmvae import GMVAEClustering
+        >>> X = load_iris().data
+        >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
+        >>> means, variances = clusterer.latent_components()
+        >>> means.shape
+        (3, 10)
         """
         check_is_fitted(self)
         with torch.no_grad():
@@ -100,6 +121,16 @@ class GenerationMixin:
         ------
         ValueError
             If `n_samples` is not positive, a component does not exist, or `w` has another shape.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skgmvae import GMVAEClustering
+        >>> X = load_iris().data
+        >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
+        >>> X_new, labels = clusterer.sample(4, cluster=[0, 1, 2, 2])
+        >>> X_new.shape, labels
+        ((4, 4), array([0, 1, 2, 2]))
         """
         check_is_fitted(self)
         model = self.module_

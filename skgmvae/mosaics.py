@@ -115,7 +115,7 @@ class ClusterSamplesDisplay(_MosaicDisplay):
     >>> from sklearn.datasets import load_iris
     >>> from skgmvae import GMVAEClustering
     >>> from skgmvae.plotting import ClusterSamplesDisplay
-    >>> clusterer = GMVAEClustering(3, random_state=0).fit(load_iris().data)
+    >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(load_iris().data)
     >>> ClusterSamplesDisplay.from_estimator(clusterer).rows.shape
     (3, 10, 4)
     """
@@ -187,7 +187,7 @@ class ExemplarsDisplay(_MosaicDisplay):
     >>> from skgmvae import GMVAEClustering
     >>> from skgmvae.plotting import ExemplarsDisplay
     >>> X = load_iris().data
-    >>> clusterer = GMVAEClustering(3, random_state=0).fit(X)
+    >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
     >>> ExemplarsDisplay.from_estimator(clusterer, X).rows.shape
     (3, 10, 4)
     """

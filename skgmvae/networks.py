@@ -33,7 +33,20 @@ __all__ = [
 
 
 class Networks(NamedTuple):
-    """The trunk of q(x|y) and q(w|y), the trunk of p(x|w, z), and the decoder p(y|x)."""
+    """The trunk of q(x|y) and q(w|y), the trunk of p(x|w, z), and the decoder p(y|x).
+
+    Attributes
+    ----------
+    encoder, prior, decoder : Module
+        Their shapes are those at the head of :mod:`skgmvae.networks`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> networks = dense_networks((8,), 2, 3, 2, hidden_layer_sizes=(16,))
+    >>> networks.encoder(torch.zeros(5, 8)).shape, networks.prior(torch.zeros(5, 3)).shape
+    (torch.Size([5, 16]), torch.Size([5, 16]))
+    """
 
     encoder: nn.Module
     prior: nn.Module
@@ -44,7 +57,20 @@ NetworkFactory = Callable[[tuple[int, ...], int, int, int], tuple[nn.Module, nn.
 
 
 class ConvLayer(NamedTuple):
-    """One line of Tables A.1 and A.3: channels x kernel x kernel (stride-padding)."""
+    """One line of Tables A.1 and A.3: channels x kernel x kernel (stride-padding).
+
+    Attributes
+    ----------
+    channels : int
+        That it puts out.
+    kernel, stride, padding : int
+        In pixels, the same in height and width.
+
+    Examples
+    --------
+    >>> ConvLayer(channels=64, kernel=4, stride=2, padding=1).out_size(18)
+    9
+    """
 
     channels: int
     kernel: int

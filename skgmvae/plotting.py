@@ -50,7 +50,7 @@ class LossCurveDisplay(Display):
     >>> from sklearn.datasets import load_iris
     >>> from skgmvae import GMVAEClustering
     >>> from skgmvae.plotting import LossCurveDisplay
-    >>> clusterer = GMVAEClustering(3, random_state=0).fit(load_iris().data)
+    >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(load_iris().data)
     >>> LossCurveDisplay.from_estimator(clusterer).ax_.get_xlabel()
     'epoch'
     """
@@ -137,7 +137,7 @@ class LatentSpaceDisplay(Display):
     >>> from skgmvae import GMVAEClustering
     >>> from skgmvae.plotting import LatentSpaceDisplay
     >>> X = load_iris().data
-    >>> clusterer = GMVAEClustering(3, random_state=0).fit(X)
+    >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
     >>> len(LatentSpaceDisplay.from_estimator(clusterer, X).ax_.patches)
     3
     """

@@ -40,7 +40,7 @@ class ClusterProfileDisplay(Display):
     >>> from skgmvae import GMVAEClustering
     >>> from skgmvae.plotting import ClusterProfileDisplay
     >>> X = load_iris().data
-    >>> clusterer = GMVAEClustering(3, random_state=0).fit(X)
+    >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
     >>> ClusterProfileDisplay.from_estimator(clusterer, X).deviations.shape
     (3, 4)
     """

@@ -66,16 +66,26 @@ def test_public_names_have_docstrings(value):
                 assert inspect.getdoc(method), name
 
 
-@pytest.mark.parametrize("name", [
+METHODS = [
     name for name in dir(skgmvae.GMVAEClustering)
     if not name.startswith("_") and name not in ("get_metadata_routing", "set_params")
-])
+]
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_the_estimator_documents_its_parameters(name):
     method = getattr(skgmvae.GMVAEClustering, name)
     documentation = inspect.getdoc(method)
     for parameter in inspect.signature(method).parameters:
         if parameter not in ("self", "kwargs", "params"):
             assert f"{parameter} :" in documentation, f"{name}: {parameter}"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_our_own_has_an_example(name):
+    method = getattr(skgmvae.GMVAEClustering, name)
+    if method.__module__.startswith("skgmvae"):
+        assert "Examples\n--------\n>>> " in inspect.getdoc(method)
 
 
 def test_the_class_documents_its_parameters_in_order_with_their_defaults():
