@@ -43,6 +43,16 @@ def test_clusters_that_stand_apart_may_be_uneven(n_features, seed):
     assert adjusted_rand_score(y, parted(X, 4, seed)) == 1.0
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+def test_clusters_that_touch_may_be_uneven(seed):
+    # the largest was cut in two, and the smallest two were merged
+    X, y = make_blobs(5000, 5, centers=5, cluster_std=1.5, random_state=seed)
+    sizes = np.array([300, 200, 1000, 450, 670])
+    X, y = (np.concatenate([rows[y == label][:n] for label, n in enumerate(sizes)])
+            for rows in (X, y))
+    assert adjusted_rand_score(y, parted(X, 5, seed)) > 0.97
+
+
 @pytest.mark.parametrize(("n_rows", "n_features"), [(600, 5), (600, 2), (4000, 2)])
 @pytest.mark.parametrize("n_clusters", [8, 16])
 def test_clusters_that_stand_apart_are_found_in_the_plane_too(n_rows, n_features, n_clusters):
