@@ -46,6 +46,13 @@ class DensityMixin(InferenceMixin):
             units of X), `conditional_prior`, `w_prior`, `z_prior`; their `bound` is the
             first minus the others.
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
         Examples
         --------
         >>> import numpy as np
@@ -85,8 +92,10 @@ class DensityMixin(InferenceMixin):
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         TypeError, ValueError
-            If `n_draws` is not a positive integer.
+            If `n_draws` is not a positive integer; ValueError also if X is unfit.
 
         Examples
         --------
@@ -120,6 +129,13 @@ class DensityMixin(InferenceMixin):
         -------
         bound : float
             In nats per row; higher is better.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
 
         Examples
         --------

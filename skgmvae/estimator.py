@@ -230,6 +230,13 @@ class GMVAEClustering(
         -------
         latent : ndarray of shape (n_samples, latent_dim)
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris

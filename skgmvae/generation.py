@@ -40,6 +40,13 @@ class GenerationMixin:
         -------
         decoded : ndarray of shape (n_samples, n_features)
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `transform` returns.
+
         Examples
         --------
         >>> import numpy as np
@@ -73,6 +80,11 @@ class GenerationMixin:
         Returns
         -------
         means, variances : ndarray of shape (n_clusters, latent_dim)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
 
         Examples
         --------
@@ -119,6 +131,8 @@ class GenerationMixin:
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         ValueError
             If `n_samples` is not positive, a component does not exist, or `w` has another shape.
 

@@ -42,6 +42,13 @@ class InferenceMixin:
         -------
         labels : ndarray of shape (n_samples,)
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -65,6 +72,13 @@ class InferenceMixin:
         probabilities : ndarray of shape (n_samples, n_clusters)
             In the precision of X, as all methods return.
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -86,6 +100,13 @@ class InferenceMixin:
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_clusters)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
 
         Examples
         --------
@@ -113,6 +134,13 @@ class InferenceMixin:
         log_odds : ndarray of shape (n_samples, n_clusters)
             Infinite where there is one component only.
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -135,6 +163,13 @@ class InferenceMixin:
         Returns
         -------
         reconstruction : ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
 
         Examples
         --------

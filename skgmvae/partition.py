@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice, product
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -87,19 +88,19 @@ def partition(neighbours: Neighbours, n_clusters: int, seed: int) -> NDArray[np.
     graph = neighbour_graph(neighbours)
     even, apart = _candidates(graph, n_clusters, check_random_state(seed))
 
-    def told(labels: NDArray[np.intp]) -> float:
-        return separation(graph, labels, n_clusters)
-
     def worth(labels: NDArray[np.intp]) -> float:
         return edge_information(graph, labels, n_clusters)
 
     best = sorted(even, key=worth, reverse=True)[:N_REFINED]
     labels = max(best + [_refine(graph, labels, n_clusters) for labels in best], key=worth)
-    uneven = max((
-        labels for labels in apart
-        if told(labels) >= (SEPARATED if labels.max() + 1 == n_clusters else SEPARATED_BELOW_K)
-    ), key=told, default=labels)
-    if 1 - told(uneven) <= UNTOLD * (1 - told(labels)):
+    standing = []
+    for candidate in apart:
+        told = separation(graph, candidate, n_clusters)
+        all_k = candidate.max() + 1 == n_clusters
+        if told >= (SEPARATED if all_k else SEPARATED_BELOW_K):
+            standing.append((told, candidate))
+    told, uneven = max(standing, key=itemgetter(0), default=(0.0, labels))
+    if 1 - told <= UNTOLD * (1 - separation(graph, labels, n_clusters)):
         labels = uneven
     if len(references) < n_points:
         votes = np.zeros((n_points, n_clusters))
@@ -152,11 +153,15 @@ def _candidates(
 
 
 def separation(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:
-    """Return the share of the clusters' entropy that a neighbour tells; 0 if one is tiny."""
+    """Return the share of the clusters' entropy that a neighbour tells; 0 if one is tiny.
+
+    The entropy is that of the ends of an edge, which weigh as many rows as they have copies.
+    """
     counts = np.bincount(labels)
     if len(counts) == 1 or counts.min() < LEAST_SHARE * len(labels) / n_clusters:
         return 0.0
-    return edge_information(graph, labels, n_clusters) / float(entropy(counts))
+    joint = _joint(graph, labels, n_clusters)
+    return _information(joint) / float(entropy(joint.sum(0)))
 
 
 def edge_information(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> float:
@@ -164,8 +169,7 @@ def edge_information(graph: csr_array, labels: NDArray[np.intp], n_clusters: int
 
     High where edges lie within clusters and the clusters are even; at most log K.
     """
-    joint = _joint(graph, labels, n_clusters)
-    return float(-entr(joint).sum() + entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum())
+    return _information(_joint(graph, labels, n_clusters))
 
 
 def merges(
@@ -210,10 +214,15 @@ def merges(
         yield clusters, ratio
 
 
+def _information(joint: NDArray[np.float64]) -> float:
+    """Return the mutual information of a joint distribution (K, K), in nats."""
+    return float(-entr(joint).sum() + entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum())
+
+
 def _blur(pair: NDArray[np.float64]) -> float:
     """Return what share of "which of the two" a neighbour does not tell, of edges (2, 2)."""
     total = entr(pair.sum())
-    information = entr(pair.sum(0)).sum() + entr(pair.sum(1)).sum() - entr(pair).sum() - total
+    information = _information(pair) - total
     return float(1 - information / max(entr(pair.sum(0)).sum() - total, TINY))
 
 

@@ -82,9 +82,10 @@ def test_every_method_of_the_estimator_documents_its_parameters(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_of_our_own_has_an_example(name):
+def test_every_method_of_our_own_has_an_example_and_names_its_errors(name):
     method = getattr(skgmvae.GMVAEClustering, name)
     if method.__module__.startswith("skgmvae"):
+        assert "Raises\n------\n" in inspect.getdoc(method)
         assert "Examples\n--------\n>>> " in inspect.getdoc(method)
 
 

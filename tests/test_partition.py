@@ -16,7 +16,7 @@ from skgmvae import neighbours
 from skgmvae import partition as module
 from skgmvae.data import DataSpace, Rows
 from skgmvae.neighbours import find_neighbours
-from skgmvae.partition import edge_information, merges, partition
+from skgmvae.partition import edge_information, merges, neighbour_graph, partition, separation
 
 
 def parted(X, n_clusters, seed=0):
@@ -85,6 +85,15 @@ def test_copies_of_rows_are_not_clusters():
     assert adjusted_rand_score(y[copied], labels) > 0.95
     points = np.unique(X[copied], axis=0, return_inverse=True)[1].ravel()
     assert all(len(set(labels[points == point])) == 1 for point in set(points))
+
+
+def test_a_neighbour_tells_no_more_than_all_of_the_clusters_whatever_the_copies():
+    # the entropy was that of distinct rows, the information that of all: 1.9 times as much
+    X, y = make_blobs([300, 40], 3, centers=[[0, 0, 0], [9, 9, 9]], random_state=0)
+    X, y = np.concatenate([X, np.repeat(X[y == 1], 6, axis=0)]), np.append(y, np.ones(240, int))
+    rows = Rows(X, DataSpace.fit(X, "gaussian", None), torch.device("cpu"))
+    found = find_neighbours(rows, 0)
+    assert separation(neighbour_graph(found), y[found.first], 2) == pytest.approx(1.0)
 
 
 def test_clusters_are_no_more_than_distinct_rows():
