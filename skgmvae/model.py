@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
@@ -16,6 +17,11 @@ from .distributions import GaussianHead, Likelihood, categorical
 from .networks import Networks, output_shape
 
 __all__ = ["GMVAE", "Posterior"]
+
+# Latent dimensions beyond which the components are drawn together at the start, to be no further
+# apart than in so many (about 2 nats). The layer alone puts them 23 nats apart in 200: p(z|x, w)
+# is then nearly certain before anything is learnt, and most clusters die (docs/reproduction.md).
+MOST_DIMENSIONS_APART = 16
 
 
 class Posterior(NamedTuple):
@@ -61,6 +67,9 @@ class GMVAE(nn.Module):
         self.w_head = GaussianHead(n_features, style_dim)
         (n_prior_features,) = output_shape(self.prior, style_dim)
         self.component_head = GaussianHead(n_prior_features, n_components, latent_dim)
+        with torch.no_grad():  # the distance in nats grows as the square of the weights
+            for parameter in self.component_head.parameters():
+                parameter *= min(1.0, math.sqrt(MOST_DIMENSIONS_APART / latent_dim))
 
     def q(self, y: Tensor) -> Posterior:
         """q(x|y) and q(w|y), from one trunk."""

@@ -5,10 +5,11 @@ import pytest
 import torch
 from scipy.special import log_softmax
 from scipy.stats import norm
+from torch.distributions import Normal, kl_divergence
 
 from skgmvae.distributions import LIKELIHOODS
 from skgmvae.model import GMVAE
-from skgmvae.networks import conv_networks
+from skgmvae.networks import conv_networks, dense_networks
 
 
 def draw(*shape, seed=0):
@@ -52,6 +53,21 @@ def test_cluster_logits_are_eq_4_at_the_means(make_model):
     expected = model.p_z(q_x.mean, model.p_x(q_w.mean)).probs
     assert torch.allclose(model.cluster_logits((q_x, q_w)).exp(), expected, rtol=1e-10)
     assert torch.allclose(expected.sum(-1), torch.ones(5).double(), rtol=1e-12)
+
+
+def test_components_begin_as_near_in_many_latent_dimensions_as_in_few():
+    def nats_apart(latent_dim):
+        torch.manual_seed(0)
+        networks = dense_networks((4,), latent_dim, 2, 1, hidden_layer_sizes=(64,))
+        model = GMVAE(networks, (4,), 10, latent_dim, 2, LIKELIHOODS["bernoulli"])
+        p_x = model.p_x(torch.randn(100, 2))
+        one, other = (
+            Normal(p_x.mean.unsqueeze(axis), p_x.stddev.unsqueeze(axis)) for axis in (1, 2)
+        )
+        return float(kl_divergence(one, other).sum(-1).mean().detach())
+
+    assert nats_apart(2) < nats_apart(16)
+    assert nats_apart(200) == pytest.approx(nats_apart(16), rel=0.2)
 
 
 def test_the_posterior_of_z_is_finite_far_from_every_component(make_model):
