@@ -69,7 +69,7 @@ class GMVAE(nn.Module):
         self.component_head = GaussianHead(n_prior_features, n_components, latent_dim)
         with torch.no_grad():  # the distance in nats grows as the square of the weights
             for parameter in self.component_head.parameters():
-                parameter *= min(1.0, math.sqrt(MOST_DIMENSIONS_APART / latent_dim))
+                parameter.mul_(min(1.0, math.sqrt(MOST_DIMENSIONS_APART / latent_dim)))
 
     def q(self, y: Tensor) -> Posterior:
         """q(x|y) and q(w|y), from one trunk."""

@@ -183,9 +183,11 @@ def test_auto_epochs_are_a_positive_whole_number_with_enough_steps(n_rows, batch
     assert isinstance(max_iter, int)
     assert max_iter >= 1
     batches = n_batches(n_rows, batch_size)
-    # more rows take more steps, and no more than an epoch more than is needed
+    # more rows take more steps, and no more than an epoch more than is needed, or two dozen
     assert max_iter * batches >= settings(n_rows // 2 + 1, batch_size=n_rows).max_iter - 1
-    assert (max_iter - 1) * batches < settings(n_rows, batch_size=n_rows).max_iter
+    needed = settings(n_rows, batch_size=n_rows).max_iter
+    assert max_iter <= 24 or (max_iter - 1) * batches < needed
+    assert (max_iter - 1) * batches < max(6000, needed)
 
 
 def test_many_rows_take_few_epochs_and_few_rows_enough_steps():
@@ -194,6 +196,7 @@ def test_many_rows_take_few_epochs_and_few_rows_enough_steps():
     steps = [n * size // 256 for n, size in zip(epochs, sizes, strict=True)]
     assert all(more >= fewer for more, fewer in pairwise(epochs))
     assert all(late >= early for early, late in pairwise(steps))
+    assert settings(20_000).max_iter == settings(60_000).max_iter == 24
     assert settings(10**7).max_iter <= 5
     assert settings(100).max_iter >= 100
 
