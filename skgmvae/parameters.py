@@ -52,9 +52,10 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
 
 STEPS_AT_ONE_ROW = 22.25
 STEPS_EXPONENT = 0.44
-# Beyond some 18,000 rows that power gives fewer epochs than pay: MNIST's 60,000 want two dozen.
+# From some 18,000 rows on that power gives fewer epochs than pay: MNIST's 60,000 want two dozen.
+# So many epochs are the least, unless they are more steps than a CPU takes in a quarter of an hour.
 MIN_EPOCHS = 24
-MOST_STEPS_FOR_EPOCHS = 6000
+MAX_STEPS_OF_MIN_EPOCHS = 6000
 
 WIDTH_AT_ONE_ROW = 13.0
 WIDTH_EXPONENT = 0.4
@@ -137,7 +138,7 @@ def auto_max_iter(n_rows: int, batch_size: int) -> int:
     batches = n_batches(n_rows, batch_size)
     n_steps = max(
         STEPS_AT_ONE_ROW * n_rows**STEPS_EXPONENT,
-        min(MIN_EPOCHS * batches, MOST_STEPS_FOR_EPOCHS),
+        min(MIN_EPOCHS * batches, MAX_STEPS_OF_MIN_EPOCHS),
     )
     return math.ceil(n_steps / batches)
 
