@@ -1,6 +1,9 @@
 """How the modules stand to one another."""
 
 import ast
+import shutil
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 
 import skgmvae
 
+PROJECT = Path(__file__).parents[1]
 FOLDER = Path(skgmvae.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
 NAMES = {path.stem for path in FILES}
@@ -142,3 +146,12 @@ def test_every_name_made_public_is_there(path):
     assert module.__all__
     for public in module.__all__:
         assert hasattr(module, public)
+
+
+def test_another_folder_in_the_clone_does_not_stop_the_build(tmp_path):
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, tmp_path)
+    shutil.copytree(PROJECT / "skgmvae", tmp_path / "skgmvae")
+    (tmp_path / "environment" / "lib").mkdir(parents=True)
+    ask = "from setuptools import build_meta; build_meta.get_requires_for_build_wheel()"
+    subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, check=True, capture_output=True)
