@@ -29,6 +29,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from skgmvae import GMVAEClustering, paper
 from skgmvae.datasets import load_mnist
 from skgmvae.metrics import clustering_accuracy, max_probability_accuracy
+from skgmvae.networks import paper_conv_networks
 
 #: (K, M): best and average of the paper's runs, in per cent.
 PAPER = {
@@ -45,7 +46,7 @@ def settings_of(networks, objective, max_iter):
     if objective == "regularised":  # the defaults, but for what suits images of bytes
         settings = {"likelihood": "bernoulli", "latent_dim": 16, "style_dim": 16}
         if networks == "conv":
-            settings |= {"networks": "conv", "image_shape": (28, 28), "hidden_layer_sizes": (500,)}
+            settings |= {"networks": paper_conv_networks, "image_shape": (28, 28)}
     else:
         settings = dict(paper.MNIST)
         if networks == "dense":

@@ -52,8 +52,8 @@ class GMVAEClustering(
         Widths of the encoder's dense layers; the decoder has them in reverse. "auto" is two
         layers, the wider the more rows: from 32 for 50 rows to 512 for 60,000.
     networks : {"dense", "conv"} or callable, default="dense"
-        "conv" are the paper's convolutions (Tables A.1-A.3) before the dense layers and needs
-        `image_shape`. A callable returns modules of your own, see :mod:`skgmvae.networks`.
+        "conv" has two convolutions before the encoder's dense layers and needs `image_shape`.
+        A callable returns modules of your own, or the paper's, see :mod:`skgmvae.networks`.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of the image that a row is, channels last.
     likelihood : {"gaussian", "bernoulli"}, default="gaussian"

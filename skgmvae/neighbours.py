@@ -40,7 +40,7 @@ class Neighbours(NamedTuple):
         return np.unique(self.point, return_index=True)[1]
 
 
-def find_neighbours(rows: Rows, seed: int) -> Neighbours:
+def find_neighbours(rows: Rows, seed: int, n_neighbours: int = N_NEIGHBOURS) -> Neighbours:
     """Find nearest neighbours by Euclidean distance in the model's units.
 
     Points of more than `MAX_DIMENSIONS` values are compared by their first principal components,
@@ -52,11 +52,12 @@ def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     rows : Rows
     seed : int
         Draws the references, if they are not all points.
+    n_neighbours : int, default=N_NEIGHBOURS
 
     Returns
     -------
     Neighbours
-        `N_NEIGHBOURS` of each point, or as many as there are others.
+        `n_neighbours` of each point, or as many as there are others.
     """
     values = rows.flat()
     point = _numbered(values)
@@ -64,7 +65,7 @@ def find_neighbours(rows: Rows, seed: int) -> Neighbours:
     order = check_random_state(seed).permutation(len(first))
     references = np.sort(order[:MAX_REFERENCES])
     points = _comparable(values[first], references, order[:TRIAL_ROWS])
-    return Neighbours(point, references, _nearest(points, references))
+    return Neighbours(point, references, _nearest(points, references, n_neighbours))
 
 
 def neighbours_among(points: NDArray[np.float32]) -> Neighbours:
@@ -92,8 +93,10 @@ def _numbered(values: NDArray[np.float32]) -> NDArray[np.intp]:
     return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.intp)
 
 
-def _nearest(points: NDArray[np.float32], references: NDArray[np.intp]) -> NDArray[np.intp]:
-    n_points, n_neighbours = len(points), min(N_NEIGHBOURS, len(references) - 1)
+def _nearest(
+    points: NDArray[np.float32], references: NDArray[np.intp], n_neighbours: int = N_NEIGHBOURS
+) -> NDArray[np.intp]:
+    n_points, n_neighbours = len(points), min(n_neighbours, len(references) - 1)
     search = NearestNeighbors(n_neighbors=n_neighbours + 1).fit(points[references])
     found = search.kneighbors(points, return_distance=False)
     own = np.full(n_points, -1)
@@ -119,7 +122,7 @@ def radius(rows: Rows, neighbours: Neighbours) -> NDArray[np.float32]:
     proportion if neighbours were sought among fewer points.
     """
     point, references, nearest = neighbours
-    n_points, n_neighbours = nearest.shape
+    n_points, n_neighbours = len(nearest), min(N_NEIGHBOURS, nearest.shape[1])
     if n_neighbours == 0:
         return np.zeros(rows.n_rows, np.float32)
     first = neighbours.first

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from .networks import Networks
+from .networks import Networks, paper_conv_networks
 
 __all__ = ["ARCS", "MNIST", "SVHN", "arcs_networks"]
 
@@ -74,9 +74,8 @@ ARCS: dict[str, Any] = {
 
 #: Section 4.2, Table 1.
 MNIST: dict[str, Any] = {
-    **_PLAIN, "networks": "conv", "image_shape": (28, 28), "likelihood": "bernoulli",
-    "hidden_layer_sizes": (500,), "latent_dim": 200, "style_dim": 150, "batch_size": 50,
-    "max_iter": 100,
+    **_PLAIN, "networks": paper_conv_networks, "image_shape": (28, 28), "likelihood": "bernoulli",
+    "latent_dim": 200, "style_dim": 150, "batch_size": 50, "max_iter": 100,
 }
 
 #: Section 4.2.1, Fig. 6.

@@ -13,9 +13,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .architecture import Architecture
 from .data import DataSpace, Rows, n_batches
-from .neighbours import find_neighbours, radius
+from .neighbours import N_NEIGHBOURS, find_neighbours, radius
 from .objective import Settings
 from .start import find_start
+from .tangents import N_CANDIDATES, nearest_up_to_affine
 
 __all__ = [
     "PARAMETER_CONSTRAINTS", "architecture_of", "check_parameters", "neighbourhood_of",
@@ -193,11 +194,14 @@ def neighbourhood_of(
     if not (measured or guided):
         return given, None
     rows = Rows(X, space, device)
-    neighbours = find_neighbours(rows, seed)
-    return (
-        radius(rows, neighbours) if measured else given,
-        find_start(rows, neighbours, estimator.n_clusters, seed) if guided else None,
-    )
+    affine = guided and estimator.perturbation in ("affine", "both")
+    neighbours = find_neighbours(rows, seed, N_CANDIDATES if affine else N_NEIGHBOURS)
+    found = radius(rows, neighbours) if measured else given
+    if not guided:
+        return found, None
+    if affine:
+        neighbours = nearest_up_to_affine(rows, neighbours)
+    return found, find_start(rows, neighbours, estimator.n_clusters, seed)
 
 
 def settings_of(

@@ -15,6 +15,7 @@ from skgmvae.networks import (
     conv_networks,
     dense_networks,
     output_shape,
+    paper_conv_networks,
 )
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -38,14 +39,16 @@ def test_dense_shapes(data_shape, hidden, n_parameters):
     check_shapes(networks, tuple(data_shape), n_parameters, hidden[-1])
 
 
+@pytest.mark.parametrize("factory", [conv_networks, paper_conv_networks])
 @settings(max_examples=15)
 @given(
-    st.integers(1, 3), st.integers(8, 40), st.integers(8, 40), st.sampled_from([1, 2]),
+    channels=st.integers(1, 3), height=st.integers(8, 40), width=st.integers(8, 40),
+    n_parameters=st.sampled_from([1, 2]),
 )
-def test_conv_shapes(channels, height, width, n_parameters):
+def test_conv_shapes(factory, channels, height, width, n_parameters):
     data_shape = (channels, height, width)
     with torch.device("meta"):  # shapes only
-        networks = conv_networks(data_shape, 3, 5, n_parameters, hidden_layer_sizes=(6,))
+        networks = factory(data_shape, 3, 5, n_parameters, hidden_layer_sizes=(6,))
     encoded = networks.encoder.to_empty(device="cpu").eval()
     decoded = networks.decoder.to_empty(device="cpu").eval()
     prior = networks.prior.to_empty(device="cpu")
@@ -53,17 +56,18 @@ def test_conv_shapes(channels, height, width, n_parameters):
                  data_shape, n_parameters, 6)
 
 
+@pytest.mark.parametrize("factory", [conv_networks, paper_conv_networks])
 @settings(max_examples=15)
 @given(
-    st.lists(
+    layers=st.lists(
         st.builds(ConvLayer, st.integers(1, 4), st.integers(1, 5), st.integers(1, 3),
                   st.integers(0, 2)).filter(lambda layer: layer.padding < layer.kernel),
         min_size=1, max_size=3,
     ),
-    st.integers(5, 17), st.integers(5, 17),
+    height=st.integers(5, 17), width=st.integers(5, 17),
 )
-def test_conv_shapes_with_layers_of_ones_own(layers, height, width):
-    networks = conv_networks((2, height, width), 3, 5, 2, hidden_layer_sizes=(6,), layers=layers)
+def test_conv_shapes_with_layers_of_ones_own(factory, layers, height, width):
+    networks = factory((2, height, width), 3, 5, 2, hidden_layer_sizes=(6,), layers=layers)
     check_shapes(networks, (2, height, width), 2, 6)
 
 
@@ -77,7 +81,7 @@ def sides(network, image):
 
 
 def test_the_mnist_encoder_is_table_a1():
-    encoder, _, decoder = conv_networks((1, 28, 28), 200, 150, 1)
+    encoder, _, decoder = paper_conv_networks((1, 28, 28), 200, 150, 1)
     found = sides(encoder, torch.zeros(2, 1, 28, 28))
     assert found == [(16, 23, 23), (32, 18, 18), (64, 9, 9)]
     dense = [m for m in encoder if isinstance(m, nn.Linear)]
@@ -87,7 +91,7 @@ def test_the_mnist_encoder_is_table_a1():
 
 def test_the_svhn_encoder_is_table_a1():
     with torch.device("meta"):
-        encoder, _, decoder = conv_networks((3, 32, 32), 200, 150, 1)
+        encoder, _, decoder = paper_conv_networks((3, 32, 32), 200, 150, 1)
         assert sides(encoder, torch.zeros(2, 3, 32, 32)) == [
             (64, 16, 16), (128, 8, 8), (246, 4, 4),
         ]
@@ -104,11 +108,18 @@ def test_the_layer_tables_are_the_papers():
 ])
 def test_the_table_is_chosen_by_the_image(shape, channels):
     with torch.device("meta"):
-        assert conv_networks(shape, 2, 2, 1).encoder[0].out_channels == channels
+        assert paper_conv_networks(shape, 2, 2, 1).encoder[0].out_channels == channels
+
+
+def test_the_light_networks_halve_the_image_twice_and_decode_densely():
+    encoder, _, decoder = conv_networks((1, 28, 28), 3, 5, 1, hidden_layer_sizes=(8, 4))
+    assert sides(encoder, torch.zeros(2, 1, 28, 28)) == [(16, 14, 14), (32, 7, 7)]
+    dense = dense_networks((1, 28, 28), 3, 5, 1, hidden_layer_sizes=(8, 4)).decoder
+    assert str(decoder) == str(dense)
 
 
 def test_layers_that_use_a_small_image_up_are_left_out():
-    encoder = conv_networks((3, 5, 5), 2, 2, 1, hidden_layer_sizes=(4,)).encoder
+    encoder = paper_conv_networks((3, 5, 5), 2, 2, 1, hidden_layer_sizes=(4,)).encoder
     assert sum(isinstance(m, nn.Conv2d) for m in encoder) == 2  # 5 -> 2 -> 1
 
 
@@ -122,7 +133,8 @@ def test_a_too_small_image_is_refused_by_the_name_of_the_parameter():
 @pytest.mark.parametrize("networks", [
     dense_networks((6,), 2, 2, 2, hidden_layer_sizes=(8, 4)),
     conv_networks((1, 20, 20), 2, 2, 2, hidden_layer_sizes=(8, 4)),
-], ids=["dense", "conv"])
+    paper_conv_networks((1, 20, 20), 2, 2, 2, hidden_layer_sizes=(8, 4)),
+], ids=["dense", "conv", "paper"])
 def test_there_is_no_bias_before_batch_norm_and_one_everywhere_else(networks):
     n_before_norm = 0
     for network in networks:
@@ -136,8 +148,9 @@ def test_there_is_no_bias_before_batch_norm_and_one_everywhere_else(networks):
     assert n_before_norm >= 4
 
 
-def test_every_norm_is_followed_by_relu():
-    for network in conv_networks((1, 20, 20), 2, 2, 2, hidden_layer_sizes=(8,)):
+@pytest.mark.parametrize("factory", [conv_networks, paper_conv_networks])
+def test_every_norm_is_followed_by_relu(factory):
+    for network in factory((1, 20, 20), 2, 2, 2, hidden_layer_sizes=(8,)):
         for layer, following in pairwise(network):
             if isinstance(layer, NORMS):
                 assert isinstance(following, nn.ReLU)

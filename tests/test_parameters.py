@@ -22,6 +22,7 @@ from skgmvae.parameters import (
     settings_of,
 )
 from skgmvae.start import find_start
+from skgmvae.tangents import N_CANDIDATES, nearest_up_to_affine
 
 X12 = np.random.default_rng(0).random((20, 12))
 
@@ -202,7 +203,7 @@ def test_many_rows_take_few_epochs_and_few_rows_enough_steps():
 
 
 def neighbourhood(X=X12, started=False, **parameters):
-    space = DataSpace.fit(X, "gaussian", None)
+    space = DataSpace.fit(X, "gaussian", parameters.get("image_shape"))
     return neighbourhood_of(
         GMVAEClustering(4, **parameters), X, space, torch.device("cpu"), 3, started=started
     )
@@ -226,11 +227,23 @@ def test_a_given_radius_is_that_of_every_row(init):
 
 
 def test_both_perturbations_have_the_radius_of_the_adversarial_one():
-    np.testing.assert_array_equal(neighbourhood(perturbation="both")[0], neighbourhood()[0])
+    image = {"image_shape": (3, 4)}
+    np.testing.assert_array_equal(
+        neighbourhood(perturbation="both", **image)[0], neighbourhood(**image)[0]
+    )
+
+
+@pytest.mark.parametrize("perturbation", ["affine", "both"])
+def test_images_start_from_neighbours_up_to_affine_changes(perturbation):
+    space = DataSpace.fit(X12, "gaussian", (3, 4))
+    rows = Rows(X12, space, torch.device("cpu"))
+    nearest = nearest_up_to_affine(rows, find_neighbours(rows, 3, N_CANDIDATES))
+    _, start = neighbourhood(perturbation=perturbation, image_shape=(3, 4))
+    np.testing.assert_array_equal(start, find_start(rows, nearest, 4, 3))
 
 
 @pytest.mark.parametrize("parameters", [
-    {"perturbation": "affine"}, {"perturbation": lambda y, source: y},
+    {"perturbation": "affine", "image_shape": (3, 4)}, {"perturbation": lambda y, source: y},
 ])
 def test_there_is_no_radius_where_none_is_used(parameters):
     radius, start = neighbourhood(**parameters)

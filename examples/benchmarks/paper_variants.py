@@ -187,7 +187,7 @@ def run(variant, base, split, n_epochs, seed, n_clusters):
     with start_at, variant.context():
         for epoch in range(1, n_epochs + 1):
             model.partial_fit(split.X_train)
-            if epoch == n_epochs or epoch & (epoch - 1) == 0 or base["networks"] == "conv":
+            if epoch == n_epochs or epoch & (epoch - 1) == 0 or base["networks"] != "dense":
                 scores = model.decision_function(split.X_test)
                 labels = scores.argmax(1)
                 terms = model.elbo(split.X_test[:1000])

@@ -1,0 +1,83 @@
+"""Neighbours of images up to small affine changes.
+
+Where the cluster of an image should survive rotation, scale, shear and shift, two images are as
+near as some such change can bring them. To first order the changes of an image span a plane, and
+the distance to that plane is the tangent distance of Simard, LeCun & Denker (NIPS 1992).
+"""
+
+from __future__ import annotations
+
+import torch
+from sklearn.utils import gen_batches
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+from .data import Rows
+from .neighbours import N_NEIGHBOURS, Neighbours
+
+__all__ = ["N_CANDIDATES", "nearest_up_to_affine", "tangent_distances", "tangents"]
+
+N_CANDIDATES = 100  # nearest neighbours of each image, of which the nearest up to changes are taken
+# Of the mean square of the tangents, added to them all: a change that an image hardly shows, or
+# not at all if it is plain, must not be a large one.
+RIDGE = 0.01
+BLOCK = 64  # images at a time: their candidates should stay in the cache
+
+
+def nearest_up_to_affine(rows: Rows, candidates: Neighbours) -> Neighbours:
+    """Return of the `candidates` of each image the nearest up to small affine changes.
+
+    Parameters
+    ----------
+    rows : Rows
+        Images.
+    candidates : Neighbours
+        More than `N_NEIGHBOURS` of each.
+
+    Returns
+    -------
+    Neighbours
+        `N_NEIGHBOURS` of each, nearest first.
+    """
+    row_of = torch.from_numpy(candidates.first)
+    reference = row_of[torch.from_numpy(candidates.references)]
+    nearest = torch.from_numpy(candidates.nearest)
+    blocks = []
+    for block in gen_batches(len(nearest), BLOCK):
+        images = rows.take(row_of[block].to(rows.device))
+        others = rows.take(reference[nearest[block]].flatten().to(rows.device))
+        others = others.unflatten(0, (len(images), -1))  # (B, n_candidates, *data_shape)
+        order = tangent_distances(images, others).argsort(dim=1, stable=True)[:, :N_NEIGHBOURS]
+        blocks.append(nearest[block].gather(1, order.cpu()))
+    return candidates._replace(nearest=torch.cat(blocks).numpy())
+
+
+def tangent_distances(images: Tensor, others: Tensor) -> Tensor:
+    """Return the squared distance of others (B, n, C, H, W) to the tangent planes, (B, n)."""
+    plane = tangents(images)  # (B, 6, F)
+    difference = others.flatten(2) - images.flatten(1)[:, None]  # (B, n, F)
+    gram = plane @ plane.mT
+    ridge = RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1).clamp(min=torch.finfo(gram.dtype).eps)
+    gram = gram + torch.diag_embed(ridge[:, None].expand(-1, 6))
+    along = difference @ plane.mT  # (B, n, 6)
+    explained = (along * torch.linalg.solve(gram, along.mT).mT).sum(-1)
+    return difference.square().sum(-1) - explained
+
+
+def tangents(images: Tensor) -> Tensor:
+    """Return how each image (B, C, H, W) changes with an affine map of its plane, (B, 6, F).
+
+    The six are its slope across and down, each by itself and times either coordinate. Slopes are
+    those of the image blurred by a pixel.
+    """
+    blurred = avg_pool2d(pad(images, (2, 2, 2, 2), mode="replicate"), 3, 1)  # (B, C, H + 2, W + 2)
+    across = (blurred[..., 1:-1, 2:] - blurred[..., 1:-1, :-2]) / 2
+    down = (blurred[..., 2:, 1:-1] - blurred[..., :-2, 1:-1]) / 2
+    height, width = images.shape[2:]
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height, device=images.device),
+        torch.linspace(-1, 1, width, device=images.device),
+        indexing="ij",
+    )
+    changes = [slope * factor for slope in (across, down) for factor in (torch.ones_like(x), x, y)]
+    return torch.stack(changes, 1).flatten(2)
