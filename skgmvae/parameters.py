@@ -63,7 +63,8 @@ WIDTH_EXPONENT = 0.4
 MAX_WIDTH = 512
 
 # The fit is held to its start for all epochs up to so many rows, then for fewer: networks find
-# clusters that survive perturbation by themselves only if rows are many.
+# clusters that survive perturbation by themselves only if rows are many, or if it is known that
+# affine changes should not matter.
 MOST_GUIDED_ROWS = 2500
 GUIDED_EXPONENT = 0.75
 MIN_GUIDED_SHARE = 0.1
@@ -144,9 +145,18 @@ def auto_max_iter(n_rows: int, batch_size: int) -> int:
     return math.ceil(n_steps / batches)
 
 
-def guided_share(n_rows: int) -> float:
-    """Share of the epochs held to the start: all up to 2,500 rows, .1 from 54,000 on."""
+def guided_share(n_rows: int, perturbation: Any) -> float:
+    """Share of the epochs held to the start: all up to 2,500 rows, .1 from 54,000 on.
+
+    Where images should survive affine changes it is .1 of however many rows.
+    """
+    if _is_affine(perturbation):
+        return MIN_GUIDED_SHARE
     return max(MIN_GUIDED_SHARE, min(1.0, (MOST_GUIDED_ROWS / n_rows) ** GUIDED_EXPONENT))
+
+
+def _is_affine(perturbation: Any) -> bool:
+    return perturbation in ("affine", "both")
 
 
 def architecture_of(
@@ -194,7 +204,7 @@ def neighbourhood_of(
     if not (measured or guided):
         return given, None
     rows = Rows(X, space, device)
-    affine = guided and estimator.perturbation in ("affine", "both")
+    affine = guided and _is_affine(estimator.perturbation)
     neighbours = find_neighbours(rows, seed, N_CANDIDATES if affine else N_NEIGHBOURS)
     found = radius(rows, neighbours) if measured else given
     if not guided:
@@ -225,7 +235,7 @@ def settings_of(
         perturbation=estimator.perturbation,
         radius=radius,
         start=start,
-        guided_epochs=guided_share(n_rows) * max_iter,
+        guided_epochs=guided_share(n_rows, estimator.perturbation) * max_iter,
         learning_rate=estimator.learning_rate_init,
         learning_rate_falls=estimator.learning_rate == "cosine",
         batch_size=estimator.batch_size,

@@ -178,6 +178,13 @@ def test_few_rows_are_guided_to_the_end_and_many_for_a_tenth_of_the_epochs():
     assert settings(100, first_epoch=3).first_epoch == 3
 
 
+@pytest.mark.parametrize("perturbation", ["affine", "both"])
+@pytest.mark.parametrize("n_rows", [50, 2500, 60_000])
+def test_images_that_should_survive_affine_changes_are_guided_for_a_tenth(perturbation, n_rows):
+    found = settings(n_rows, max_iter=64, perturbation=perturbation)
+    assert found.guided_epochs == pytest.approx(6.4)
+
+
 @given(st.integers(2, 10**7), st.integers(2, 4096))
 def test_auto_epochs_are_a_positive_whole_number_with_enough_steps(n_rows, batch_size):
     max_iter = settings(n_rows, batch_size=batch_size).max_iter

@@ -76,7 +76,9 @@ def make_model(name, n_clusters, n_features, seed, data, image_shape, options):
     if name == "GMVAE":
         settings = dict(SETTINGS.get(data, {}))
         if options.perturbation != "adversarial":
-            settings.update(perturbation=options.perturbation, image_shape=image_shape)
+            settings.update(
+                perturbation=options.perturbation, image_shape=image_shape, networks="conv"
+            )
         settings.update(json.loads(options.params))
         return GMVAEClustering(n_clusters, random_state=seed, **settings)
     if name == "KMeans":
