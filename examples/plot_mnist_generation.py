@@ -11,7 +11,7 @@ takes ten minutes.
 """
 
 # %%
-# Fit, at the defaults but for what suits images.
+# Fit, with what suits images of things that may be turned a little or stand elsewhere.
 
 import os
 from pathlib import Path
@@ -30,14 +30,15 @@ if folder:
 else:
     X, side, latent_dim = load_digits().data / 16, 8, 10
 gmvae = GMVAEClustering(
-    10, likelihood="bernoulli", latent_dim=latent_dim, style_dim=latent_dim, random_state=0
+    10, image_shape=(side, side), networks="conv", perturbation="both", likelihood="bernoulli",
+    latent_dim=latent_dim, style_dim=latent_dim, random_state=0,
 ).fit(X)
 
 # %%
 # (a) At w = 0, each row a component: what varies along a row is x alone.
 
 display = ClusterSamplesDisplay.from_estimator(
-    gmvae, n_samples=12, w=np.zeros(latent_dim), image_shape=(side, side)
+    gmvae, n_samples=12, w=np.zeros(latent_dim)
 )
 display.figure_.suptitle("(a) w = 0, a component a row", fontsize=10)
 display.figure_.savefig("generation_components.png", dpi=120)

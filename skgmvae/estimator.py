@@ -50,7 +50,8 @@ class GMVAEClustering(
         Dimension N_w of the style noise w.
     hidden_layer_sizes : "auto" or tuple of int, default="auto"
         Widths of the encoder's dense layers; the decoder has them in reverse. "auto" is two
-        layers, the wider the more rows: from 32 for 50 rows to 512 for 60,000.
+        layers, the wider the more rows: from 32 for 50 rows to 512 for 60,000 (256 at the most
+        after convolutions).
     networks : {"dense", "conv"} or callable, default="dense"
         "conv" has two convolutions before the encoder's dense layers and needs `image_shape`.
         A callable returns modules of your own, or the paper's, see :mod:`skgmvae.networks`.

@@ -61,6 +61,7 @@ MAX_STEPS_OF_MIN_EPOCHS = 6000
 WIDTH_AT_ONE_ROW = 13.0
 WIDTH_EXPONENT = 0.4
 MAX_WIDTH = 512
+MAX_WIDTH_AFTER_CONVOLUTIONS = 256  # wider tells no more there, and takes half as long again
 
 # The fit is held to its start for all epochs up to so many rows, then for fewer: networks find
 # clusters that survive perturbation by themselves only if rows are many, or if it is known that
@@ -130,9 +131,10 @@ def _is_positive_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
-def auto_width(n_rows: int) -> int:
+def auto_width(n_rows: int, networks: Any = "dense") -> int:
     """Width of a hidden layer for so many rows: a power of two, 32 for 50, 512 for 60,000."""
-    return min(MAX_WIDTH, 2 ** int(math.log2(WIDTH_AT_ONE_ROW * n_rows**WIDTH_EXPONENT)))
+    most = MAX_WIDTH_AFTER_CONVOLUTIONS if networks == "conv" else MAX_WIDTH
+    return min(most, 2 ** int(math.log2(WIDTH_AT_ONE_ROW * n_rows**WIDTH_EXPONENT)))
 
 
 def auto_max_iter(n_rows: int, batch_size: int) -> int:
@@ -168,7 +170,7 @@ def architecture_of(
     """
     sizes = estimator.hidden_layer_sizes
     if isinstance(sizes, str):
-        sizes = fitted.hidden_layer_sizes if fitted else (auto_width(n_rows),) * 2
+        sizes = fitted.hidden_layer_sizes if fitted else (auto_width(n_rows, estimator.networks),) * 2
     return Architecture(
         data_shape,
         int(estimator.n_clusters),

@@ -142,6 +142,13 @@ def test_auto_widths_follow_the_number_of_rows(n_rows, width):
     assert architecture.hidden_layer_sizes == (width, width)
 
 
+def test_auto_widths_are_at_most_256_after_convolutions():
+    convolutions = GMVAEClustering(networks="conv", image_shape=(3, 4))
+    for n_rows, width in ((50, 32), (60_000, 256)):
+        sizes = architecture_of(convolutions, (1, 3, 4), n_rows, None).hidden_layer_sizes
+        assert sizes == (width, width)
+
+
 @given(st.integers(2, 10**7), st.integers(2, 10**7))
 def test_auto_widths_are_powers_of_two_that_grow(one, other):
     few, many = sorted((one, other))
