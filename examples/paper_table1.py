@@ -115,7 +115,9 @@ def main():
     parser.add_argument("--K", type=int, nargs="+", default=[10])
     parser.add_argument("--M", type=int, nargs="+", default=[1])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--networks", choices=["conv", "dense"], default="conv")
+    parser.add_argument(
+        "--networks", choices=["conv", "dense"], default="conv", help="conv: Tables A.1-A.3"
+    )
     parser.add_argument("--objective", choices=["paper", "regularised"], default="paper")
     parser.add_argument("--max-iter", default="auto", help="epochs; default: the setting's own")
     parser.add_argument("--out", type=Path, default=Path("table1.csv"))

@@ -53,8 +53,9 @@ class GMVAEClustering(
         layers, the wider the more rows: from 32 for 50 rows to 512 for 60,000 (256 at the most
         after convolutions).
     networks : {"dense", "conv"} or callable, default="dense"
-        "conv" has two convolutions before the encoder's dense layers and needs `image_shape`.
-        A callable returns modules of your own, or the paper's, see :mod:`skgmvae.networks`.
+        "conv" has convolutions before the encoder's dense layers and needs `image_shape`. A
+        callable returns modules of your own, or the paper's, see :mod:`skgmvae.networks`;
+        `hidden_layer_sizes` is then not used.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of the image that a row is, channels last.
     likelihood : {"gaussian", "bernoulli"}, default="gaussian"
@@ -78,8 +79,9 @@ class GMVAEClustering(
         row's distance to its 10th neighbour.
     init : {"neighbours", "random"}, default="neighbours"
         What the fit is held to at first, less and less: a spectral clustering of the graph of
-        nearest neighbours, or k-means where more features tell its clusters; or nothing. Without
-        `consistency` it is nothing.
+        nearest neighbours, or k-means where more features tell its clusters; or nothing. Images
+        that should survive affine changes are compared up to such changes. Without `consistency`
+        it is nothing.
     n_init : int, default=1
         Random initial weights. Each is run for a sixth of the epochs; the one whose clusters
         tell most of the rows (mutual information; without the regulariser, the best bound) goes

@@ -132,7 +132,10 @@ def _is_positive_integer(value: Any) -> bool:
 
 
 def auto_width(n_rows: int, networks: Any = "dense") -> int:
-    """Width of a hidden layer for so many rows: a power of two, 32 for 50, 512 for 60,000."""
+    """Width of a hidden layer for so many rows: a power of two, 32 for 50, 512 for 60,000.
+
+    After convolutions it is 256 at the most.
+    """
     most = MAX_WIDTH_AFTER_CONVOLUTIONS if networks == "conv" else MAX_WIDTH
     return min(most, 2 ** int(math.log2(WIDTH_AT_ONE_ROW * n_rows**WIDTH_EXPONENT)))
 
@@ -170,7 +173,8 @@ def architecture_of(
     """
     sizes = estimator.hidden_layer_sizes
     if isinstance(sizes, str):
-        sizes = fitted.hidden_layer_sizes if fitted else (auto_width(n_rows, estimator.networks),) * 2
+        width = auto_width(n_rows, estimator.networks)
+        sizes = fitted.hidden_layer_sizes if fitted else (width, width)
     return Architecture(
         data_shape,
         int(estimator.n_clusters),

@@ -21,7 +21,7 @@ N_CANDIDATES = 100  # nearest neighbours of each image, of which the nearest up 
 # Of the mean square of the tangents, added to them all: a change that an image hardly shows, or
 # not at all if it is plain, must not be a large one.
 RIDGE = 0.01
-BLOCK = 64  # images at a time: their candidates should stay in the cache
+VALUES_AT_A_TIME = 2**22  # of the candidates of a block of images, so that memory does not grow
 
 
 def nearest_up_to_affine(rows: Rows, candidates: Neighbours) -> Neighbours:
@@ -32,18 +32,19 @@ def nearest_up_to_affine(rows: Rows, candidates: Neighbours) -> Neighbours:
     rows : Rows
         Images.
     candidates : Neighbours
-        More than `N_NEIGHBOURS` of each.
+        Of each, `N_CANDIDATES` or as many as there are.
 
     Returns
     -------
     Neighbours
-        `N_NEIGHBOURS` of each, nearest first.
+        `N_NEIGHBOURS` of each at the most, nearest first.
     """
     row_of = torch.from_numpy(candidates.first)
     reference = row_of[torch.from_numpy(candidates.references)]
     nearest = torch.from_numpy(candidates.nearest)
+    n_values = nearest.shape[1] * rows.take(row_of[:1].to(rows.device)).numel()
     blocks = []
-    for block in gen_batches(len(nearest), BLOCK):
+    for block in gen_batches(len(nearest), max(1, VALUES_AT_A_TIME // n_values)):
         images = rows.take(row_of[block].to(rows.device))
         others = rows.take(reference[nearest[block]].flatten().to(rows.device))
         others = others.unflatten(0, (len(images), -1))  # (B, n_candidates, *data_shape)
@@ -53,7 +54,10 @@ def nearest_up_to_affine(rows: Rows, candidates: Neighbours) -> Neighbours:
 
 
 def tangent_distances(images: Tensor, others: Tensor) -> Tensor:
-    """Return the squared distance of others (B, n, C, H, W) to the tangent planes, (B, n)."""
+    """Return the squared distance of others (B, n, C, H, W) to the tangent planes, (B, n).
+
+    With the price of a large change in it, see `RIDGE`.
+    """
     plane = tangents(images)  # (B, 6, F)
     difference = others.flatten(2) - images.flatten(1)[:, None]  # (B, n, F)
     gram = plane @ plane.mT
@@ -75,8 +79,8 @@ def tangents(images: Tensor) -> Tensor:
     down = (blurred[..., 2:, 1:-1] - blurred[..., :-2, 1:-1]) / 2
     height, width = images.shape[2:]
     y, x = torch.meshgrid(
-        torch.linspace(-1, 1, height, device=images.device),
-        torch.linspace(-1, 1, width, device=images.device),
+        torch.linspace(-1, 1, height, device=images.device, dtype=images.dtype),
+        torch.linspace(-1, 1, width, device=images.device, dtype=images.dtype),
         indexing="ij",
     )
     changes = [slope * factor for slope in (across, down) for factor in (torch.ones_like(x), x, y)]

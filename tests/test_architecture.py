@@ -38,8 +38,9 @@ def test_weights_depend_on_the_key_alone(architecture, untouched_global_state):
     assert not states_equal(model, architecture.build(CPU, 4, 1))
 
 
-def test_hidden_layer_sizes_reach_the_networks():
-    model = DENSE._replace(hidden_layer_sizes=(9, 7)).build(CPU, 0)
+@pytest.mark.parametrize("architecture", [DENSE, CONV])
+def test_hidden_layer_sizes_reach_the_networks(architecture):
+    model = architecture._replace(hidden_layer_sizes=(9, 7)).build(CPU, 0)
     widths = [m.out_features for m in model.encoder if isinstance(m, nn.Linear)]
     assert widths == [9, 7]
 

@@ -26,13 +26,30 @@ def spanned(vectors, by):
     return float((basis.T @ vectors).square().sum() / vectors.square().sum())
 
 
-def test_the_tangents_span_what_small_affine_changes_do(monkeypatch):
-    for name in ("MAX_ROTATION", "MAX_SCALE", "MAX_SHEAR", "MAX_SHIFT"):
-        monkeypatch.setattr(f"skgmvae.consistency.{name}", 0.01)
+RANGES = ("MAX_ROTATION", "MAX_SCALE", "MAX_SHEAR", "MAX_SHIFT")
+
+
+@pytest.mark.parametrize("varied", RANGES)
+def test_the_tangents_span_what_small_affine_changes_do(varied, monkeypatch):
+    for name in RANGES:
+        monkeypatch.setattr(f"skgmvae.consistency.{name}", 0.02 if name == varied else 0.0)
     (image,) = blobs(1, side=40, spot=5.0)
     images = image.expand(40, -1, -1, -1)
     changes = (affine(images, torch.Generator().manual_seed(0)) - images).flatten(1).T
     assert spanned(changes, tangents(image[None])[0].T) > 0.97
+
+
+def test_each_tangent_is_needed(monkeypatch):
+    for name in RANGES:
+        monkeypatch.setattr(f"skgmvae.consistency.{name}", 0.02 if name != "MAX_SHIFT" else 0.005)
+    (image,) = blobs(1, side=40, spot=5.0)
+    images = image.expand(40, -1, -1, -1)
+    changes = (affine(images, torch.Generator().manual_seed(0)) - images).flatten(1).T
+    plane = tangents(image[None])[0]
+    whole = 1 - spanned(changes, plane.T)
+    for left_out in range(6):
+        kept = [tangent for tangent in range(6) if tangent != left_out]
+        assert 1 - spanned(changes, plane[kept].T) > 1.5 * whole
 
 
 @pytest.mark.parametrize("n_channels", [1, 3])
@@ -48,7 +65,7 @@ def test_the_distance_is_the_least_that_a_change_leaves_by_an_oracle(n_channels)
         assert (found[image] >= least - 1e-9).all()
         assert (found[image] <= plain + 1e-9).all()
         # the ridge costs little
-        np.testing.assert_allclose(found[image], least, atol=0.15 * float(plain.max()))
+        np.testing.assert_allclose(found[image], least, atol=0.04 * float(plain.max()))
 
 
 def test_a_moved_image_is_nearer_than_another_one_only_up_to_changes():
@@ -73,21 +90,40 @@ def images_and_rows(X):
     return Rows(X, space, torch.device("cpu"))
 
 
-def test_the_nearest_are_taken_from_the_candidates():
+def test_the_nearest_are_taken_from_the_candidates(monkeypatch):
+    monkeypatch.setattr("skgmvae.neighbours.MAX_REFERENCES", 200)
     X = (load_digits().data[:300] / 16).astype(np.float32)
-    X[250:] = X[:50]  # identical rows are one point
+    X[50:100] = X[:50]  # identical rows are one point
     rows = images_and_rows(X)
     candidates = find_neighbours(rows, 0, N_CANDIDATES)
     nearest = nearest_up_to_affine(rows, candidates)
     assert nearest.nearest.shape == (250, 10)
     np.testing.assert_array_equal(nearest.point, candidates.point)
     first = candidates.first
-    for point in (0, 49, 249):
+    for point in (0, 49, 50, 249):
         among = candidates.nearest[point]
         image = torch.from_numpy(X[first[point]]).view(1, 1, 8, 8)
         others = torch.from_numpy(X[first[candidates.references[among]]]).view(1, -1, 1, 8, 8)
-        order = tangent_distances(image, others)[0].argsort(dim=0, stable=True)[:10]
-        np.testing.assert_array_equal(nearest.nearest[point], among[order])
+        distance = dict(zip(among, tangent_distances(image, others)[0].tolist(), strict=True))
+        found = [distance[neighbour] for neighbour in nearest.nearest[point]]
+        # to rounding, which depends on how many images are compared at a time
+        np.testing.assert_allclose(found, sorted(distance.values())[:10], rtol=1e-4)
+
+
+def test_images_are_compared_a_few_at_a_time(monkeypatch):
+    rows = images_and_rows((load_digits().data[:60] / 16).astype(np.float32))
+    candidates = find_neighbours(rows, 0, N_CANDIDATES)
+    seen = []
+
+    def spy(images, others):
+        seen.append(others.numel())
+        return tangent_distances(images, others)
+
+    monkeypatch.setattr("skgmvae.tangents.tangent_distances", spy)
+    monkeypatch.setattr("skgmvae.tangents.VALUES_AT_A_TIME", 10_000)
+    nearest_up_to_affine(rows, candidates)
+    assert max(seen) <= 10_000
+    assert sum(seen) == 60 * 59 * 64
 
 
 def test_neighbours_up_to_changes_are_more_often_of_one_digit():

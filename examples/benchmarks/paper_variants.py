@@ -205,7 +205,9 @@ def main():
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("=====")[0])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
-    parser.add_argument("--networks", choices=["conv", "dense"], default="dense")
+    parser.add_argument(
+        "--networks", choices=["conv", "dense"], default="dense", help="conv: Tables A.1-A.3"
+    )
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
