@@ -7,7 +7,7 @@ w its style.
 
 Runs on scikit-learn's digits, in about a minute; on MNIST if the environment variable
 `SKGMVAE_DATA` names a folder with ``mnist.npz`` (see :func:`skgmvae.datasets.load_mnist`), which
-takes ten minutes.
+takes ten minutes or more.
 """
 
 # %%
