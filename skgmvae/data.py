@@ -73,9 +73,16 @@ class DataSpace(NamedTuple):
         # a constant column, up to rounding, has no scale of its own
         constant = spread <= 1e-10 * np.abs(mean)
         scale = np.where(constant, 1.0, spread)
-        scaled_variance = (variance / scale**2)[~constant]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled_variance = (variance / scale**2)[~constant]
         if scaled_variance.size:
-            scale[~constant] *= np.sqrt(scaled_variance.mean())
+            typical = scaled_variance.mean()
+            if not typical > 0:
+                raise ValueError(
+                    "X has values too small to square: a feature has a range of "
+                    f"{spread[~constant].min():.3g}; scale X."
+                )
+            scale[~constant] *= np.sqrt(typical)
         return cls(mean, scale, image_shape, False)
 
     @property

@@ -42,6 +42,8 @@ def nearest_up_to_affine(rows: Rows, candidates: Neighbours) -> Neighbours:
     row_of = torch.from_numpy(candidates.first)
     reference = row_of[torch.from_numpy(candidates.references)]
     nearest = torch.from_numpy(candidates.nearest)
+    if nearest.shape[1] == 0:  # all images are alike
+        return candidates
     n_values = nearest.shape[1] * rows.take(row_of[:1].to(rows.device)).numel()
     blocks = []
     for block in gen_batches(len(nearest), max(1, VALUES_AT_A_TIME // n_values)):

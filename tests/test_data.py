@@ -19,6 +19,13 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+@pytest.mark.parametrize("image_shape", [None, (2, 2)])
+def test_values_too_small_to_square_are_named(image_shape):
+    X = 1e-300 * rng().standard_normal((10, 4))
+    with pytest.raises(ValueError, match=r"too small to square.* range of .*e-300; scale X"):
+        DataSpace.fit(X, "gaussian", image_shape)
+
+
 def rows_of(X, likelihood="gaussian", image_shape=None):
     return Rows(X, DataSpace.fit(X, likelihood, image_shape), CPU)
 

@@ -135,6 +135,14 @@ def test_neighbours_up_to_changes_are_more_often_of_one_digit():
     assert alike[1] > alike[0]
 
 
+def test_images_that_are_all_alike_have_no_neighbours(fit):
+    X = np.full((12, 64), 0.5, np.float32)
+    rows = images_and_rows(X)
+    assert nearest_up_to_affine(rows, find_neighbours(rows, 0, N_CANDIDATES)).nearest.size == 0
+    clusterer = fit(X, image_shape=(8, 8), perturbation="both", networks="conv", max_iter=2)
+    assert clusterer.n_clusters_found_ == 1
+
+
 def test_fewer_images_than_candidates_are_enough():
     rows = images_and_rows((load_digits().data[:6] / 16).astype(np.float32))
     nearest = nearest_up_to_affine(rows, find_neighbours(rows, 0, N_CANDIDATES)).nearest
