@@ -4,10 +4,14 @@ Regularised information maximisation (Krause, Perona & Gomes 2010) with self-aug
 training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miyato et al.
 (2018), put on the GMVAE's own posterior:
 
-    E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) + MARGINAL_FACTOR * KL(p(z) || sizes))
+    E KL(p(z|y) || p(z|y~)) + START_WEIGHT * E (1 - p(z = start|y))
+        + ENTROPY_WEIGHT * (E H(z|y) + MARGINAL_FACTOR * KL(p(z) || sizes))
 
-The sizes are those of the clusters that the fit starts from, which it is also held to at first,
-less and less; without a start they are even, and the last term is log K - H(z).
+The start is the cluster that a row began in. Being bounded, that term draws rows that are undecided
+and lets go of those that the model is sure of (Ghosh, Kumar & Sastry, AAAI 2017): errors of the
+start are mended, but no group of rows drifts to a neighbouring cluster while training. The
+sizes are those of the clusters of the start. Without one the term is missing, the sizes are even,
+and the last term is log K - H(z).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample, nll_loss
+from torch.nn.functional import affine_grid, grid_sample
 
 from .distributions import categorical
 
@@ -30,6 +34,7 @@ __all__ = [
 
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 
+START_WEIGHT = 2.0
 ENTROPY_WEIGHT = 0.1
 MARGINAL_FACTOR = 2.0
 
@@ -41,7 +46,7 @@ MAX_SHIFT = 0.07  # of the image's side
 
 
 class Regulariser(NamedTuple):
-    """Its parts for a minibatch, in nats.
+    """Its parts for a minibatch, in nats, but for the departure.
 
     Tensors while training; arrays by epoch in a history.
     """
@@ -50,13 +55,13 @@ class Regulariser(NamedTuple):
     conditional_entropy: Any  # E H(z|y)
     marginal_entropy: Any  # H(z)
     imbalance: Any  # KL(p(z) || expected sizes)
-    departure: Any  # from the clusters of the start, weighted
+    departure: Any  # E (1 - p(z = start|y)); 0 without a start
 
     @property
     def total(self) -> Any:
         """The weighted sum that is minimised."""
         entropies = self.conditional_entropy + MARGINAL_FACTOR * self.imbalance
-        return self.disagreement + self.departure + ENTROPY_WEIGHT * entropies
+        return self.disagreement + START_WEIGHT * self.departure + ENTROPY_WEIGHT * entropies
 
 
 class Start(NamedTuple):
@@ -70,20 +75,24 @@ class Start(NamedTuple):
 
 
 def regulariser(
-    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None, weight: float = 0.0
+    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None
 ) -> Regulariser:
     """Compute the regulariser from normalised logits (B, K) at y and at a perturbed y.
 
-    `weight` is that of the clusters of the `start`; without one, even clusters are expected.
+    Without a `start` even clusters are expected.
     """
     posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
-    expected = torch.zeros_like(logits[0]) if start is None else start.log_sizes
+    if start is None:
+        departure, expected = logits.new_zeros(()), torch.zeros_like(logits[0])
+    else:
+        departure = 1 - posterior.probs.gather(1, start.labels[:, None]).mean()
+        expected = start.log_sizes
     return Regulariser(
         kl_rows(logits.detach(), perturbed_logits).mean(),
         posterior.entropy().mean(),
         marginal.entropy(),
         kl_rows(marginal.logits, expected.log_softmax(-1)),
-        weight * nll_loss(logits, start.labels) if start and weight else logits.new_zeros(()),
+        departure,
     )
 
 

@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from .architecture import Architecture
 from .data import DataSpace, Rows
 from .density import DensityMixin
+from .inference import cluster_logits
 from .model import GMVAE
 from .objective import Objective
 from .parameters import architecture_of, check_parameters, neighbourhood_of, settings_of
@@ -39,6 +40,8 @@ class FittingMixin(DensityMixin, BaseEstimator):
     n_init: int
     n_jobs: int | None
     device: str
+    init: str
+    consistency: float
     likelihood: str
     learning_rate_init: float
     perturbation_radius: str | float
@@ -51,9 +54,10 @@ class FittingMixin(DensityMixin, BaseEstimator):
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit the model; Ctrl-C while training ends it and keeps the best weights so far.
 
-        With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all:
-        with `max_iter` as before the weights are not trained further, only what is said of the
-        rows, `labels_` and the order of the components among it, is derived anew.
+        With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all. In
+        place of a new start it is held to the clusters that it has. With `max_iter` as before
+        the weights are not trained further, only what is said of the rows, `labels_` and the
+        order of the components among it, is derived anew.
 
         Parameters
         ----------
@@ -83,6 +87,8 @@ class FittingMixin(DensityMixin, BaseEstimator):
         rows, space, architecture, device = self._start(X, continued=continued)
         seed = self._seed if continued else draw_seed(self.random_state)
         radius, start = neighbourhood_of(self, rows, space, device, seed, started=continued)
+        if continued and self.consistency and self.init == "neighbours":
+            start = self._apply(rows, cluster_logits).argmax(1)
         settings = settings_of(
             self, len(rows), seed, radius, start,
             first_epoch=self._scheduled if continued else 0,

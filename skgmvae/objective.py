@@ -37,7 +37,6 @@ class Settings(NamedTuple):
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation
     start: NDArray[np.intp] | None  # (n_rows,), clusters to begin with
-    guided_epochs: float  # during which the fit is held to them, less and less
     learning_rate: float
     learning_rate_falls: bool
     batch_size: int
@@ -89,7 +88,7 @@ class Objective:
         objective = loss(terms, settings.min_information)
         records = [term.mean() for term in terms]
         if settings.consistency:
-            parts = self._regulariser(y, index, posterior, epoch + batch / self.n_batches, source)
+            parts = self._regulariser(y, index, posterior, source)
             objective = objective + settings.consistency * parts.total
             records += parts
         return objective, len(y), records
@@ -100,21 +99,13 @@ class Objective:
         return dict(zip(self.recorded, columns, strict=True))
 
     def _regulariser(
-        self,
-        y: Tensor,
-        index: Tensor,
-        posterior: Posterior,
-        epoch: float,
-        source: torch.Generator,
+        self, y: Tensor, index: Tensor, posterior: Posterior, source: torch.Generator
     ) -> Regulariser:
         logits = self.model.cluster_logits(posterior)
-        start, weight = self.start, 0.0
-        if start is not None:
-            start = start._replace(labels=start.labels[index])
-            weight = max(0.0, 1 - epoch / self.settings.guided_epochs)
+        start = self.start and self.start._replace(labels=self.start.labels[index])
         with frozen_statistics(self.model):
             perturbed = self._perturb(y, index, logits.detach(), source)
-            return regulariser(logits, self._logits(perturbed), start, weight)
+            return regulariser(logits, self._logits(perturbed), start)
 
     def _perturb(
         self, y: Tensor, index: Tensor, logits: Tensor, source: torch.Generator
