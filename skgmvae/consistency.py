@@ -4,14 +4,13 @@ Regularised information maximisation (Krause, Perona & Gomes 2010) with self-aug
 training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miyato et al.
 (2018), put on the GMVAE's own posterior:
 
-    E KL(p(z|y) || p(z|y~)) + START_WEIGHT * E (1 - p(z = start|y))
-        + ENTROPY_WEIGHT * (E H(z|y) + MARGINAL_FACTOR * KL(p(z) || sizes))
+    E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) + MARGINAL_FACTOR * KL(p(z) || sizes))
+        + hold * E (1 - p(z = start|y))
 
-The start is the cluster that a row began in. Being bounded, that term draws rows that are undecided
-and lets go of those that the model is sure of (Ghosh, Kumar & Sastry, AAAI 2017): errors of the
-start are mended, but no group of rows drifts to a neighbouring cluster while training. The
-sizes are those of the clusters of the start. Without one the term is missing, the sizes are even,
-and the last term is log K - H(z).
+The sizes are those of the clusters that the fit starts from. The last term holds rows to these
+clusters, less and less. Being bounded, it draws rows that the model is not sure of and lets go of
+those that it is sure of (Ghosh, Kumar & Sastry, AAAI 2017), so that errors of the start are mended.
+Without a start the sizes are even, and the last term but one is log K - H(z).
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ __all__ = [
 
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 
-START_WEIGHT = 2.0
 ENTROPY_WEIGHT = 0.1
 MARGINAL_FACTOR = 2.0
 
@@ -55,13 +53,13 @@ class Regulariser(NamedTuple):
     conditional_entropy: Any  # E H(z|y)
     marginal_entropy: Any  # H(z)
     imbalance: Any  # KL(p(z) || expected sizes)
-    departure: Any  # E (1 - p(z = start|y)); 0 without a start
+    departure: Any  # from the clusters of the start, hold * E (1 - p(z = start|y))
 
     @property
     def total(self) -> Any:
         """The weighted sum that is minimised."""
         entropies = self.conditional_entropy + MARGINAL_FACTOR * self.imbalance
-        return self.disagreement + START_WEIGHT * self.departure + ENTROPY_WEIGHT * entropies
+        return self.disagreement + self.departure + ENTROPY_WEIGHT * entropies
 
 
 class Start(NamedTuple):
@@ -75,17 +73,17 @@ class Start(NamedTuple):
 
 
 def regulariser(
-    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None
+    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None, hold: float = 0.0
 ) -> Regulariser:
     """Compute the regulariser from normalised logits (B, K) at y and at a perturbed y.
 
-    Without a `start` even clusters are expected.
+    `hold` weighs the departure from the `start`; without one, even clusters are expected.
     """
     posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
     if start is None:
         departure, expected = logits.new_zeros(()), torch.zeros_like(logits[0])
     else:
-        departure = 1 - posterior.probs.gather(1, start.labels[:, None]).mean()
+        departure = hold * (1 - posterior.probs.gather(1, start.labels[:, None]).mean())
         expected = start.log_sizes
     return Regulariser(
         kl_rows(logits.detach(), perturbed_logits).mean(),

@@ -37,6 +37,9 @@ class Settings(NamedTuple):
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation
     start: NDArray[np.intp] | None  # (n_rows,), clusters to begin with
+    hold: float  # to them at first, see `consistency`
+    guided_epochs: float  # in which it falls to
+    least_hold: float
     learning_rate: float
     learning_rate_falls: bool
     batch_size: int
@@ -88,7 +91,7 @@ class Objective:
         objective = loss(terms, settings.min_information)
         records = [term.mean() for term in terms]
         if settings.consistency:
-            parts = self._regulariser(y, index, posterior, source)
+            parts = self._regulariser(y, index, posterior, epoch + batch / self.n_batches, source)
             objective = objective + settings.consistency * parts.total
             records += parts
         return objective, len(y), records
@@ -99,13 +102,22 @@ class Objective:
         return dict(zip(self.recorded, columns, strict=True))
 
     def _regulariser(
-        self, y: Tensor, index: Tensor, posterior: Posterior, source: torch.Generator
+        self,
+        y: Tensor,
+        index: Tensor,
+        posterior: Posterior,
+        epoch: float,
+        source: torch.Generator,
     ) -> Regulariser:
         logits = self.model.cluster_logits(posterior)
-        start = self.start and self.start._replace(labels=self.start.labels[index])
+        start, hold = self.start, 0.0
+        if start is not None:
+            start = start._replace(labels=start.labels[index])
+            falling = self.settings.hold * (1 - epoch / self.settings.guided_epochs)
+            hold = max(self.settings.least_hold, falling)
         with frozen_statistics(self.model):
             perturbed = self._perturb(y, index, logits.detach(), source)
-            return regulariser(logits, self._logits(perturbed), start)
+            return regulariser(logits, self._logits(perturbed), start, hold)
 
     def _perturb(
         self, y: Tensor, index: Tensor, logits: Tensor, source: torch.Generator

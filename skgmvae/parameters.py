@@ -63,6 +63,16 @@ WIDTH_EXPONENT = 0.4
 MAX_WIDTH = 512
 MAX_WIDTH_AFTER_CONVOLUTIONS = 256  # wider tells no more there, and takes half as long again
 
+# The hold to the start falls to nothing over all epochs up to so many rows, over fewer of them
+# beyond: networks find clusters that survive perturbation by themselves only if rows are many, or
+# if it is known that affine changes should not matter. In that case groups of rows that were right
+# at the start (fours that are closed, as nines) drift away unless some of the hold stays.
+HOLD = 2.0
+MOST_GUIDED_ROWS = 2500
+GUIDED_EXPONENT = 0.75
+MIN_GUIDED_SHARE = 0.1
+LEAST_HOLD_OF_AFFINE = 0.3
+
 
 def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, ...] | None:
     """Check what one parameter says against another or against X; return the image shape.
@@ -143,6 +153,20 @@ def auto_max_iter(n_rows: int, batch_size: int) -> int:
     return math.ceil(n_steps / batches)
 
 
+def guided_share(n_rows: int, perturbation: Any) -> float:
+    """Share of the epochs in which the hold falls: all up to 2,500 rows, .1 from 54,000 on.
+
+    Where images should survive affine changes it is .1 of however many rows.
+    """
+    if _is_affine(perturbation):
+        return MIN_GUIDED_SHARE
+    return max(MIN_GUIDED_SHARE, min(1.0, (MOST_GUIDED_ROWS / n_rows) ** GUIDED_EXPONENT))
+
+
+def _is_affine(perturbation: Any) -> bool:
+    return perturbation in ("affine", "both")
+
+
 def architecture_of(
     estimator: Any, data_shape: tuple[int, ...], n_rows: int, fitted: Architecture | None
 ) -> Architecture:
@@ -189,7 +213,7 @@ def neighbourhood_of(
     if not (measured or guided):
         return given, None
     rows = Rows(X, space, device)
-    affine = guided and estimator.perturbation in ("affine", "both")
+    affine = guided and _is_affine(estimator.perturbation)
     neighbours = find_neighbours(rows, seed, N_CANDIDATES if affine else N_NEIGHBOURS)
     found = radius(rows, neighbours) if measured else given
     if not guided:
@@ -220,6 +244,9 @@ def settings_of(
         perturbation=estimator.perturbation,
         radius=radius,
         start=start,
+        hold=HOLD,
+        guided_epochs=guided_share(n_rows, estimator.perturbation) * max_iter,
+        least_hold=LEAST_HOLD_OF_AFFINE if _is_affine(estimator.perturbation) else 0.0,
         learning_rate=estimator.learning_rate_init,
         learning_rate_falls=estimator.learning_rate == "cosine",
         batch_size=estimator.batch_size,

@@ -15,7 +15,6 @@ from skgmvae import consistency
 from skgmvae.consistency import (
     ENTROPY_WEIGHT,
     MARGINAL_FACTOR,
-    START_WEIGHT,
     Regulariser,
     Start,
     adversarial,
@@ -48,14 +47,16 @@ def test_the_regulariser_is_the_formula(draw):
     labels, log_sizes = torch.arange(6) % 4, torch.tensor([0.0, 1.0, -1.0, 0.5]).double()
     sizes = np.exp(log_softmax(log_sizes.numpy()))
     imbalance = (mean * np.log(mean / sizes)).sum()
-    departure = 1 - p[np.arange(6), labels].mean()
-    parts = regulariser(torch.tensor(clean), torch.tensor(perturbed), Start(labels, log_sizes))
+    departure = 0.3 * (1 - p[np.arange(6), labels]).mean()
+    parts = regulariser(
+        torch.tensor(clean), torch.tensor(perturbed), Start(labels, log_sizes), 0.3
+    )
     np.testing.assert_allclose(parts.disagreement, disagreement, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.conditional_entropy, conditional, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.marginal_entropy, marginal, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.imbalance, imbalance, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.departure, departure, rtol=1e-8, atol=1e-10)
-    expected = disagreement + 2 * departure + ENTROPY_WEIGHT * (conditional + 2 * imbalance)
+    expected = disagreement + departure + ENTROPY_WEIGHT * (conditional + 2 * imbalance)
     np.testing.assert_allclose(parts.total, expected, rtol=1e-8, atol=1e-10)
 
 
@@ -72,7 +73,7 @@ def test_without_a_start_even_clusters_are_expected(draw):
 def test_a_start_draws_rows_that_are_undecided_and_lets_go_of_those_that_are_sure():
     raw = torch.tensor([[2.0, 2.2], [0.0, 9.0], [9.0, 0.0]], requires_grad=True)
     start = Start(torch.tensor([0, 0, 0]), torch.zeros(2))
-    parts = regulariser(raw.log_softmax(1), raw.detach().log_softmax(1), start)
+    parts = regulariser(raw.log_softmax(1), raw.detach().log_softmax(1), start, 1.0)
     parts.departure.backward()
     undecided, sure_of_another, sure_of_its_own = -raw.grad[:, 0]
     assert undecided > 0.08
@@ -81,9 +82,8 @@ def test_a_start_draws_rows_that_are_undecided_and_lets_go_of_those_that_are_sur
 
 
 def test_the_total_is_the_weighted_sum():
-    assert (START_WEIGHT, ENTROPY_WEIGHT, MARGINAL_FACTOR) == (2.0, 0.1, 2.0)
-    total = Regulariser(1.0, 2.0, 3.0, 4.0, 5.0).total
-    assert total == pytest.approx(1 + 2 * 5 + 0.1 * (2 + 2 * 4))
+    assert (ENTROPY_WEIGHT, MARGINAL_FACTOR) == (0.1, 2.0)
+    assert Regulariser(1.0, 2.0, 3.0, 4.0, 5.0).total == pytest.approx(1 + 5 + 0.1 * (2 + 2 * 4))
 
 
 def test_even_certain_clusters_that_survive_are_the_minimum():

@@ -561,5 +561,5 @@ def test_a_fit_is_held_to_its_start_unless_it_starts_at_random(blobs):
     X, _ = blobs
     held = GMVAEClustering(3, random_state=0, **QUICK).fit(X)
     free = GMVAEClustering(3, init="random", random_state=0, **QUICK).fit(X)
-    assert 1 > held.history_["departure"][0] > held.history_["departure"][-1] > 0
+    assert held.history_["departure"][0] > held.history_["departure"][-1] > 0
     assert not free.history_["departure"].any()

@@ -90,8 +90,7 @@ def main():
     parser.add_argument("--variants", nargs="+", help="the first words of names; default: all")
     parser.add_argument("--params", default="{}", help="further constructor parameters, as JSON")
     options = parser.parse_args()
-    print(f"START_WEIGHT {consistency.START_WEIGHT}, "
-          f"ENTROPY_WEIGHT {consistency.ENTROPY_WEIGHT}, "
+    print(f"ENTROPY_WEIGHT {consistency.ENTROPY_WEIGHT}, "
           f"MARGINAL_FACTOR {consistency.MARGINAL_FACTOR}, seeds {options.seeds}, "
           f"params {options.params}")
     for data in options.data:
