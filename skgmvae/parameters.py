@@ -67,7 +67,7 @@ MAX_WIDTH_AFTER_CONVOLUTIONS = 256  # wider tells no more there, and takes half 
 # beyond: networks find clusters that survive perturbation by themselves only if rows are many, or
 # if it is known that affine changes should not matter. In that case groups of rows that were right
 # at the start (fours that are closed, as nines) drift away unless some of the hold stays.
-HOLD = 2.0
+HOLD = 3.0
 MOST_GUIDED_ROWS = 2500
 GUIDED_EXPONENT = 0.75
 MIN_GUIDED_SHARE = 0.1
