@@ -5,12 +5,9 @@ training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miya
 (2018), put on the GMVAE's own posterior:
 
     E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) + MARGINAL_FACTOR * KL(p(z) || sizes))
-        + hold * E (1 - p(z = start|y))
 
-The sizes are those of the clusters that the fit starts from. The last term holds rows to these
-clusters, less and less. Being bounded, it draws rows that the model is not sure of and lets go of
-those that it is sure of (Ghosh, Kumar & Sastry, AAAI 2017), so that errors of the start are mended.
-Without a start the sizes are even, and the last term but one is log K - H(z).
+The sizes are those of the clusters that the fit starts from, which it is also held to at first,
+less and less; without a start they are even, and the last term is log K - H(z).
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, nll_loss
 
 from .distributions import categorical
 
@@ -44,7 +41,7 @@ MAX_SHIFT = 0.07  # of the image's side
 
 
 class Regulariser(NamedTuple):
-    """Its parts for a minibatch, in nats, but for the departure.
+    """Its parts for a minibatch, in nats.
 
     Tensors while training; arrays by epoch in a history.
     """
@@ -53,7 +50,7 @@ class Regulariser(NamedTuple):
     conditional_entropy: Any  # E H(z|y)
     marginal_entropy: Any  # H(z)
     imbalance: Any  # KL(p(z) || expected sizes)
-    departure: Any  # from the clusters of the start, hold * E (1 - p(z = start|y))
+    departure: Any  # from the clusters of the start, weighted
 
     @property
     def total(self) -> Any:
@@ -73,24 +70,20 @@ class Start(NamedTuple):
 
 
 def regulariser(
-    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None, hold: float = 0.0
+    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None, weight: float = 0.0
 ) -> Regulariser:
     """Compute the regulariser from normalised logits (B, K) at y and at a perturbed y.
 
-    `hold` weighs the departure from the `start`; without one, even clusters are expected.
+    `weight` is that of the clusters of the `start`; without one, even clusters are expected.
     """
     posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
-    if start is None:
-        departure, expected = logits.new_zeros(()), torch.zeros_like(logits[0])
-    else:
-        departure = hold * (1 - posterior.probs.gather(1, start.labels[:, None]).mean())
-        expected = start.log_sizes
+    expected = torch.zeros_like(logits[0]) if start is None else start.log_sizes
     return Regulariser(
         kl_rows(logits.detach(), perturbed_logits).mean(),
         posterior.entropy().mean(),
         marginal.entropy(),
         kl_rows(marginal.logits, expected.log_softmax(-1)),
-        departure,
+        weight * nll_loss(logits, start.labels) if start and weight else logits.new_zeros(()),
     )
 
 

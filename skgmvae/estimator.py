@@ -78,10 +78,10 @@ class GMVAEClustering(
         feature is 1 (Gaussian) or values lie in [0, 1] (Bernoulli). "auto" is a share of each
         row's distance to its 10th neighbour.
     init : {"neighbours", "random"}, default="neighbours"
-        What rows that the model is not sure of are held to, less and less: a spectral
-        clustering of the graph of nearest neighbours, or k-means where more features tell its
-        clusters; or nothing. Images that should survive affine changes are compared up to such
-        changes. Without `consistency` it is nothing.
+        What the fit is held to at first, less and less: a spectral clustering of the graph of
+        nearest neighbours, or k-means where more features tell its clusters; or nothing. Images
+        that should survive affine changes are compared up to such changes. Without `consistency`
+        it is nothing.
     n_init : int, default=1
         Random initial weights. Each is run for a sixth of the epochs; the one whose clusters
         tell most of the rows (mutual information; without the regulariser, the best bound) goes

@@ -37,9 +37,7 @@ class Settings(NamedTuple):
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation
     start: NDArray[np.intp] | None  # (n_rows,), clusters to begin with
-    hold: float  # to them at first, see `consistency`
-    guided_epochs: float  # in which it falls to
-    least_hold: float
+    guided_epochs: float  # during which the fit is held to them, less and less
     learning_rate: float
     learning_rate_falls: bool
     batch_size: int
@@ -110,14 +108,13 @@ class Objective:
         source: torch.Generator,
     ) -> Regulariser:
         logits = self.model.cluster_logits(posterior)
-        start, hold = self.start, 0.0
+        start, weight = self.start, 0.0
         if start is not None:
             start = start._replace(labels=start.labels[index])
-            falling = self.settings.hold * (1 - epoch / self.settings.guided_epochs)
-            hold = max(self.settings.least_hold, falling)
+            weight = max(0.0, 1 - epoch / self.settings.guided_epochs)
         with frozen_statistics(self.model):
             perturbed = self._perturb(y, index, logits.detach(), source)
-            return regulariser(logits, self._logits(perturbed), start, hold)
+            return regulariser(logits, self._logits(perturbed), start, weight)
 
     def _perturb(
         self, y: Tensor, index: Tensor, logits: Tensor, source: torch.Generator

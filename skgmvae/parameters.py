@@ -63,15 +63,12 @@ WIDTH_EXPONENT = 0.4
 MAX_WIDTH = 512
 MAX_WIDTH_AFTER_CONVOLUTIONS = 256  # wider tells no more there, and takes half as long again
 
-# The hold to the start falls to nothing over all epochs up to so many rows, over fewer of them
-# beyond: networks find clusters that survive perturbation by themselves only if rows are many, or
-# if it is known that affine changes should not matter. In that case groups of rows that were right
-# at the start (fours that are closed, as nines) drift away unless some of the hold stays.
-HOLD = 3.0
+# The fit is held to its start for all epochs up to so many rows, then for fewer: networks find
+# clusters that survive perturbation by themselves only if rows are many, or if it is known that
+# affine changes should not matter.
 MOST_GUIDED_ROWS = 2500
 GUIDED_EXPONENT = 0.75
 MIN_GUIDED_SHARE = 0.1
-LEAST_HOLD_OF_AFFINE = 0.3
 
 
 def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, ...] | None:
@@ -154,7 +151,7 @@ def auto_max_iter(n_rows: int, batch_size: int) -> int:
 
 
 def guided_share(n_rows: int, perturbation: Any) -> float:
-    """Share of the epochs in which the hold falls: all up to 2,500 rows, .1 from 54,000 on.
+    """Share of the epochs held to the start: all up to 2,500 rows, .1 from 54,000 on.
 
     Where images should survive affine changes it is .1 of however many rows.
     """
@@ -244,9 +241,7 @@ def settings_of(
         perturbation=estimator.perturbation,
         radius=radius,
         start=start,
-        hold=HOLD,
         guided_epochs=guided_share(n_rows, estimator.perturbation) * max_iter,
-        least_hold=LEAST_HOLD_OF_AFFINE if _is_affine(estimator.perturbation) else 0.0,
         learning_rate=estimator.learning_rate_init,
         learning_rate_falls=estimator.learning_rate == "cosine",
         batch_size=estimator.batch_size,

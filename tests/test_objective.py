@@ -20,8 +20,7 @@ def make(X, image_shape=None, networks="dense", restart=0, **changes):
     settings = Settings(
         seed=5, n_mc_samples=2, min_information=0.0, consistency=50.0,
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, len(X), dtype=np.float32),
-        start=None, hold=2.0, guided_epochs=4.0, least_hold=0.0,
-        learning_rate=1e-3,
+        start=None, guided_epochs=0.0, learning_rate=1e-3,
         learning_rate_falls=True, batch_size=16, first_epoch=0, last_epoch=None, max_iter=10,
         tol=1e-4, n_iter_no_change=10, verbose=0,
     )._replace(**changes)
@@ -75,26 +74,22 @@ def test_the_loss_is_the_bound_plus_the_weighted_regulariser(X):
         assert value.item() == pytest.approx(bare[0].item() + weight * parts.total, rel=1e-5)
 
 
-@pytest.mark.parametrize(("epoch", "least_hold", "hold"), [
-    (0, 0.0, 2.0), (2, 0.0, 1.0), (4, 0.0, 0.0), (9, 0.0, 0.0), (2, 0.3, 1.0), (9, 0.3, 0.3),
-])
-def test_the_fit_is_held_to_its_start_less_and_less(X, epoch, least_hold, hold):
+def test_the_fit_is_held_to_its_start_less_and_less(X):
     start = np.arange(len(X)) % 3
-    held = make(X, start=start, least_hold=least_hold)
-    index = held.rows.batches(16, *held.key, epoch)[0]
+    held = make(X, start=start, guided_epochs=4.0)
+    free = make(X)
+    index = held.rows.batches(16, *held.key, 2)[0]
     logits = held.model.cluster_logits(held.model.q(held.rows.take(index)))
-    expected = hold * (1 - logits[range(len(index)), start[index]].exp().mean().item())
-    departure = Regulariser(*(r.item() for r in held(epoch, 0)[2][4:])).departure
+    expected = 0.5 * -logits[range(len(index)), start[index]].mean().item()
+    departure = Regulariser(*(r.item() for r in held(2, 0)[2][4:])).departure
     assert departure == pytest.approx(expected, rel=1e-5)
-
-
-def test_without_a_start_nothing_is_held(X):
-    assert Regulariser(*(r.item() for r in make(X)(2, 0)[2][4:])).departure == 0
+    assert Regulariser(*(r.item() for r in held(4, 0)[2][4:])).departure == 0
+    assert Regulariser(*(r.item() for r in free(2, 0)[2][4:])).departure == 0
 
 
 def test_the_sizes_expected_are_those_of_the_start(X):
     start = np.repeat([0, 1, 2], [len(X) - 12, 9, 3])
-    objective = make(X, start=start)
+    objective = make(X, start=start, guided_epochs=1.0)
     np.testing.assert_allclose(
         objective.start.log_sizes.numpy(), np.log([len(X) - 11, 10, 4]), rtol=1e-6
     )
