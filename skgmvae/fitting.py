@@ -54,8 +54,8 @@ class FittingMixin(DensityMixin, BaseEstimator):
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit the model; Ctrl-C while training ends it and keeps the best weights so far.
 
-        With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all. In
-        place of a new start it is held to the clusters that it has. With `max_iter` as before
+        With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all;
+        the clusters that it has take the place of a new start (`init`). With `max_iter` as before
         the weights are not trained further, only what is said of the rows, `labels_` and the
         order of the components among it, is derived anew.
 
