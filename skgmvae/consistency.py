@@ -6,8 +6,8 @@ training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miya
 
     E KL(p(z|y) || p(z|y~)) + ENTROPY_WEIGHT * (E H(z|y) + MARGINAL_FACTOR * KL(p(z) || sizes))
 
-The sizes are those of the clusters that the fit starts from, which it is also held to at first,
-less and less; without a start they are even, and the last term is log K - H(z).
+The sizes are those of the clusters that the fit starts from, which it is also held to (`Hold`);
+without a start they are even, and the last term is log K - H(z).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch.nn.functional import affine_grid, grid_sample, nll_loss
 from .distributions import categorical
 
 __all__ = [
-    "Regulariser", "Start", "adversarial", "affine", "frozen_statistics", "kl_rows",
-    "regulariser",
+    "NO_HOLD", "Hold", "Regulariser", "Start", "adversarial", "affine", "frozen_statistics",
+    "kl_rows", "regulariser",
 ]
 
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
@@ -59,6 +59,21 @@ class Regulariser(NamedTuple):
         return self.disagreement + self.departure + ENTROPY_WEIGHT * entropies
 
 
+class Hold(NamedTuple):
+    """Weights of what holds a fit to its start.
+
+    The cross-entropy repeats the start whole, its errors too. The probability of having left it is
+    bounded (Ghosh, Kumar & Sastry, AAAI 2017): it draws rows that the model is not sure of, and
+    lets go of those that it is sure of.
+    """
+
+    cross_entropy: float  # E -log p(z = start|y)
+    left: float  # E (1 - p(z = start|y))
+
+
+NO_HOLD = Hold(0.0, 0.0)
+
+
 class Start(NamedTuple):
     """Clusters to begin with, of each row (n_rows,), and the log of their expected sizes (K,).
 
@@ -70,20 +85,25 @@ class Start(NamedTuple):
 
 
 def regulariser(
-    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None, weight: float = 0.0
+    logits: Tensor, perturbed_logits: Tensor, start: Start | None = None, hold: Hold = NO_HOLD
 ) -> Regulariser:
     """Compute the regulariser from normalised logits (B, K) at y and at a perturbed y.
 
-    `weight` is that of the clusters of the `start`; without one, even clusters are expected.
+    `hold` weighs the departure from the `start`; without one, even clusters are expected.
     """
     posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
-    expected = torch.zeros_like(logits[0]) if start is None else start.log_sizes
+    if start is None:
+        departure, expected = logits.new_zeros(()), torch.zeros_like(logits[0])
+    else:
+        at_start = -nll_loss(logits, start.labels, reduction="none")
+        departure = (hold.left * (1 - at_start.exp()) - hold.cross_entropy * at_start).mean()
+        expected = start.log_sizes
     return Regulariser(
         kl_rows(logits.detach(), perturbed_logits).mean(),
         posterior.entropy().mean(),
         marginal.entropy(),
         kl_rows(marginal.logits, expected.log_softmax(-1)),
-        weight * nll_loss(logits, start.labels) if start and weight else logits.new_zeros(()),
+        departure,
     )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .consistency import (
+    NO_HOLD,
+    Hold,
     Perturbation,
     Regulariser,
     Start,
@@ -37,7 +39,8 @@ class Settings(NamedTuple):
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation
     start: NDArray[np.intp] | None  # (n_rows,), clusters to begin with
-    guided_epochs: float  # during which the fit is held to them, less and less
+    guided_epochs: float  # during which the fit is held to them, less and less, by cross-entropy
+    lasting_hold: float  # to them throughout, bounded
     learning_rate: float
     learning_rate_falls: bool
     batch_size: int
@@ -108,13 +111,14 @@ class Objective:
         source: torch.Generator,
     ) -> Regulariser:
         logits = self.model.cluster_logits(posterior)
-        start, weight = self.start, 0.0
+        start, hold = self.start, NO_HOLD
         if start is not None:
             start = start._replace(labels=start.labels[index])
-            weight = max(0.0, 1 - epoch / self.settings.guided_epochs)
+            falling = max(0.0, 1 - epoch / self.settings.guided_epochs)
+            hold = Hold(falling, self.settings.lasting_hold)
         with frozen_statistics(self.model):
             perturbed = self._perturb(y, index, logits.detach(), source)
-            return regulariser(logits, self._logits(perturbed), start, weight)
+            return regulariser(logits, self._logits(perturbed), start, hold)
 
     def _perturb(
         self, y: Tensor, index: Tensor, logits: Tensor, source: torch.Generator

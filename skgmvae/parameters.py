@@ -69,6 +69,9 @@ MAX_WIDTH_AFTER_CONVOLUTIONS = 256  # wider tells no more there, and takes half 
 MOST_GUIDED_ROWS = 2500
 GUIDED_EXPONENT = 0.75
 MIN_GUIDED_SHARE = 0.1
+# In the latter case groups of rows that were right at the start (fours that are closed at the top,
+# as nines) drift away in some fits unless something holds them to the end.
+LASTING_HOLD_OF_AFFINE = 0.2
 
 
 def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, ...] | None:
@@ -242,6 +245,7 @@ def settings_of(
         radius=radius,
         start=start,
         guided_epochs=guided_share(n_rows, estimator.perturbation) * max_iter,
+        lasting_hold=LASTING_HOLD_OF_AFFINE if _is_affine(estimator.perturbation) else 0.0,
         learning_rate=estimator.learning_rate_init,
         learning_rate_falls=estimator.learning_rate == "cosine",
         batch_size=estimator.batch_size,

@@ -15,6 +15,7 @@ from skgmvae import consistency
 from skgmvae.consistency import (
     ENTROPY_WEIGHT,
     MARGINAL_FACTOR,
+    Hold,
     Regulariser,
     Start,
     adversarial,
@@ -47,9 +48,10 @@ def test_the_regulariser_is_the_formula(draw):
     labels, log_sizes = torch.arange(6) % 4, torch.tensor([0.0, 1.0, -1.0, 0.5]).double()
     sizes = np.exp(log_softmax(log_sizes.numpy()))
     imbalance = (mean * np.log(mean / sizes)).sum()
-    departure = 0.3 * -clean[np.arange(6), labels].mean()
+    at_start = clean[np.arange(6), labels]
+    departure = 0.3 * -at_start.mean() + 0.7 * (1 - np.exp(at_start).mean())
     parts = regulariser(
-        torch.tensor(clean), torch.tensor(perturbed), Start(labels, log_sizes), 0.3
+        torch.tensor(clean), torch.tensor(perturbed), Start(labels, log_sizes), Hold(0.3, 0.7)
     )
     np.testing.assert_allclose(parts.disagreement, disagreement, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(parts.conditional_entropy, conditional, rtol=1e-8, atol=1e-10)

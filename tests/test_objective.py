@@ -20,8 +20,8 @@ def make(X, image_shape=None, networks="dense", restart=0, **changes):
     settings = Settings(
         seed=5, n_mc_samples=2, min_information=0.0, consistency=50.0,
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, len(X), dtype=np.float32),
-        start=None, guided_epochs=0.0, learning_rate=1e-3,
-        learning_rate_falls=True, batch_size=16, first_epoch=0, last_epoch=None, max_iter=10,
+        start=None, guided_epochs=0.0, lasting_hold=0.0,
+        learning_rate=1e-3, learning_rate_falls=True, batch_size=16, first_epoch=0, last_epoch=None, max_iter=10,
         tol=1e-4, n_iter_no_change=10, verbose=0,
     )._replace(**changes)
     architecture = Architecture(space.data_shape, 3, 2, 2, (8,), networks, "gaussian")
@@ -80,11 +80,18 @@ def test_the_fit_is_held_to_its_start_less_and_less(X):
     free = make(X)
     index = held.rows.batches(16, *held.key, 2)[0]
     logits = held.model.cluster_logits(held.model.q(held.rows.take(index)))
-    expected = 0.5 * -logits[range(len(index)), start[index]].mean().item()
-    departure = Regulariser(*(r.item() for r in held(2, 0)[2][4:])).departure
-    assert departure == pytest.approx(expected, rel=1e-5)
-    assert Regulariser(*(r.item() for r in held(4, 0)[2][4:])).departure == 0
-    assert Regulariser(*(r.item() for r in free(2, 0)[2][4:])).departure == 0
+    at_start = logits[range(len(index)), start[index]]
+    expected = 0.5 * -at_start.mean().item()
+    assert departure_of(held, 2) == pytest.approx(expected, rel=1e-5)
+    assert departure_of(held, 4) == departure_of(free, 2) == 0
+    held.settings = held.settings._replace(lasting_hold=0.2)
+    left = 0.2 * (1 - at_start.exp().mean().item())
+    assert departure_of(held, 2) == pytest.approx(expected + left, rel=1e-5)
+    assert 0 < departure_of(held, 4) < 0.2
+
+
+def departure_of(objective, epoch):
+    return Regulariser(*(r.item() for r in objective(epoch, 0)[2][4:])).departure
 
 
 def test_the_sizes_expected_are_those_of_the_start(X):

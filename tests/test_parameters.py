@@ -190,6 +190,7 @@ def test_few_rows_are_guided_to_the_end_and_many_for_a_tenth_of_the_epochs():
 def test_images_that_should_survive_affine_changes_are_guided_for_a_tenth(perturbation, n_rows):
     found = settings(n_rows, max_iter=64, perturbation=perturbation)
     assert found.guided_epochs == pytest.approx(6.4)
+    assert found.lasting_hold > settings(n_rows).lasting_hold == 0
 
 
 @given(st.integers(2, 10**7), st.integers(2, 4096))

@@ -20,7 +20,7 @@ from skgmvae.training import make_optimizer
 CPU = torch.device("cpu")
 SETTINGS = Settings(
     seed=3, n_mc_samples=1, min_information=0.0, consistency=0.0, perturbation="adversarial",
-    radius=None, start=None, guided_epochs=0.0, learning_rate=1e-2,
+    radius=None, start=None, guided_epochs=0.0, lasting_hold=0.0, learning_rate=1e-2,
     learning_rate_falls=True, batch_size=32, first_epoch=0, max_iter=3, last_epoch=None, tol=1e-4,
     n_iter_no_change=10, verbose=0,
 )
