@@ -39,8 +39,8 @@ class Settings(NamedTuple):
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None  # (n_rows,), of the adversarial perturbation
     start: NDArray[np.intp] | None  # (n_rows,), clusters to begin with
-    guided_epochs: float  # during which the fit is held to them, less and less, by cross-entropy
-    lasting_hold: float  # to them throughout, bounded
+    guided_epochs: float  # during which the fit is held to them, less and less
+    lasting_hold: float  # to them, throughout; see `consistency.Hold`
     learning_rate: float
     learning_rate_falls: bool
     batch_size: int

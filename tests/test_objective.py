@@ -20,8 +20,8 @@ def make(X, image_shape=None, networks="dense", restart=0, **changes):
     settings = Settings(
         seed=5, n_mc_samples=2, min_information=0.0, consistency=50.0,
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, len(X), dtype=np.float32),
-        start=None, guided_epochs=0.0, lasting_hold=0.0,
-        learning_rate=1e-3, learning_rate_falls=True, batch_size=16, first_epoch=0, last_epoch=None, max_iter=10,
+        start=None, guided_epochs=0.0, lasting_hold=0.0, learning_rate=1e-3,
+        learning_rate_falls=True, batch_size=16, first_epoch=0, last_epoch=None, max_iter=10,
         tol=1e-4, n_iter_no_change=10, verbose=0,
     )._replace(**changes)
     architecture = Architecture(space.data_shape, 3, 2, 2, (8,), networks, "gaussian")
