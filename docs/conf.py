@@ -20,7 +20,7 @@ templates_path = ["templates"]
 default_role = "literal"
 
 myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 2
+myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # numpydoc's sections have the types
 numpydoc_show_class_members = False  # the template of a class lists them

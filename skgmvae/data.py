@@ -30,7 +30,7 @@ class DataSpace(NamedTuple):
     image_shape : tuple of int or None
         (height, width) or (height, width, channels) of a row, channels last.
     unit_interval : bool
-        Whether the model sees values in [0, 1] (Bernoulli): bytes are then fractions of 255.
+        Whether the model sees values in [0, 1] (Bernoulli).
     """
 
     location: NDArray[np.float64]
@@ -103,23 +103,24 @@ class DataSpace(NamedTuple):
 
     def check(self, X: NDArray[Any]) -> None:
         """Raise a ValueError where values cannot be Bernoulli probabilities."""
-        if not self.unit_interval or self._are_bytes(X):
+        if not self.unit_interval:
             return
         low, high, top = X.min(), X.max(), self.scale[0]
         if low < 0 or high > top:
+            remedy = (
+                "The model was fitted to values from 0 to 1: pass X / 255."
+                if X.dtype == np.uint8 else
+                "Scale X, for instance with MinMaxScaler, pass images as uint8, or use "
+                "likelihood='gaussian'."
+            )
             raise ValueError(
                 f"likelihood='bernoulli' needs values between 0 and {top:g}, but X has values "
-                f"between {low:g} and {high:g}. Scale X, for instance with MinMaxScaler, pass "
-                "images as uint8, or use likelihood='gaussian'."
+                f"between {low:g} and {high:g}. {remedy}"
             )
-
-    def _are_bytes(self, X: NDArray[Any]) -> bool:
-        return self.unit_interval and X.dtype == np.uint8 and X.max(initial=0) > 1
 
     def to_model(self, X: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Rows of X -> tensor (B, *data_shape)."""
-        scale = 255.0 if self._are_bytes(X) else self.scale
-        standardised = np.clip((X - self.location) / scale, -FARTHEST, FARTHEST)
+        standardised = np.clip((X - self.location) / self.scale, -FARTHEST, FARTHEST)
         rows = torch.from_numpy(np.ascontiguousarray(standardised))
         rows = rows.to(device, dtype)
         if self.image_shape is None:
@@ -175,7 +176,9 @@ class Rows:
 def _are_directions(X: NDArray[Any]) -> bool:
     """Whether all rows have one length, but for empty ones, as TfidfVectorizer leaves them."""
     with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.linalg.norm(X, axis=1)
+        lengths = np.concatenate([
+            np.linalg.norm(X[part], axis=1) for part in gen_batches(len(X), INFERENCE_ROWS)
+        ])
         lengths = lengths[lengths > 0]
         return len(lengths) > 0 and bool(np.ptp(lengths) <= 1e-5 * lengths.max())
 

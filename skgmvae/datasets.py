@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -97,8 +98,8 @@ def make_arcs(
     >>> X.shape, len(set(y))
     ((1000, 2), 5)
     """
-    check_scalar(n_samples, "n_samples", int, min_val=1)
-    check_scalar(noise, "noise", (int, float), min_val=0)
+    check_scalar(n_samples, "n_samples", Integral, min_val=1)
+    check_scalar(noise, "noise", Real, min_val=0)
     random = check_random_state(random_state)
     arc = random.permutation(np.arange(n_samples) % N_ARCS)
     outwards = 2 * math.pi * arc / N_ARCS

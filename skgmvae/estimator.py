@@ -60,7 +60,8 @@ class GMVAEClustering(
         (height, width) or (height, width, channels) of the image that a row is, channels last.
     likelihood : {"gaussian", "bernoulli"}, default="gaussian"
         Family of p(y|x). "bernoulli" is for values in [0, 1], or bytes, which are scaled by 255
-        unless they are zeros and ones. A model fitted to bytes takes floats from 0 to 255.
+        unless they are zeros and ones. What is a unit is decided by `fit`: a model fitted to bytes
+        takes floats from 0 to 255.
     n_mc_samples : int, default=1
         Monte Carlo samples M of x and w for each row and step.
     min_information : float, default=0.0
@@ -80,8 +81,8 @@ class GMVAEClustering(
     init : {"neighbours", "random"}, default="neighbours"
         What the fit is held to at first, less and less: a spectral clustering of the graph of
         nearest neighbours, or k-means where more features tell its clusters; or nothing. Images
-        that should survive affine changes are compared up to such changes. Without `consistency`
-        it is nothing.
+        that should survive affine changes are compared up to such changes, and a little of the
+        hold lasts. Without `consistency` it is nothing.
     n_init : int, default=1
         Random initial weights. Each is run for a sixth of the epochs; the one whose clusters
         tell most of the rows (mutual information; without the regulariser, the best bound) goes

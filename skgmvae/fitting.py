@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -47,6 +49,7 @@ class FittingMixin(DensityMixin, BaseEstimator):
     perturbation_radius: str | float
     random_state: Any
     _architecture: Architecture
+    _has_start: bool
     _scheduled: int
     _seed: int
     _typical_radius: float | None
@@ -84,21 +87,22 @@ class FittingMixin(DensityMixin, BaseEstimator):
         3
         """
         continued = self.warm_start and hasattr(self, "module_")
-        rows, space, architecture, device = self._start(X, continued=continued)
-        seed = self._seed if continued else draw_seed(self.random_state)
-        radius, start = neighbourhood_of(self, rows, space, device, seed, started=continued)
-        if continued and self.consistency and self.init == "neighbours":
-            start = self._apply(rows, cluster_logits).argmax(1)
-        settings = settings_of(
-            self, len(rows), seed, radius, start,
-            first_epoch=self._scheduled if continued else 0,
-        )
-        best = run_restarts(
-            1 if continued else self.n_init, self.n_jobs, architecture, space, rows, device,
-            settings, to_arrays(self.module_) if continued else None,
-        )
-        # nothing has been changed up to here: a fit that raises leaves the object as it was
+        with _unchanged_if_it_fails(self):
+            rows, space, architecture, device = self._start(X, continued=continued)
+            seed = self._seed if continued else draw_seed(self.random_state)
+            radius, start = neighbourhood_of(self, rows, space, device, seed, started=continued)
+            if continued and self.consistency and self.init == "neighbours":
+                start = self._apply(rows, cluster_logits).argmax(1)
+            settings = settings_of(
+                self, len(rows), seed, radius, start,
+                first_epoch=self._scheduled if continued else 0,
+            )
+            best = run_restarts(
+                1 if continued else self.n_init, self.n_jobs, architecture, space, rows, device,
+                settings, to_arrays(self.module_) if continued else None,
+            )
         self._adopt(space, architecture, device, seed, radius)
+        self._has_start = start is not None
         self.module_ = restore(architecture, device, best.arrays)
         self._append_history(best.history, continued=continued)
         self._scheduled = self.n_iter_ if best.interrupted else max(
@@ -108,11 +112,7 @@ class FittingMixin(DensityMixin, BaseEstimator):
             self.converged_ = best.converged
         self._describe(rows, reorder=True)
         if self.n_clusters_found_ < len(self.weights_):
-            _warn(
-                f"{len(self.weights_) - self.n_clusters_found_} of n_clusters={len(self.weights_)} "
-                "components died: they have no rows. Lower n_clusters if fewer clusters are as "
-                "good, or raise consistency or min_information."
-            )
+            _warn(_why_fewer_clusters(self.n_clusters_found_, len(self.weights_), start))
         at_means, at_draws = self._certainty(rows)
         if at_draws < LEAST_AGREEMENT * at_means:
             _warn(
@@ -123,6 +123,11 @@ class FittingMixin(DensityMixin, BaseEstimator):
             )
         if best.interrupted:
             _warn(f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept.")
+        elif best.n_epochs == 0:
+            _warn(
+                f"No epoch was run: the model has had the {settings.max_iter} that "
+                f"max_iter={self.max_iter!r} stands for. Raise max_iter to train it on."
+            )
         elif self.max_iter != "auto" and not self.converged_:
             _warn(
                 f"The loss was still changing after max_iter={self.max_iter} epochs; raise "
@@ -133,10 +138,11 @@ class FittingMixin(DensityMixin, BaseEstimator):
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Take one pass over X, in batches, at a constant learning rate.
 
-        The first call fixes the location and scale of the data and the size of the
-        perturbation, so its rows should be typical. Components keep their numbers from call to
-        call. `labels_` and what follows from it describe the rows of the last call. A copy or
-        a pickle starts with fresh moments of Adam.
+        The first call fixes the location and scale of the data, the size of the perturbation and
+        the width of the networks (`hidden_layer_sizes`), so its rows should be typical, and many.
+        It expects even clusters; after `fit` those are kept that the model has. Components keep
+        their numbers from call to call. `labels_` and what follows from it describe the rows of the
+        last call. A copy or a pickle starts with fresh moments of Adam.
 
         Parameters
         ----------
@@ -165,29 +171,37 @@ class FittingMixin(DensityMixin, BaseEstimator):
         2
         """
         continued = hasattr(self, "module_")
-        rows, space, architecture, device = self._start(X, continued=continued)
-        if continued:
-            module, seed = self.module_.to(device), self._seed
-        else:
-            seed = draw_seed(self.random_state)
-            module = architecture.build(device, seed, 0)
-        optimizer = getattr(self, "_optimizer", None)
-        if not continued or optimizer is None:
-            optimizer = make_optimizer(module, self.learning_rate_init)
-        resident = Rows(rows, space, device)
-        if continued and self.perturbation_radius == "auto" and self._typical_radius is not None:
-            radius: NDArray[np.float32] | None = np.full(
-                len(rows), self._typical_radius, np.float32
-            )
-        else:
-            radius, _ = neighbourhood_of(self, rows, space, device, seed, started=True)
-        n_passes = self.n_iter_ if continued else 0  # numbers the noise
-        settings = settings_of(self, len(rows), seed, radius, None, first_epoch=n_passes)
-        objective = Objective(module, resident, settings, restart=0)
-        record = one_pass(objective, optimizer, n_passes, self.learning_rate_init)
+        with _unchanged_if_it_fails(self):
+            rows, space, architecture, device = self._start(X, continued=continued)
+            optimizer = start = None
+            if not continued:
+                seed = draw_seed(self.random_state)
+                module = architecture.build(device, seed, 0)
+            elif self.device_ == str(device):
+                seed, module = self._seed, self.module_
+                optimizer = getattr(self, "_optimizer", None)
+            else:
+                seed, module = self._seed, restore(architecture, device, to_arrays(self.module_))
+            if optimizer is None:
+                optimizer = make_optimizer(module, self.learning_rate_init)
+            if continued and self._has_start:
+                start = self._apply(rows, cluster_logits).argmax(1)
+            resident = Rows(rows, space, device)
+            measured = continued and self._typical_radius is not None
+            if measured and self.perturbation_radius == "auto":
+                radius: NDArray[np.float32] | None = np.full(
+                    len(rows), self._typical_radius, np.float32
+                )
+            else:
+                radius, _ = neighbourhood_of(self, rows, space, device, seed, started=True)
+            n_passes = self.n_iter_ if continued else 0  # numbers the noise
+            settings = settings_of(self, len(rows), seed, radius, start, first_epoch=n_passes)
+            objective = Objective(module, resident, settings, restart=0)
+            record = one_pass(objective, optimizer, n_passes, self.learning_rate_init)
 
         if not continued:
             self._adopt(space, architecture, device, seed, radius)
+            self._has_start = False
         self.module_, self.device_, self._optimizer = module, str(device), optimizer
         self._append_history(objective.history([record]), continued=continued)
         self._scheduled = self.n_iter_
@@ -200,26 +214,12 @@ class FittingMixin(DensityMixin, BaseEstimator):
     ) -> tuple[Any, DataSpace, Architecture, torch.device]:
         """Validate X and the parameters."""
         self._validate_params()
-        before = {name: getattr(self, name) for name in INPUT_ATTRIBUTES if hasattr(self, name)}
-        try:
-            return self._check(X, continued=continued)
-        except BaseException:
-            for name in INPUT_ATTRIBUTES:
-                self.__dict__.pop(name, None)
-            self.__dict__.update(before)
-            raise
-
-    def _check(
-        self, X: ArrayLike, *, continued: bool
-    ) -> tuple[Any, DataSpace, Architecture, torch.device]:
         dtypes = [np.float64, np.float32, np.uint8]
         rows: Any = validate_data(self, X, dtype=dtypes, reset=not continued)
         image_shape = check_parameters(self, rows, continued=continued)
-        space = DataSpace.fit(rows, self.likelihood, image_shape)
-        data_shape = space.data_shape
-        if continued:
-            space = self._space
+        space = self._space if continued else DataSpace.fit(rows, self.likelihood, image_shape)
         space.check(rows)
+        data_shape = space._replace(image_shape=image_shape).data_shape
         fitted = self._architecture if continued else None
         architecture = architecture_of(self, data_shape, len(rows), fitted)
         if continued and architecture != self._architecture:
@@ -263,6 +263,33 @@ class FittingMixin(DensityMixin, BaseEstimator):
             }
         self.history_ = new
         self.n_iter_ = len(new["lower_bound"])
+
+
+def _why_fewer_clusters(n_found: int, n_clusters: int, start: NDArray[np.intp] | None) -> str:
+    if start is not None and len(np.unique(start)) < n_clusters:
+        return (
+            f"The rows fall into {n_found} clusters that stand apart; the other components of "
+            f"n_clusters={n_clusters} have no rows. Lower n_clusters, or set init='random' to ask "
+            "for even clusters."
+        )
+    return (
+        f"{n_clusters - n_found} of n_clusters={n_clusters} components died: they have no rows. "
+        "Lower n_clusters if fewer clusters are as good, or raise consistency or min_information."
+    )
+
+
+@contextmanager
+def _unchanged_if_it_fails(estimator: FittingMixin) -> Iterator[None]:
+    """Put back what validation noted of the columns, all that is changed before a fit is done."""
+    state = estimator.__dict__
+    before = {name: state[name] for name in INPUT_ATTRIBUTES if name in state}
+    try:
+        yield
+    except BaseException:
+        for name in INPUT_ATTRIBUTES:
+            state.pop(name, None)
+        state.update(before)
+        raise
 
 
 def _warn(message: str) -> None:

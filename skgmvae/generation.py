@@ -184,14 +184,17 @@ class GenerationMixin:
                     f"({n_samples}, {model.style_dim})."
                 )
             style = torch.tensor(style_given, device=self.device_).expand(n_samples, -1)
+        noise = standard_normal(n_samples, model.latent_dim)
+        parts = []
         with torch.no_grad():
-            p_x = model.p_x(style)  # (n, K, N_x)
-            picked = torch.arange(n_samples, device=self.device_), torch.tensor(labels)
-            mean, deviation = p_x.mean[picked], p_x.stddev[picked]
-            p_y = model.p_y(mean + deviation * standard_normal(*mean.shape))
-            rows = p_y.mean
-            if observation_noise and model.likelihood.name == "gaussian":
-                rows = rows + p_y.stddev * standard_normal(*rows.shape)
-            elif observation_noise:
-                rows = torch.bernoulli(rows, generator=source)
-        return self._space.to_data(rows, np.dtype(np.float64)), labels
+            for batch in gen_batches(n_samples, INFERENCE_ROWS):
+                p_x = model.p_x(style[batch])  # (B, K, N_x)
+                picked = torch.arange(len(p_x.mean)), torch.tensor(labels[batch])
+                p_y = model.p_y(p_x.mean[picked] + p_x.stddev[picked] * noise[batch])
+                rows = p_y.mean
+                if observation_noise and model.likelihood.name == "gaussian":
+                    rows = rows + p_y.stddev * standard_normal(*rows.shape)
+                elif observation_noise:
+                    rows = torch.bernoulli(rows, generator=source)
+                parts.append(self._space.to_data(rows, np.dtype(np.float64)))
+        return np.concatenate(parts), labels

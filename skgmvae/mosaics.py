@@ -60,9 +60,9 @@ class _MosaicDisplay(Display):
         low, high = np.nanmin(self.rows), np.nanmax(self.rows)
         span = high - low if high > low else 1.0
         images = np.clip((self.rows - low) / span, 0, 1).reshape(*self.rows.shape[:2], *image_shape)
-        if images.shape[-1] not in (3, 4) or images.ndim == 4:
-            flat = images.reshape(*images.shape[:4])
-            images = ScalarMappable(cmap="gray_r").to_rgba(flat.ravel()).reshape(*flat.shape, 4)
+        if images.ndim == 4 or images.shape[-1] not in (3, 4):
+            grey = images if images.ndim == 4 else images.mean(-1)  # no colours: channels averaged
+            images = ScalarMappable(cmap="gray_r").to_rgba(grey.ravel()).reshape(*grey.shape, 4)
         half = 0.5 - GAP / 2
         for (row, column), image in zip(
             np.ndindex(images.shape[:2]), images.reshape(-1, *images.shape[2:]), strict=True

@@ -20,6 +20,7 @@ N_NEIGHBOURS = 10
 RADIUS_FACTOR = 0.175
 MAX_REFERENCES = 60_000  # among which neighbours are sought: the time grows with their square
 MAX_DIMENSIONS = 50
+MAX_EXACT_FEATURES = 2000  # whose principal components are exact
 TRIAL_ROWS = 2000  # whose neighbours tell whether the principal components serve
 
 
@@ -64,23 +65,28 @@ def find_neighbours(rows: Rows, seed: int, n_neighbours: int = N_NEIGHBOURS) -> 
     _, first = np.unique(point, return_index=True)
     order = check_random_state(seed).permutation(len(first))
     references = np.sort(order[:MAX_REFERENCES])
-    points = _comparable(values[first], references, order[:TRIAL_ROWS])
+    points = _comparable(values[first], references, order[:TRIAL_ROWS], seed)
     return Neighbours(point, references, _nearest(points, references, n_neighbours))
 
 
-def neighbours_among(points: NDArray[np.float32]) -> Neighbours:
+def neighbours_among(points: NDArray[np.float32], seed: int) -> Neighbours:
     """Find neighbours as `find_neighbours` does, among few points, each taken for one."""
     everyone = np.arange(len(points))
-    compared = _comparable(points, everyone, everyone[:TRIAL_ROWS])
+    compared = _comparable(points, everyone, everyone[:TRIAL_ROWS], seed)
     return Neighbours(everyone, everyone, _nearest(compared, everyone))
 
 
 def _comparable(
-    points: NDArray[np.float32], references: NDArray[np.intp], trial: NDArray[np.intp]
+    points: NDArray[np.float32],
+    references: NDArray[np.intp],
+    trial: NDArray[np.intp],
+    seed: int,
 ) -> NDArray[np.float32]:
     if min(points.shape) <= MAX_DIMENSIONS:
         return points
-    pca = PCA(MAX_DIMENSIONS, svd_solver="covariance_eigh").fit(points[references])
+    # the time of an exact solution grows with the cube of the features
+    solver = "covariance_eigh" if points.shape[1] <= MAX_EXACT_FEATURES else "randomized"
+    pca = PCA(MAX_DIMENSIONS, svd_solver=solver, random_state=seed).fit(points[references])
     projected: NDArray[np.float32] = pca.transform(points)
     mutual = _mutual_share(projected[trial]) >= _mutual_share(points[trial])
     return projected if mutual else points

@@ -243,7 +243,7 @@ def paper_conv_networks(
     """
     n_channels, *size = data_shape
     if layers is None:
-        layers = MNIST_LAYERS if n_channels == 1 and min(size) >= 16 else SVHN_LAYERS
+        layers = MNIST_LAYERS if n_channels == 1 and min(size, default=0) >= 16 else SVHN_LAYERS
     shapes = _shapes_between(layers, data_shape)
     hidden = list(hidden_layer_sizes)
 
@@ -280,6 +280,11 @@ def _shapes_between(
     layers: Sequence[ConvLayer], data_shape: tuple[int, ...]
 ) -> list[tuple[int, ...]]:
     """Return the shape of the image before each layer that fits, and after the last."""
+    if len(data_shape) != 3:
+        raise ValueError(
+            f"Convolutions need images of (channels, height, width), but a row has the shape "
+            f"{tuple(data_shape)}: pass image_shape=(height, width) or (height, width, channels)."
+        )
     shapes = [tuple(data_shape)]
     for layer in layers:
         shape = layer.channels, *map(layer.out_size, shapes[-1][1:])

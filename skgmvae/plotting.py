@@ -100,7 +100,7 @@ class LossCurveDisplay(Display):
         later = np.concatenate([
             self.history[name][len(epochs) // 20:] for name in ("reconstruction", "lower_bound")
         ])
-        if np.ptp(later):
+        if later.size and np.ptp(later):
             right.set_ylim(
                 later.min() - 0.05 * np.ptp(later), later.max() + 0.05 * np.ptp(later)
             )
@@ -174,9 +174,9 @@ class LatentSpaceDisplay(Display):
         return cls(latent, estimator.predict(X), means, variances).plot(ax)
 
     def _draw(self, ax: Any) -> None:
+        ax = self._axes(ax, figsize=(6, 6))
         from matplotlib.patches import Ellipse
 
-        ax = self._axes(ax, figsize=(6, 6))
         n_clusters, latent_dim = self.means.shape
         if latent_dim == 2:
             plane, origin = np.eye(2), np.zeros(2)

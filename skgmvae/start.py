@@ -65,7 +65,7 @@ def find_start(
     for _ in range(N_HALVES):
         some = first[random.permutation(len(first))[:N_ROWS]]
         half = random.permutation(n_features)[: n_features // 2]
-        graph = neighbour_graph(neighbours_among(values[np.ix_(some, half)]))
+        graph = neighbour_graph(neighbours_among(values[np.ix_(some, half)], seed))
         told += [_told(graph, labels[some], n_clusters) for labels in (start, rival)]
     return rival if (told[1] > MARGIN * told[0]).all() else start
 

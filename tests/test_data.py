@@ -128,14 +128,23 @@ def test_bernoulli_values_stay_and_bytes_are_fractions_of_255():
     bytes_ = rng().integers(0, 256, (6, 4), dtype=np.uint8)
     of_values = DataSpace.fit(values, "bernoulli", None)
     of_bytes = DataSpace.fit(bytes_, "bernoulli", None)
-    for space in (of_values, of_bytes):
-        np.testing.assert_allclose(
-            space.to_model(bytes_, torch.float64, CPU), bytes_.astype(float) / 255, rtol=1e-12
-        )
+    np.testing.assert_allclose(
+        of_bytes.to_model(bytes_, torch.float64, CPU), bytes_.astype(float) / 255, rtol=1e-12
+    )
     np.testing.assert_array_equal(of_values.to_model(values, torch.float64, CPU), values)
     y = of_bytes.to_model(bytes_, torch.float64, CPU)
     np.testing.assert_allclose(of_bytes.to_data(y, np.dtype(np.float64)), bytes_, rtol=1e-12)
     np.testing.assert_allclose(of_bytes.to_model(bytes_.astype(float), torch.float64, CPU), y)
+
+
+def test_the_unit_of_a_row_is_that_of_the_fit_whatever_rows_are_beside_it():
+    zeros_and_ones, greys = rng().integers(0, 2, (1, 4), np.uint8), np.full((1, 4), 200, np.uint8)
+    both = np.concatenate([zeros_and_ones, greys])
+    space = DataSpace.fit(both, "bernoulli", None)
+    together = space.to_model(both, torch.float64, CPU)
+    assert torch.equal(together[:1], space.to_model(zeros_and_ones, torch.float64, CPU))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        DataSpace.fit(zeros_and_ones, "bernoulli", None).check(greys)
 
 
 def test_bytes_under_a_gaussian_likelihood_are_standardised_like_numbers():
@@ -167,7 +176,8 @@ def test_what_is_a_probability_depends_on_the_training_data():
     with pytest.raises(ValueError, match="between 0 and 255"):
         of_bytes.check(np.array([[0.0, 256.0]]))
     of_values = DataSpace.fit(np.array([[0.0, 1.0]]), "bernoulli", None)
-    of_values.check(bytes_)
+    with pytest.raises(ValueError, match=r"between 0 and 1,.* fitted to .* pass X / 255"):
+        of_values.check(bytes_)
     with pytest.raises(ValueError, match="between 0 and 1"):
         of_values.check(bytes_.astype(float))
     DataSpace.fit(bytes_, "gaussian", None).check(np.array([[-1e9, 1e9]]))

@@ -37,6 +37,11 @@ def test_arcs_are_reproducible_and_shuffled(untouched_global_state):
     assert (np.diff(y) < 0).any()
 
 
+def test_arcs_take_the_numbers_of_numpy():
+    X, _ = make_arcs(np.int64(50), noise=np.float32(0.1), random_state=0)
+    assert X.shape == (50, 2)
+
+
 @pytest.mark.parametrize(("name", "value"), [("n_samples", 0), ("noise", -1.0)])
 def test_bad_values_are_named(name, value):
     with pytest.raises(ValueError, match=name):

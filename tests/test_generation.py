@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from skgmvae import GMVAEClustering
+from skgmvae import GMVAEClustering, generation
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,24 @@ def test_an_integer_random_state_gives_the_same_samples(clusterer, untouched_glo
         np.testing.assert_array_equal(one, other)
     other = with_random_state(clusterer, 1)
     assert not np.array_equal(clusterer.sample(20)[0], other.sample(20)[0])
+
+
+def test_many_samples_are_drawn_a_batch_at_a_time(clusterer, monkeypatch):
+    labels = np.arange(50) % 3
+    w = np.random.default_rng(0).standard_normal((50, 2))
+    monkeypatch.setattr(generation, "INFERENCE_ROWS", 8)
+    sizes = []
+    decode = clusterer.module_.p_y
+    monkeypatch.setattr(clusterer.module_, "p_y", lambda x: sizes.append(len(x)) or decode(x))
+    rows, drawn = clusterer.sample(50, labels, w)
+    assert sizes == [8] * 6 + [2]
+    assert rows.shape == (50, 4)
+    np.testing.assert_array_equal(drawn, labels)
+    monkeypatch.undo()
+    clean, _ = clusterer.sample(50, labels, w, observation_noise=False)
+    monkeypatch.setattr(generation, "INFERENCE_ROWS", 8)
+    in_batches, _ = clusterer.sample(50, labels, w, observation_noise=False)
+    np.testing.assert_allclose(in_batches, clean, rtol=1e-5)
 
 
 def test_a_random_state_object_gives_new_samples_each_time(clusterer):
@@ -158,9 +176,11 @@ def test_observation_noise_is_that_of_p_y(clusterer, monkeypatch):
     monkeypatch.setattr(clusterer.module_, "p_y", lambda x: decoded.append(p_y(x)) or decoded[-1])
     noisy, _ = clusterer.sample(3000, cluster=0)
     clean, _ = clusterer.sample(3000, cluster=0, observation_noise=False)
-    one, other = decoded
-    assert torch.equal(one.mean, other.mean)  # what is drawn before the noise is equal
-    noise = (noisy - clean) / (one.stddev.numpy() * clusterer._space.scale)
+    half = len(decoded) // 2  # a batch each
+    means = [torch.cat([p.mean for p in part]) for part in (decoded[:half], decoded[half:])]
+    assert torch.equal(*means)  # what is drawn before the noise is equal
+    deviation = torch.cat([p.stddev for p in decoded[:half]]).numpy()
+    noise = (noisy - clean) / (deviation * clusterer._space.scale)
     np.testing.assert_allclose(noise.mean(0), 0, atol=5 / np.sqrt(3000))
     np.testing.assert_allclose(noise.std(0), 1, atol=0.06)
     assert np.abs(np.corrcoef(noise.T) - np.eye(4)).max() < 0.1

@@ -49,6 +49,16 @@ def test_neighbours_are_the_nearest_rows_and_never_the_row_itself():
     np.testing.assert_array_equal(nearest, np.argsort(distances(X), 1)[:, :10])
 
 
+def test_many_features_are_projected_at_random_by_the_seed_alone(untouched_global_state):
+    X = np.random.default_rng(0).standard_normal((70, 2001))
+    X[:, :20] *= 40
+    one, again = (find_neighbours(plain(X), 3).nearest for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+    exact = PCA(50, svd_solver="full").fit_transform(X.astype(np.float32))
+    nearest = np.argsort(distances(exact), 1)[:, :10]
+    assert np.mean([np.isin(*pair).mean() for pair in zip(one, nearest, strict=True)]) > 0.95
+
+
 def test_identical_rows_are_one_point_whose_neighbours_are_others():
     X = np.random.default_rng(0).standard_normal((30, 2))
     copies = np.append(np.arange(30), np.repeat(7, 20))

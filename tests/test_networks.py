@@ -123,6 +123,12 @@ def test_layers_that_use_a_small_image_up_are_left_out():
     assert sum(isinstance(m, nn.Conv2d) for m in encoder) == 2  # 5 -> 2 -> 1
 
 
+@pytest.mark.parametrize("factory", [conv_networks, paper_conv_networks])
+def test_rows_that_are_no_images_are_refused_by_the_name_of_the_parameter(factory):
+    with pytest.raises(ValueError, match=r"\(784,\): pass image_shape=\(height, width\)"):
+        factory((784,), 2, 2, 1)
+
+
 def test_a_too_small_image_is_refused_by_the_name_of_the_parameter():
     with pytest.raises(ValueError, match=r"image_shape.* 1 x 3 .*networks='dense'"):
         conv_networks((1, 1, 3), 2, 2, 1)

@@ -76,7 +76,8 @@ def test_an_unfitted_estimator_is_refused(display, X):
         display.from_estimator(GMVAEClustering(), *rows, *labels)
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch, clusterer):
+@pytest.mark.parametrize("display", EVERY)
+def test_without_matplotlib_it_says_what_to_install(display, monkeypatch, images, X):
     real = builtins.__import__
 
     def without(name, *arguments, **options):
@@ -86,7 +87,7 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch, clusterer):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"skgmvae\[plot\]"):
-        LossCurveDisplay.from_estimator(clusterer)
+        draw(display, images, X)
 
 
 def test_loss_curves_are_the_history(fit, X):
@@ -184,6 +185,22 @@ def test_the_matrix_counts_and_orders_clusters_by_label():
     assert display.labels.tolist() == ["a", "b"]
     assert display.clusters.tolist() == [1, 0, 2]
     assert display.matrix.tolist() == [[2, 0, 0], [1, 2, 1]]
+
+
+def test_two_channels_are_averaged_to_greys(fit, X):
+    display = ClusterSamplesDisplay.from_estimator(fit(X, image_shape=(1, 2, 2)))
+    assert display.ax_.images[0].get_array().shape == (1, 2, 4)
+    greys = np.array([image.get_array()[..., 0] for image in display.ax_.images])
+    means = display.rows.reshape(-1, 1, 2, 2).mean(-1)
+    assert np.corrcoef(greys.ravel(), means.ravel())[0, 1] < -0.9  # the larger, the darker
+
+
+def test_loss_curves_of_no_epoch_are_empty(fit, X):
+    def interrupting(y, source):
+        raise KeyboardInterrupt
+
+    display = LossCurveDisplay.from_estimator(fit(X, perturbation=interrupting))
+    assert not display.ax_.lines[0].get_xdata().size
 
 
 def test_colour_images_are_drawn(fit):

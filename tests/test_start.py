@@ -43,9 +43,9 @@ def test_clusters_that_all_features_tell_come_before_those_of_one_feature(seed):
 def test_k_means_is_tried_from_8_to_500_features(n_features, tried, monkeypatch):
     calls = []
 
-    def spy(points):
+    def spy(points, seed):
         calls.append(points.shape)
-        return neighbours_among(points)
+        return neighbours_among(points, seed)
 
     monkeypatch.setattr(module, "neighbours_among", spy)
     starts(np.random.default_rng(0).standard_normal((40, n_features)), 2)
