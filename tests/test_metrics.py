@@ -193,6 +193,7 @@ def test_the_scorer_works_in_a_grid_search_beside_another_metric(iris):
     assert search.best_params_ == {"n_components": 3}
 
 
+@pytest.mark.filterwarnings("ignore:.*components died")
 def test_the_scorer_works_in_a_grid_search_over_our_own_pipeline(iris):
     X, y = iris
     pipeline = make_pipeline(StandardScaler(), GMVAEClustering(
