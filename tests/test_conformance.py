@@ -61,6 +61,7 @@ def test_settings_pass_every_check(estimator, check):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:X .*feature names")  # the checks mix frames and arrays
 @pytest.mark.parametrize("name", EXTRA_CHECKS)
 def test_checks_that_third_parties_are_not_given(name):
     getattr(estimator_checks, name)(
