@@ -9,7 +9,7 @@ from random weights and at a constant learning rate.
 
 Runs on scikit-learn's digits, in about a minute; on MNIST if the environment variable
 `SKGMVAE_DATA` names a folder with ``mnist.npz`` (see :func:`skgmvae.datasets.load_mnist`), which
-takes hours.
+takes more than an hour.
 """
 
 # %%
@@ -68,6 +68,7 @@ for ax, title, consistency in (
         ax.plot(np.arange(1, N_EPOCHS + 1), curve, label=label)
         print(f"{title}, {label}: {curve[-1]:.2f}")
     ax.set(title=title, xlabel="epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
 axes[0].set_ylabel("max-probability accuracy")
 figure.savefig("accuracy.png", dpi=110)
