@@ -174,10 +174,11 @@ class LatentSpaceDisplay(Display):
         return cls(latent, estimator.predict(X), means, variances).plot(ax)
 
     def _draw(self, ax: Any) -> None:
-        ax = self._axes(ax, figsize=(6, 6))
+        n_clusters, latent_dim = self.means.shape
+        crowded = n_clusters > CROWDED
+        ax = self._axes(ax, figsize=(10, 10) if crowded else (6, 6))
         from matplotlib.patches import Ellipse
 
-        n_clusters, latent_dim = self.means.shape
         if latent_dim == 2:
             plane, origin = np.eye(2), np.zeros(2)
         elif latent_dim == 1:
@@ -191,7 +192,6 @@ class LatentSpaceDisplay(Display):
         ax.scatter(
             *points.T, c=palette[self.labels], s=size, alpha=0.6, linewidths=0, rasterized=True
         )
-        crowded = n_clusters > CROWDED
         for k, centre in enumerate(centres):
             values, vectors = np.linalg.eigh((plane * self.variances[k]) @ plane.T)
             height, width = 2 * np.sqrt(np.maximum(values, 0))
