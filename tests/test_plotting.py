@@ -60,6 +60,14 @@ def test_a_given_axes_is_used(display, images, X):
     assert len(plt.get_fignums()) == 1
 
 
+def test_the_latent_space_of_many_clusters_is_drawn_larger(fit, X):
+    few, many = (
+        draw(LatentSpaceDisplay, fit(X, n_clusters=n_clusters, max_iter=2), X).figure_
+        for n_clusters in (2, 50)
+    )
+    assert (many.get_size_inches() > few.get_size_inches()).all()
+
+
 @pytest.mark.parametrize("display", EVERY)
 @pytest.mark.parametrize("n_clusters", [2, 50])
 def test_few_and_many_clusters(display, n_clusters, fit, X):
