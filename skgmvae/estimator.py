@@ -1,54 +1,60 @@
-"""GMVAEClustering: its parameters and attributes; the methods stand in the rooms it is made of."""
+"""GMVAEClustering: the estimator, with all its methods; the work is done in the rooms below."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from numbers import Integral
+from typing import Any, Self
 
+import numpy as np
+import sklearn
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
     TransformerMixin,
+    _fit_context,
 )
-from sklearn.utils import Tags
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils import Tags, check_array, check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .consistency import Perturbation
-from .fitting import FittingMixin
-from .generation import GenerationMixin
+from . import __version__, _fit
+from ._objective import Terms
+from .fitted import Fitted
 from .networks import NetworkFactory
-from .parameters import PARAMETER_CONSTRAINTS
-from .persistence import StateMixin
+from .parameters import PARAMETER_CONSTRAINTS, check_parameters
+from .perturbations import Perturbation
+from .runtime import draw_seed
 
 __all__ = ["GMVAEClustering"]
 
+DTYPES = [np.float64, np.float32, np.uint8]
+STATE_LAYOUT = 1  # of what is pickled; raised when older versions could not read it
+
 
 class GMVAEClustering(
-    FittingMixin,
-    GenerationMixin,
-    StateMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    ClusterMixin,
-    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
 ):
     """Clustering by a Gaussian mixture variational autoencoder (GMVAE).
 
     A deep generative model with a mixture prior: a component z and a style w give a latent point
-    x, which gives the observed row y. Fitting maximises the paper's evidence lower bound
-    (Eq. 3, with the constraint of Eq. 7) less a regulariser that keeps the components in use
+    x, which gives the observed row y. Fitting maximizes the paper's evidence lower bound
+    (Eq. 3, with the constraint of Eq. 7) less a regularizer that keeps the components in use
     and the cluster of a row unchanged by small changes of the row.
 
     Parameters
     ----------
     n_clusters : int, default=8
-        Number K of mixture components. Where clusters stand apart, fewer may be found.
+        Number K of mixture components. Where clusters are well separated, fewer may be found.
     latent_dim : int, default=10
         Dimension N_x of the latent x, which `transform` returns.
     style_dim : int, default=10
         Dimension N_w of the style noise w.
-    hidden_layer_sizes : "auto" or tuple of int, default="auto"
+    hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the encoder's dense layers; the decoder has them in reverse. "auto" is two
         layers, the wider the more rows: from 32 for 50 rows to 512 for 60,000 (256 at the most
         after convolutions).
@@ -59,34 +65,35 @@ class GMVAEClustering(
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of the image that a row is, channels last.
     likelihood : {"gaussian", "bernoulli"}, default="gaussian"
-        Family of p(y|x). "bernoulli" is for values in [0, 1], or bytes, which are scaled by 255
-        unless they are zeros and ones. What is a unit is decided by `fit`: a model fitted to bytes
-        takes floats from 0 to 255.
+        Family of p(y|x), see :mod:`skgmvae.likelihoods`. "bernoulli" is for values in [0, 1], or
+        bytes, which are scaled by 255 unless they are zeros and ones. What is a unit is decided
+        by `fit`: a model fitted to bytes takes floats from 0 to 255.
     n_mc_samples : int, default=1
         Monte Carlo samples M of x and w for each row and step.
     min_information : float, default=0.0
         The threshold lambda of Eq. 7 in nats, below log(n_clusters).
     consistency : float, default=50.0
-        Weight of the regulariser; 0 gives exactly the paper's objective.
+        Weight of the regularizer; 0 gives exactly the paper's objective.
     perturbation : {"adversarial", "affine", "both"} or callable, default="adversarial"
         The change of a row that its cluster should survive. "adversarial" knows nothing of the
         data; "affine" rotates, scales, shears and shifts images (`image_shape`), and "both"
-        changes what comes of that adversarially. A callable gets rows (B, n_features), or
-        (B, channels, height, width), as the model sees them and a `torch.Generator`, and
-        returns changed rows.
+        changes what comes of that adversarially. A callable is described in
+        :mod:`skgmvae.perturbations`.
     perturbation_radius : "auto" or float, default="auto"
         Length of the adversarial step in the model's units, in which the mean variance of a
         feature is 1 (Gaussian) or values lie in [0, 1] (Bernoulli). "auto" is a share of each
-        row's distance to its 10th neighbour.
-    init : {"neighbours", "random"}, default="neighbours"
-        What the fit is held to at first, less and less: a spectral clustering of the graph of
-        nearest neighbours, or k-means where more features tell its clusters; or nothing. Images
-        that should survive affine changes are compared up to such changes, and a little of the
-        hold lasts. Without `consistency` it is nothing.
+        row's distance to its 10th neighbor.
+    init : {"neighbors", "random"}, default="neighbors"
+        "neighbors" begins with a partition of the rows, whose clusters are the pseudo-labels that
+        the fit is held to at first, less and less: a spectral clustering of the graph of nearest
+        neighbors, or k-means where more features have information on its clusters. Images that
+        should survive affine changes are compared up to such changes, and a part of the loss to
+        the pseudo-labels lasts. "random" begins with none, and so does `consistency=0`.
     n_init : int, default=1
-        Random initial weights. Each is run for a sixth of the epochs; the one whose clusters
-        tell most of the rows (mutual information; without the regulariser, the best bound) goes
-        on.
+        Number of random initializations of the weights, of which only the best is trained to the
+        end: each is run for a sixth of the epochs, and the one whose clusters have most
+        information on the rows (mutual information; without the regularizer, the best bound)
+        goes on. The initial partition is the same for all.
     learning_rate : {"cosine", "constant"}, default="cosine"
         "cosine" falls to zero on a half cosine over `max_iter` epochs.
     learning_rate_init : float, default=2e-3
@@ -94,30 +101,33 @@ class GMVAEClustering(
     batch_size : int, default=256
         Rows per step, at the most.
     max_iter : "auto" or int, default="auto"
-        Epochs; "auto" gives few rows enough steps to converge and many rows few epochs.
+        Epochs in all, those of earlier fits included where `warm_start` is set; "auto" gives few
+        rows enough steps to converge and many rows few epochs.
     tol : float, default=1e-2
         Change of the loss that counts, as a share of its fall since the first epoch.
     n_iter_no_change : int, default=100
         Epochs without a change after which training stops early.
     warm_start : bool, default=False
-        Whether `fit` continues from the present weights.
-    device : str, default="auto"
-        "auto" takes a CUDA device if there is one; or "cpu", "cuda:1", ...
+        Whether `fit` trains the present model on, up to `max_iter` epochs in all, as scikit-learn's
+        ensembles count their estimators; not, as in `MLPClassifier`, for `max_iter` more.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device if there is one that works; or "cpu", "cuda:1", ...
     n_jobs : int, default=None
-        Processes for the starts, as in joblib. The fit is the same up to rounding, which
-        depends on the number of threads.
+        Processes for the trials of `n_init`, as in joblib. The fit is the same up to rounding,
+        which depends on the number of threads.
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0
-        1 prints ten lines a start, 2 a line an epoch; in the model's units.
+        1 prints ten lines an initialization, 2 a line an epoch; in the model's units.
 
     Attributes
     ----------
     labels_ : ndarray of shape (n_samples,)
         Component of each training row.
     weights_ : ndarray of shape (n_clusters,)
-        Mean probability of each component over the training rows; `sample` draws by it. (The
-        prior while fitting is uniform, Eq. 1b.)
+        p(z) of the fitted model, by which `sample` draws components, and `predict_proba` and
+        `score_samples` weigh them: the mean posterior probability of each over the training rows.
+        (While fitting, p(z) is uniform, Eq. 1b.)
     cluster_counts_ : ndarray of shape (n_clusters,)
         Rows in each component. After `fit` the largest comes first, empty ones last.
     n_clusters_found_ : int
@@ -125,21 +135,23 @@ class GMVAEClustering(
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         Each component's typical row: its mean at w = 0, decoded, in the units of X.
     exemplar_indices_ : ndarray of shape (n_clusters,)
-        The training row that most surely belongs to each component.
+        The training row that most surely belongs to each component; -1 if it has no row.
     lower_bound_ : float
-        Mean bound of the last epoch (Eq. 3), in nats per row, in the units of X.
+        Mean bound of the training rows under the fitted model (Eq. 3), in nats per row, in the
+        units of X: ``score(X)``, of 10,000 rows at the most.
     history_ : dict of str to ndarray of shape (`n_iter_`,)
-        Means per epoch: the four terms of Eq. 3 (`reconstruction`, `conditional_prior`,
-        `w_prior`, `z_prior`), `lower_bound`, and the `regulariser` with its parts.
+        Means per epoch, while training: the four terms of Eq. 3 (`reconstruction`,
+        `conditional_prior`, `w_prior`, `z_prior`), `lower_bound`, and the `regularizer` with its
+        parts.
     n_iter_ : int
-        Epochs run.
+        Epochs run, those of earlier fits included where a fit was continued.
     converged_ : bool
-        Whether the loss was flat at the end of the schedule: the last tenth of the epochs
-        brought no change that counts by `tol`.
+        Whether the loss was flat at the end of the schedule, not whether training stopped before
+        it: the last tenth of all epochs brought no change that counts by `tol`.
     module_ : torch.nn.Module
-        The trained GMVAE, in evaluation mode.
+        The trained GMVAE, in evaluation mode. To be read only.
     device_ : str
-        Where it is.
+        Where it is, with its index: "cpu", "cuda:0".
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -157,15 +169,21 @@ class GMVAEClustering(
 
     Examples
     --------
-    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn.datasets import load_iris
     >>> from skgmvae import GMVAEClustering
-    >>> X, y = make_blobs(200, centers=3, random_state=0)
-    >>> clusterer = GMVAEClustering(n_clusters=3, max_iter=50, random_state=0).fit(X)
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clusterer = GMVAEClustering(n_clusters=3, random_state=0).fit(X)
     >>> clusterer.predict_proba(X).shape
-    (200, 3)
+    (150, 3)
+
+    The examples of the methods go on with this clusterer.
     """
 
     _parameter_constraints = PARAMETER_CONSTRAINTS
+
+    _fitted: Fitted
+    _progress: _fit.Progress
+    _records: list[_fit.Recorded]
 
     def __init__(
         self,
@@ -173,7 +191,7 @@ class GMVAEClustering(
         *,
         latent_dim: int = 10,
         style_dim: int = 10,
-        hidden_layer_sizes: str | Sequence[int] = "auto",
+        hidden_layer_sizes: str | int | Sequence[int] = "auto",
         networks: str | NetworkFactory = "dense",
         image_shape: Sequence[int] | None = None,
         likelihood: str = "gaussian",
@@ -182,7 +200,7 @@ class GMVAEClustering(
         consistency: float = 50.0,
         perturbation: str | Perturbation = "adversarial",
         perturbation_radius: str | float = "auto",
-        init: str = "neighbours",
+        init: str = "neighbors",
         n_init: int = 1,
         learning_rate: str = "cosine",
         learning_rate_init: float = 2e-3,
@@ -191,7 +209,7 @@ class GMVAEClustering(
         tol: float = 1e-2,
         n_iter_no_change: int = 100,
         warm_start: bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -222,7 +240,211 @@ class GMVAEClustering(
         self.random_state = random_state
         self.verbose = verbose
 
-    # defined here, not in a mixin: `set_output` wraps what the class itself defines
+    # scikit-learn's pattern: parameters are validated here, and not again by what is called inside
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Fit the model.
+
+        The object changes at once, when all has succeeded; after an error it is as before. After
+        Ctrl-C while training it holds the best model so far, and `KeyboardInterrupt` is raised
+        again, so that a search around the fit ends too.
+
+        With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all;
+        the clusters that it has take the place of an initial partition (`init`). With `max_iter`
+        as before the weights are not trained further, only what is said of the rows, `labels_`
+        and the order of the components among it, is derived anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows at any location and scale.
+        y : Ignored
+
+        Returns
+        -------
+        self : GMVAEClustering
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or a parameter is unfit, or the loss was not finite at any learning rate tried.
+
+        Examples
+        --------
+        >>> clusterer.fit(X).n_clusters_found_
+        3
+        """
+        continued = self.warm_start and self.__sklearn_is_fitted__()
+        columns, rows = self._checked_training_rows(X, continued=continued)
+        image_shape = check_parameters(
+            self, *rows.shape, min_samples=2 if continued else max(2, self.n_clusters)
+        )
+        result = _fit.fit(self, rows, image_shape, self._previous() if continued else None)
+        if not result.interrupted:
+            # last, but before anything is assigned: where warnings are errors, nothing is
+            for warning in result.warnings:
+                warnings.warn(warning, stacklevel=3)
+        self._assign(result, columns, continued=continued)
+        if result.interrupted:
+            raise KeyboardInterrupt(
+                f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept."
+            )
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Take one pass over X, in batches, at a constant learning rate.
+
+        The first call fixes the location and scale of the data, the size of the perturbation and
+        the width of the networks (`hidden_layer_sizes`), so its rows should be typical, and many.
+        Up to 2,000 rows of the stream, drawn evenly from all, are remembered, and as many of them
+        as X has rows take part in the pass: chunks may come in any order, one cluster after
+        another too. Even clusters are expected; after `fit` those are kept that the model has.
+        Components keep their numbers from call to call. `labels_` and what follows from it
+        describe the rows of the last call. A copy or a pickle starts with fresh moments of Adam,
+        and remembers no rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        self : GMVAEClustering
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or a parameter is unfit, or the loss is not finite; the object is then as before
+            the call.
+
+        Examples
+        --------
+        >>> from sklearn.base import clone
+        >>> stream = clone(clusterer)
+        >>> for chunk in (X[::2], X[1::2]):
+        ...     _ = stream.partial_fit(chunk)
+        >>> stream.n_iter_
+        2
+        """
+        continued = self.__sklearn_is_fitted__()
+        columns, rows = self._checked_training_rows(X, continued=continued)
+        image_shape = check_parameters(
+            self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
+        )
+        previous = self._previous() if continued else None
+        self._assign(
+            _fit.partial_fit(self, rows, image_shape, previous), columns, continued=continued
+        )
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[np.intp]:
+        """Assign each row to its most probable component.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
+        Examples
+        --------
+        >>> bool((clusterer.predict(X) == clusterer.labels_).all())
+        True
+        """
+        return self._fitted_model().labels(self._checked_rows(X))
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return p(z|x, w) at the means of q(x|y) and q(w|y) (Eq. 4).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_clusters)
+            In the precision of X, as all methods return.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
+        Examples
+        --------
+        >>> clusterer.predict_proba(X[:2]).sum(1)
+        array([1., 1.])
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the logarithm of `predict_proba`, which does not underflow.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_clusters)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
+        Examples
+        --------
+        >>> clusterer.predict_log_proba(X).shape
+        (150, 3)
+        """
+        return self._fitted_model().log_proba(self._checked_rows(X))
+
+    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the log-odds of each component, log p / (1 - p).
+
+        They rank rows where probabilities have saturated at 0 or 1, which the paper's protocol
+        needs (:func:`skgmvae.metrics.max_probability_labels`).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_odds : ndarray of shape (n_samples, n_clusters)
+            Infinite where there is one component only.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
+        Examples
+        --------
+        >>> from skgmvae.metrics import max_probability_accuracy
+        >>> max_probability_accuracy(y, clusterer.decision_function(X)) > 0.8
+        True
+        """
+        return self._fitted_model().log_odds(self._checked_rows(X))
+
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the mean of q(x|y), the latent representation of each row.
 
@@ -243,20 +465,375 @@ class GMVAEClustering(
 
         Examples
         --------
-        >>> from sklearn.datasets import load_iris
-        >>> from skgmvae import GMVAEClustering
-        >>> X = load_iris().data
-        >>> clusterer = GMVAEClustering(3, max_iter=20, random_state=0).fit(X)
         >>> clusterer.transform(X).shape
         (150, 10)
         """
-        return self._map(X, lambda model, y: model.q(y).q_x.mean)
+        return self._fitted_model().latent(self._checked_rows(X))
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Decode latent points: the mean of p(y|x), in the units of the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+
+        Returns
+        -------
+        decoded : ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `transform` returns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> decoded = clusterer.inverse_transform(clusterer.transform(X))
+        >>> np.allclose(decoded, clusterer.reconstruct(X))
+        True
+        """
+        fitted = self._fitted_model()
+        latent: Any = check_array(X, dtype=[np.float64, np.float32])
+        latent_dim = fitted.architecture.latent_dim
+        if latent.shape[1] != latent_dim:
+            raise ValueError(
+                f"X has {latent.shape[1]} columns, but the latent space has latent_dim="
+                f"{latent_dim}: pass what `transform` returns."
+            )
+        return fitted.decoded(latent)
+
+    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
+        """Encode and decode: the mean of p(y|x) at the mean of q(x|y), in the units of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
+        Examples
+        --------
+        >>> clusterer.reconstruct(X).shape
+        (150, 4)
+        """
+        return self._fitted_model().reconstructed(self._checked_rows(X))
+
+    def elbo(self, X: ArrayLike) -> Terms:
+        """Estimate the four terms of Eq. 3 for each row, under noise that all rows share.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        terms : Terms
+            Named arrays of shape (n_samples,), in nats: `reconstruction` (a log-density in the
+            units of X), `conditional_prior`, `w_prior`, `z_prior` (against `weights_`); their
+            `bound` is the first minus the others.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
+        Examples
+        --------
+        >>> terms = clusterer.elbo(X)
+        >>> terms.bound.shape
+        (150,)
+        >>> bool(terms.z_prior.mean() <= np.log(3))
+        True
+        """
+        return self._fitted_model().elbo(self._checked_rows(X))
+
+    def score_samples(self, X: ArrayLike, *, n_draws: int | None = None) -> NDArray[Any]:
+        """Return a lower bound on the log-density of each row, in the units of X.
+
+        It is the density of what `sample` draws, as in `GaussianMixture`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_draws : int, default=None
+            ``None`` gives the bound of Eq. 3. A number gives the importance-weighted estimate
+            by so many draws of (x, w) (Burda et al., arXiv:1509.00519), which comes near the
+            density itself: in two dimensions some hundred draws do.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats; higher is better.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If `n_draws` is not a positive integer; ValueError also if X is unfit.
+
+        Examples
+        --------
+        >>> typical, far = [5.8, 3.1, 3.8, 1.2], [58.0, 3.1, 3.8, 1.2]
+        >>> bound = clusterer.score_samples([typical, far])
+        >>> bool(bound[0] > bound[1])
+        True
+        """
+        if n_draws is None:
+            return self.elbo(X).bound
+        check_scalar(n_draws, "n_draws", Integral, min_val=1)
+        return self._fitted_model().log_density(self._checked_rows(X), n_draws)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        bound : float
+            In nats per row; higher is better.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is unfit.
+
+        Examples
+        --------
+        >>> clusterer.score(X) > clusterer.score(X + 10)
+        True
+        """
+        return float(np.mean(self.score_samples(X)))
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        cluster: ArrayLike | None = None,
+        w: ArrayLike | None = None,
+        *,
+        observation_noise: bool = True,
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """Draw rows from the generative model (Eq. 1).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        cluster : int or array-like of shape (n_samples,), default=None
+            Component of each row; ``None`` draws it from `weights_`.
+        w : array-like of shape (style_dim,) or (n_samples, style_dim), default=None
+            The style; ``None`` draws it from N(0, I). Zeros give the typical style.
+        observation_noise : bool, default=True
+            ``False`` returns the mean of p(y|x) rather than a draw, as the paper's figures do;
+            images look better so, and a Bernoulli draw is black and white.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            In the units of the training data; features that had but one value there have it here.
+        labels : ndarray of shape (n_samples,)
+            The component that each row was drawn from.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If `n_samples` is not a positive integer, a component does not exist, or `w` has
+            another shape.
+
+        Examples
+        --------
+        >>> X_new, labels = clusterer.sample(4, cluster=[0, 1, 2, 2])
+        >>> X_new.shape, labels
+        ((4, 4), array([0, 1, 2, 2]))
+        """
+        fitted = self._fitted_model()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        return fitted.sample(
+            int(n_samples), draw_seed(self.random_state),
+            labels=_components(cluster, n_samples, fitted.architecture.n_clusters),
+            style=_style(w, n_samples, fitted.architecture.style_dim),
+            observation_noise=observation_noise,
+        )
+
+    def latent_components(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return where each component lies in the latent space: p(x|w, z) at w = 0 (Eq. 1c).
+
+        Returns
+        -------
+        means, variances : ndarray of shape (n_clusters, latent_dim)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+
+        Examples
+        --------
+        >>> means, variances = clusterer.latent_components()
+        >>> means.shape
+        (3, 10)
+        """
+        return self._fitted_model().components()
+
+    @property
+    def module_(self) -> torch.nn.Module:
+        """The trained GMVAE."""
+        return self._fitted_model().module
+
+    @property
+    def device_(self) -> str:
+        """Where the model is."""
+        return str(self._fitted_model().device)
+
+    @property
+    def weights_(self) -> NDArray[np.float64]:
+        """p(z) of the fitted model."""
+        return self._fitted_model().weights
+
+    @property
+    def history_(self) -> dict[str, NDArray[np.float64]]:
+        """Means per epoch, while training."""
+        return _fit.history(self._records, self._fitted_model())
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs run."""
+        check_is_fitted(self)
+        return len(self._records)
 
     @property
     def _n_features_out(self) -> int:
-        return self.module_.latent_dim
+        return self._fitted_model().architecture.latent_dim
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def _fitted_model(self) -> Fitted:
+        check_is_fitted(self)
+        return self._fitted
+
+    def _checked_rows(self, X: ArrayLike) -> Any:
+        """Validate rows to predict: a checked array of the training columns."""
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=DTYPES, reset=False)
+        self._fitted.check(rows)
+        return rows
+
+    def _checked_training_rows(self, X: ArrayLike, *, continued: bool) -> tuple[Self, Any]:
+        """Validate rows to fit to; what they tell of the columns is noted on a copy.
+
+        Returns
+        -------
+        columns : GMVAEClustering
+            Holds `n_features_in_`, and `feature_names_in_` if there are any.
+        X : ndarray of shape (n_samples, n_features)
+        """
+        columns = self if continued else type(self)(**self.get_params(deep=False))
+        return columns, validate_data(columns, X, dtype=DTYPES, reset=not continued)
+
+    def _previous(self) -> _fit.Previous:
+        return _fit.Previous(self._fitted, self._progress, self._records)
+
+    def _assign(self, result: _fit.Fit, columns: Self, *, continued: bool) -> None:
+        """Take over the result of a fit, in one step."""
+        names = "n_features_in_", "feature_names_in_"
+        new = {name: vars(columns)[name] for name in names if name in vars(columns)}
+        new |= {f"{name}_": value for name, value in result.description._asdict().items()}
+        new |= {"_fitted": result.fitted, "_progress": result.progress}
+        if continued:
+            self._records.extend(result.records)
+        else:
+            new["_records"] = result.records
+            self.__dict__.pop("feature_names_in_", None)
+        self.__dict__.update(new)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        state["_versions"] = {
+            "layout": STATE_LAYOUT, "skgmvae": __version__, "scikit-learn": sklearn.__version__,
+            "torch": torch.__version__,
+        }
+        if "_fitted" in state:
+            state["_progress"] = self._progress.without_stream()
+            state["_records"] = list(self._records)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        versions = state.pop("_versions", {})
+        if versions.get("layout") != STATE_LAYOUT:
+            raise ValueError(
+                f"This {type(self).__name__} was pickled by skgmvae "
+                f"{versions.get('skgmvae', 'of an unknown version')} in a layout that skgmvae "
+                f"{__version__} cannot read. Load it with that version, or fit it again."
+            )
+        if versions["skgmvae"] != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__, current_sklearn_version=__version__,
+                    original_sklearn_version=versions["skgmvae"],
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+
+def _components(
+    cluster: ArrayLike | None, n_samples: int, n_clusters: int
+) -> NDArray[np.intp] | None:
+    """Return the component of each of `n_samples` rows, checked."""
+    if cluster is None:
+        return None
+    given = np.asarray(cluster)
+    if given.shape not in [(), (n_samples,)]:
+        raise ValueError(
+            f"cluster has shape {given.shape}; it must be one number or n_samples={n_samples} of "
+            "them."
+        )
+    whole = np.issubdtype(given.dtype, np.integer)
+    if not whole or given.min() < 0 or given.max() >= n_clusters:
+        raise ValueError(
+            f"cluster={cluster!r} must name components as whole numbers from 0 to "
+            f"{n_clusters - 1}."
+        )
+    return np.broadcast_to(given, n_samples).astype(np.intp)
+
+
+def _style(w: ArrayLike | None, n_samples: int, style_dim: int) -> NDArray[np.float32] | None:
+    """Return the style of all rows or of each, checked."""
+    if w is None:
+        return None
+    style = np.asarray(w, dtype=np.float32)
+    if style.shape not in [(style_dim,), (n_samples, style_dim)]:
+        raise ValueError(
+            f"w has shape {style.shape}; it must be ({style_dim},) or ({n_samples}, {style_dim})."
+        )
+    if not np.isfinite(style).all():
+        raise ValueError("w has values that are not finite.")
+    return style

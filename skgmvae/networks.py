@@ -5,13 +5,15 @@ returns three modules:
 
 1. ``encoder``: ``(B, *data_shape) -> (B, any width)``, the trunk that q(x|y) and q(w|y) share;
 2. ``prior``: ``(B, style_dim) -> (B, any width)``, the trunk of p(x|w, z);
-3. ``decoder``: ``(B, latent_dim) -> (B, n_parameters, *data_shape)``, the parameters of p(y|x):
-   the logit (Bernoulli, 1) or the mean and the log-variance (Gaussian, 2).
+3. ``decoder``: ``(B, latent_dim) -> (B, any width)``, the trunk of p(y|x); or, where its last
+   layer is not a linear one, ``(B, n_parameters, *data_shape)``, the parameters of p(y|x): the
+   logit (Bernoulli, 1) or the mean and the log-variance (Gaussian, 2).
+
+Batch norm aside, a network should have no state that training changes, and draw no noise.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -35,7 +37,7 @@ __all__ = [
 
 
 class Networks(NamedTuple):
-    """The trunk of q(x|y) and q(w|y), the trunk of p(x|w, z), and the decoder p(y|x).
+    """The trunks of q(x|y) and q(w|y), of p(x|w, z) and of p(y|x).
 
     Attributes
     ----------
@@ -138,18 +140,13 @@ def dense_networks(
     >>> import torch
     >>> networks = dense_networks((8,), 2, 3, 2, hidden_layer_sizes=(16,))
     >>> networks.decoder(torch.zeros(5, 2)).shape
-    torch.Size([5, 2, 8])
+    torch.Size([5, 16])
     """
     hidden = list(hidden_layer_sizes)
-    n_values = math.prod(data_shape)
     return Networks(
-        nn.Sequential(nn.Flatten(), *_dense_stack([n_values, *hidden])),
+        nn.Sequential(nn.Flatten(), *_dense_stack([math.prod(data_shape), *hidden])),
         _prior_network(style_dim, hidden[-1]),
-        nn.Sequential(
-            *_dense_stack([latent_dim, *hidden[::-1]]),
-            nn.Linear(hidden[0], n_parameters * n_values),
-            nn.Unflatten(1, (n_parameters, *data_shape)),
-        ),
+        nn.Sequential(*_dense_stack([latent_dim, *hidden[::-1]])),
     )
 
 
@@ -194,12 +191,12 @@ def conv_networks(
     >>> networks.encoder(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 500])
     """
-    dense = dense_networks(
-        data_shape, latent_dim, style_dim, n_parameters, hidden_layer_sizes=hidden_layer_sizes
+    hidden = list(hidden_layer_sizes)
+    return Networks(
+        _conv_encoder(layers, _shapes_between(layers, data_shape), hidden),
+        _prior_network(style_dim, hidden[-1]),
+        nn.Sequential(*_dense_stack([latent_dim, *hidden[::-1]])),
     )
-    return dense._replace(encoder=_conv_encoder(
-        layers, _shapes_between(layers, data_shape), hidden_layer_sizes
-    ))
 
 
 def paper_conv_networks(
@@ -313,8 +310,11 @@ def _conv_encoder(
 
 
 @torch.no_grad()
-def output_shape(network: nn.Module, *in_shape: int) -> tuple[int, ...]:
+def output_shape(network: nn.Module, in_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of what `network` makes of a row, by running two rows of zeros."""
-    # in evaluation mode, and on a copy: batch statistics of zeros must not enter the running ones
-    made: Tensor = copy.deepcopy(network).eval()(torch.zeros(2, *in_shape))
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    rows = torch.zeros(2, *in_shape, dtype=torch.float32, device=device)
+    # in evaluation mode: batch statistics of zeros must not enter the running ones
+    made: Tensor = network.eval()(rows)
+    network.train()
     return tuple(made.shape[1:])

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .architecture import Architecture
-from .data import DataSpace, Rows, n_batches
-from .neighbours import N_NEIGHBOURS, find_neighbours, radius
-from .objective import Settings
-from .start import find_start
-from .tangents import N_CANDIDATES, nearest_up_to_affine
+from ._rows import n_batches
+from .likelihoods import LIKELIHOODS
 
 __all__ = [
-    "PARAMETER_CONSTRAINTS", "architecture_of", "check_parameters", "neighbourhood_of",
-    "settings_of",
+    "PARAMETER_CONSTRAINTS", "EpochsRule", "PseudoLabelRule", "WidthRule", "auto_max_iter",
+    "auto_width", "check_parameters", "hidden_sizes", "is_affine", "pseudo_label_share",
 ]
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_clusters": [Interval(Integral, 1, None, closed="left")],
     "latent_dim": [Interval(Integral, 1, None, closed="left")],
     "style_dim": [Interval(Integral, 1, None, closed="left")],
-    "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
+    "hidden_layer_sizes": [
+        StrOptions({"auto"}), "array-like", Interval(Integral, 1, None, closed="left"),
+    ],
     "networks": [StrOptions({"dense", "conv"}), callable],
     "image_shape": ["array-like", None],
-    "likelihood": [StrOptions({"gaussian", "bernoulli"})],
+    "likelihood": [StrOptions(set(LIKELIHOODS))],
     "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
     "min_information": [Interval(Real, 0, None, closed="left")],
     "consistency": [Interval(Real, 0, None, closed="left")],
     "perturbation": [StrOptions({"adversarial", "affine", "both"}), callable],
     "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-    "init": [StrOptions({"neighbours", "random"})],
+    "init": [StrOptions({"neighbors", "random"})],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"cosine", "constant"})],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -45,48 +43,188 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "warm_start": ["boolean"],
-    "device": [str],
+    "device": [str, torch.device],
     "n_jobs": [Integral, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+# scikit-learn takes True for the integer 1 and for the number 1.0
+NUMBERS = [
+    name for name, constraints in PARAMETER_CONSTRAINTS.items()
+    if any(isinstance(constraint, Interval) for constraint in constraints)
+] + ["n_jobs"]
 
-STEPS_AT_ONE_ROW = 22.25
-STEPS_EXPONENT = 0.44
-# From some 18,000 rows on that power gives fewer epochs than pay: MNIST's 60,000 want two dozen.
-# So many epochs are the least, unless they are more steps than a CPU takes in a quarter of an hour.
-MIN_EPOCHS = 24
-MAX_STEPS_OF_MIN_EPOCHS = 6000
-
-WIDTH_AT_ONE_ROW = 13.0
-WIDTH_EXPONENT = 0.4
-MAX_WIDTH = 512
-MAX_WIDTH_AFTER_CONVOLUTIONS = 256  # wider tells no more there, and takes half as long again
-
-# The fit is held to its start for all epochs up to so many rows, then for fewer: networks find
-# clusters that survive perturbation by themselves only if rows are many, or if it is known that
-# affine changes should not matter.
-MOST_GUIDED_ROWS = 2500
-GUIDED_EXPONENT = 0.75
-MIN_GUIDED_SHARE = 0.1
-# In the latter case groups of rows that were right at the start (fours that are closed at the top,
-# as nines) drift away in some fits unless something holds them to the end.
-LASTING_HOLD_OF_AFFINE = 0.2
+#: Values that one tensor may hold, 8 GiB in single precision.
+MAX_TENSOR_VALUES = 2**31
 
 
-def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, ...] | None:
+class EpochsRule(NamedTuple):
+    """Epochs for a number of rows: as many steps as a power of it, and some epochs at the least.
+
+    The power was chosen by hand on iris, wine, breast cancer and MNIST: it gives 50 rows 125 steps,
+    with which small tables have the same ARI to the third decimal as with a third more. The least
+    number of epochs was measured on MNIST's 60,000 rows: .985 in 24 epochs, .982 in 12 (ten seeds,
+    ``examples/benchmarks/clustering_quality.py --data mnist``, docs/results.md).
+
+    Attributes
+    ----------
+    steps_at_one_row, exponent : float
+        Steps are ``steps_at_one_row * n_rows ** exponent``.
+    min_epochs : int
+        Epochs at the least,
+    max_steps_of_min_epochs : int
+        unless they are more steps than this, a quarter of an hour of a CPU.
+    """
+
+    steps_at_one_row: float = 22.25
+    exponent: float = 0.44
+    min_epochs: int = 24
+    max_steps_of_min_epochs: int = 6000
+
+
+class WidthRule(NamedTuple):
+    """Width of the dense layers for a number of rows: the power of two below a power of it.
+
+    Chosen by hand, between 32 for 50 rows and 512 for MNIST's 60,000: on digits 256 had .89 where
+    128 had .84 (accuracy, three seeds), on USPS 800 gained nothing over 256
+    (``examples/benchmarks/clustering_quality.py --data usps``, docs/results.md). After
+    convolutions more than 256 gained nothing on MNIST, at half as much time again.
+
+    Attributes
+    ----------
+    width_at_one_row, exponent : float
+    max_width : int
+    max_width_after_convolutions : int
+    """
+
+    width_at_one_row: float = 13.0
+    exponent: float = 0.4
+    max_width: int = 512
+    max_width_after_convolutions: int = 256
+
+
+class PseudoLabelRule(NamedTuple):
+    """How long, and how strongly, a fit is held to its initial partition.
+
+    Networks find clusters that survive perturbation by themselves only if rows are many, or if it
+    is known that affine changes should not matter. The number of rows and the exponent were chosen
+    on pendigits (accuracy .861; .837 with 600 rows, .857 with an exponent of .5), the shares and
+    the weight of the bounded loss on MNIST and USPS, all with labels in sight (docs/results.md,
+    "What holds a fit to its initial partition";
+    ``examples/benchmarks/clustering_quality.py --perturbation both``).
+
+    Attributes
+    ----------
+    max_rows_throughout : int
+        Rows up to which the cross entropy lasts for all epochs.
+    exponent : float
+        Of the share of the epochs that it lasts with more rows.
+    min_share : float
+        The least share, and the share where changes are affine.
+    other_cluster_if_affine : float
+        Weight of the bounded loss, to the end, where changes are affine: groups of rows that were
+        right at first (fours that are closed at the top, as nines) drift away in some fits.
+    """
+
+    max_rows_throughout: int = 2500
+    exponent: float = 0.75
+    min_share: float = 0.1
+    other_cluster_if_affine: float = 0.2
+
+
+EPOCHS = EpochsRule()
+WIDTHS = WidthRule()
+PSEUDO_LABELS = PseudoLabelRule()
+
+
+def auto_width(n_rows: int, networks: Any = "dense", rule: WidthRule = WIDTHS) -> int:
+    """Return the width of a hidden layer for so many rows: a power of two.
+
+    Examples
+    --------
+    >>> auto_width(50), auto_width(60_000), auto_width(60_000, "conv")
+    (32, 512, 256)
+    """
+    most = rule.max_width_after_convolutions if networks == "conv" else rule.max_width
+    return min(most, 2 ** int(math.log2(rule.width_at_one_row * n_rows**rule.exponent)))
+
+
+def auto_max_iter(n_rows: int, batch_size: int, rule: EpochsRule = EPOCHS) -> int:
+    """Return the epochs for so many rows.
+
+    Examples
+    --------
+    >>> auto_max_iter(50, 256), auto_max_iter(60_000, 256), auto_max_iter(600_000, 256)
+    (125, 24, 4)
+    """
+    batches = n_batches(n_rows, batch_size)
+    n_steps = max(
+        rule.steps_at_one_row * n_rows**rule.exponent,
+        min(rule.min_epochs * batches, rule.max_steps_of_min_epochs),
+    )
+    return math.ceil(n_steps / batches)
+
+
+def pseudo_label_share(
+    n_rows: int, perturbation: Any, rule: PseudoLabelRule = PSEUDO_LABELS
+) -> float:
+    """Return the share of the epochs over which the weight of pseudo-labels falls to zero.
+
+    Examples
+    --------
+    >>> pseudo_label_share(2_500, "adversarial"), pseudo_label_share(60_000, "adversarial")
+    (1.0, 0.1)
+    """
+    if is_affine(perturbation):
+        return rule.min_share
+    return max(rule.min_share, min(1.0, (rule.max_rows_throughout / n_rows) ** rule.exponent))
+
+
+def is_affine(perturbation: Any) -> bool:
+    """Whether the clusters of images should survive affine changes."""
+    return isinstance(perturbation, str) and perturbation in ("affine", "both")
+
+
+def hidden_sizes(estimator: Any, n_rows: int) -> tuple[int, ...]:
+    """Return the widths that `hidden_layer_sizes` stands for."""
+    given = estimator.hidden_layer_sizes
+    if isinstance(given, str):
+        return (auto_width(n_rows, estimator.networks),) * 2
+    sizes = positive_integers(given)
+    if not sizes:
+        raise ValueError(
+            f"hidden_layer_sizes={given!r} must hold at least one width, each a positive integer, "
+            "as in (128, 128)."
+        )
+    return sizes
+
+
+def positive_integers(value: Any) -> tuple[int, ...]:
+    """Return a positive integer, or several, as a tuple; empty if they are anything else."""
+    scalar = not isinstance(value, Iterable) or (isinstance(value, np.ndarray) and not value.ndim)
+    values = (value,) if scalar else tuple(value)
+    whole = all(isinstance(v, Integral) and not isinstance(v, bool) for v in values)
+    return tuple(map(int, values)) if whole and all(v >= 1 for v in values) else ()
+
+
+def check_parameters(
+    estimator: Any, n_samples: int, n_features: int, *, min_samples: int
+) -> tuple[int, ...] | None:
     """Check what one parameter says against another or against X; return the image shape.
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         Naming the parameter, its value and what to do.
     """
-    n_samples, n_features = X.shape
-    least = 2 if continued else max(2, estimator.n_clusters)
-    if n_samples < least:
+    for name in NUMBERS:
+        if isinstance(getattr(estimator, name), bool):
+            raise TypeError(f"{name}={getattr(estimator, name)} must be a number, not a bool.")
+    if estimator.n_jobs == 0:
+        raise ValueError("n_jobs=0 has no meaning: pass 1 or None for one process, -1 for all.")
+    if n_samples < min_samples:
         raise ValueError(
-            f"n_samples={n_samples} should be >= {least}: batch norm needs two rows, and "
+            f"n_samples={n_samples} should be >= {min_samples}: batch norm needs two rows, and "
             f"n_clusters={estimator.n_clusters} as many rows to begin with. Lower n_clusters or "
             "pass more rows."
         )
@@ -98,26 +236,47 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
             f"{limit:.4g}, the most that a row can say about its cluster. Lower it, or raise "
             "n_clusters."
         )
-    sizes = estimator.hidden_layer_sizes
-    given = not isinstance(sizes, str)
-    flat = np.ndim(sizes) == 1 and len(sizes) > 0
-    if given and not (flat and all(map(_is_positive_integer, sizes))):
+    _check_memory(estimator, n_samples, n_features)
+    return _image_shape(estimator, n_features)
+
+
+def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:
+    """Raise a ValueError if a tensor would hold more than `MAX_TENSOR_VALUES`."""
+    sizes = hidden_sizes(estimator, n_samples)
+    names = ["hidden_layer_sizes", "latent_dim", "style_dim", "n_clusters"]
+    widest = max(sizes)
+    inner = max(
+        widest, n_features, 2 * estimator.n_clusters * estimator.latent_dim,
+        2 * estimator.style_dim,
+    )
+    largest = widest * inner
+    n_drawn = estimator.n_mc_samples * min(n_samples, estimator.batch_size)
+    drawn = n_drawn * max(
+        estimator.n_clusters * estimator.latent_dim, estimator.style_dim, n_features
+    )
+    if drawn > largest:
+        largest = drawn
+        names = ["n_mc_samples", "batch_size", "n_clusters", "latent_dim", "style_dim"]
+    if largest > MAX_TENSOR_VALUES:
+        settings = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
         raise ValueError(
-            f"hidden_layer_sizes={sizes!r} must hold at least one width, each a positive integer, "
-            "as in (128, 128)."
+            f"{settings} ask for a tensor of {largest:.2g} values, where "
+            f"{MAX_TENSOR_VALUES:.2g} are the most. Lower the largest of them."
         )
+
+
+def _image_shape(estimator: Any, n_features: int) -> tuple[int, ...] | None:
     if estimator.image_shape is None:
-        for name, value in (
-            ("networks", "conv"), ("perturbation", "affine"), ("perturbation", "both"),
-        ):
-            if getattr(estimator, name) == value:
+        for name, values in (("networks", ("conv",)), ("perturbation", ("affine", "both"))):
+            value = getattr(estimator, name)
+            if isinstance(value, str) and value in values:
                 raise ValueError(
                     f"{name}={value!r} works on images: pass image_shape=(height, width) or "
                     "(height, width, channels)."
                 )
         return None
-    image_shape = tuple(estimator.image_shape)
-    if len(image_shape) not in (2, 3) or not all(map(_is_positive_integer, image_shape)):
+    image_shape = positive_integers(estimator.image_shape)
+    if len(image_shape) not in (2, 3):
         raise ValueError(
             f"image_shape={estimator.image_shape!r} must be (height, width) or (height, width, "
             "channels), positive integers."
@@ -128,131 +287,3 @@ def check_parameters(estimator: Any, X: Any, *, continued: bool) -> tuple[int, .
             f"{n_features} features. Flatten images with X.reshape(len(X), -1)."
         )
     return image_shape
-
-
-def _is_positive_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
-
-
-def auto_width(n_rows: int, networks: Any = "dense") -> int:
-    """Width of a hidden layer for so many rows: a power of two, 32 for 50, 512 for 60,000.
-
-    After convolutions it is 256 at the most.
-    """
-    most = MAX_WIDTH_AFTER_CONVOLUTIONS if networks == "conv" else MAX_WIDTH
-    return min(most, 2 ** int(math.log2(WIDTH_AT_ONE_ROW * n_rows**WIDTH_EXPONENT)))
-
-
-def auto_max_iter(n_rows: int, batch_size: int) -> int:
-    """Epochs for so many rows: 125 for 50 (as many steps), 24 for 60,000 (5,640), 4 for 600,000."""
-    batches = n_batches(n_rows, batch_size)
-    n_steps = max(
-        STEPS_AT_ONE_ROW * n_rows**STEPS_EXPONENT,
-        min(MIN_EPOCHS * batches, MAX_STEPS_OF_MIN_EPOCHS),
-    )
-    return math.ceil(n_steps / batches)
-
-
-def guided_share(n_rows: int, perturbation: Any) -> float:
-    """Share of the epochs held to the start: all up to 2,500 rows, .1 from 54,000 on.
-
-    Where images should survive affine changes it is .1 of however many rows.
-    """
-    if _is_affine(perturbation):
-        return MIN_GUIDED_SHARE
-    return max(MIN_GUIDED_SHARE, min(1.0, (MOST_GUIDED_ROWS / n_rows) ** GUIDED_EXPONENT))
-
-
-def _is_affine(perturbation: Any) -> bool:
-    return perturbation in ("affine", "both")
-
-
-def architecture_of(
-    estimator: Any, data_shape: tuple[int, ...], n_rows: int, fitted: Architecture | None
-) -> Architecture:
-    """Read the shape of the module off the parameters.
-
-    Where a fit is continued, "auto" stands for the width of the `fitted` module.
-    """
-    sizes = estimator.hidden_layer_sizes
-    if isinstance(sizes, str):
-        width = auto_width(n_rows, estimator.networks)
-        sizes = fitted.hidden_layer_sizes if fitted else (width, width)
-    return Architecture(
-        data_shape,
-        int(estimator.n_clusters),
-        int(estimator.latent_dim),
-        int(estimator.style_dim),
-        tuple(int(size) for size in sizes),
-        estimator.networks,
-        estimator.likelihood,
-    )
-
-
-def neighbourhood_of(
-    estimator: Any,
-    X: NDArray[Any],
-    space: DataSpace,
-    device: torch.device,
-    seed: int,
-    *,
-    started: bool,
-) -> tuple[NDArray[np.float32] | None, NDArray[np.intp] | None]:
-    """Return each row's adversarial radius and its cluster at the start, both (n_rows,).
-
-    Either is None where it is not used; a model that was `started` before has no start.
-    """
-    adversarial = estimator.perturbation in ("adversarial", "both")
-    measured = adversarial and estimator.perturbation_radius == "auto"
-    guided = estimator.init == "neighbours" and not started
-    if not estimator.consistency:
-        return None, None
-    given = np.full(len(X), estimator.perturbation_radius, np.float32) if (
-        adversarial and not measured
-    ) else None
-    if not (measured or guided):
-        return given, None
-    rows = Rows(X, space, device)
-    affine = guided and _is_affine(estimator.perturbation)
-    neighbours = find_neighbours(rows, seed, N_CANDIDATES if affine else N_NEIGHBOURS)
-    found = radius(rows, neighbours) if measured else given
-    if not guided:
-        return found, None
-    if affine:
-        neighbours = nearest_up_to_affine(rows, neighbours)
-    return found, find_start(rows, neighbours, estimator.n_clusters, seed)
-
-
-def settings_of(
-    estimator: Any,
-    n_rows: int,
-    seed: int,
-    radius: NDArray[np.float32] | None,
-    start: NDArray[np.intp] | None,
-    *,
-    first_epoch: int,
-) -> Settings:
-    """Resolve the training parameters to numbers."""
-    max_iter = estimator.max_iter
-    if max_iter == "auto":
-        max_iter = auto_max_iter(n_rows, estimator.batch_size)
-    return Settings(
-        seed=seed,
-        n_mc_samples=estimator.n_mc_samples,
-        min_information=estimator.min_information,
-        consistency=estimator.consistency,
-        perturbation=estimator.perturbation,
-        radius=radius,
-        start=start,
-        guided_epochs=guided_share(n_rows, estimator.perturbation) * max_iter,
-        lasting_hold=LASTING_HOLD_OF_AFFINE if _is_affine(estimator.perturbation) else 0.0,
-        learning_rate=estimator.learning_rate_init,
-        learning_rate_falls=estimator.learning_rate == "cosine",
-        batch_size=estimator.batch_size,
-        first_epoch=first_epoch,
-        max_iter=max_iter,
-        last_epoch=None,
-        tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
-        verbose=estimator.verbose,
-    )

@@ -1,57 +1,87 @@
-"""Device and seeding: the only room that names a device or makes a random generator."""
+"""Devices, seeds and torch's modes: the only room that names a device or makes a generator."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import EfficiencyWarning
 from sklearn.utils import check_random_state
-from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
-    "available_device", "draw_seed", "generator", "random_initialisation", "select_device",
-    "supports_float64",
+    "CPU", "available_device", "draw_seed", "generator", "global_draws_from", "ordinary_torch",
+    "select_device", "supports_float64",
 ]
 
+CPU = torch.device("cpu")
 
-def select_device(name: str) -> torch.device:
-    """Turn the `device` parameter into a device that is there.
+_GLOBAL_GENERATOR = RLock()  # held by the thread that torch's global generator is lent to
+
+
+def select_device(name: str | torch.device) -> torch.device:
+    """Turn the `device` parameter into a device that is there, with its index.
 
     Parameters
     ----------
-    name : str
-        ``"auto"`` (a CUDA device if there is one, else the CPU) or what `torch.device` reads.
+    name : str or torch.device
+        ``"auto"`` (a CUDA device if there is one that works, else the CPU) or what `torch.device`
+        reads.
+
+    Returns
+    -------
+    device : torch.device
+        With its index ("cuda:0"): torch's current device is another in each thread.
 
     Raises
     ------
     ValueError
         If the name is unknown or there is no such device.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"device={name!r} cannot be used: {str(error).splitlines()[0]} "
-            "Pass device='auto' or device='cpu'."
-        ) from error
-    return device
+    if str(name) != "auto":
+        try:
+            return _tried(name)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ValueError(
+                f"device={str(name)!r} cannot be used: {str(error).splitlines()[0]} Pass "
+                "device='cpu', or 'auto' for whichever is there."
+            ) from error
+    if torch.cuda.is_available():
+        try:
+            return _tried("cuda")
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            warnings.warn(
+                f"device='auto' takes the CPU: a GPU is there but cannot be used "
+                f"({str(error).splitlines()[0]}). Pass device='cpu' to leave it out.",
+                EfficiencyWarning, stacklevel=3,
+            )
+    return CPU
 
 
-def available_device(name: str) -> torch.device:
-    """Return the device of that name if this machine has it, else the CPU."""
+def _tried(name: str | torch.device) -> torch.device:
+    probe = torch.zeros(1, device=torch.device(name))
+    probe.item()  # a tensor that holds no data, or a broken driver, fails here
+    return probe.device
+
+
+def available_device(name: str | torch.device) -> torch.device:
+    """Return the device of that name if this machine has it, else what "auto" stands for."""
     try:
         return select_device(name)
     except ValueError:
-        return torch.device("cpu")
+        return select_device("auto")
 
 
 def supports_float64(device: torch.device) -> bool:
-    """Whether `device` computes in double precision (Apple's does not)."""
-    return device.type != "mps"
+    """Whether results in double precision are worth their time: on a CPU only.
+
+    On a GPU they cost many times as much, and Apple's has none.
+    """
+    return device.type == "cpu"
 
 
 def generator(device: torch.device, *key: int) -> torch.Generator:
@@ -71,27 +101,29 @@ def draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-class random_initialisation(TorchDispatchMode):
-    """Within this context every random draw of torch, in this thread, uses one generator.
+@contextmanager
+def global_draws_from(source: torch.Generator) -> Iterator[None]:
+    """Within this context torch's global generator of the CPU goes on from `source`.
 
-    The constructors of `torch.nn` draw from torch's global state and cannot be told
-    otherwise; this gives them, and a user's own modules, a generator of their own.
+    Modules of the user's draw their weights from it and cannot be told otherwise. Afterwards it is
+    as before, and `source` where they left it.
     """
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(source.get_state())
+        yield
+        source.set_state(torch.get_rng_state())
 
-    def __init__(self, source: torch.Generator) -> None:
-        super().__init__()
-        self.source = source
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        overload = func._overloadname
-        # "default" -> "generator", "low" -> "low_generator", "low_dtype" -> "low_generator_dtype"
-        name = "generator" if overload == "default" else overload.replace("low", "low_generator")
-        if any(argument.name == "generator" for argument in func._schema.arguments):
-            kwargs["generator"] = kwargs.get("generator") or self.source
-        elif name != overload and name in func.overloadpacket.overloads():
-            func = getattr(func.overloadpacket, name)
-            kwargs["generator"] = self.source
-        return func(*args, **kwargs)
+@contextmanager
+def ordinary_torch() -> Iterator[None]:
+    """Within this context, also a decorator, torch computes as it does where nothing was set.
+
+    Autocast and inference mode of the caller end at our door. (The default device and dtype are
+    never relied on: every tensor that is made here names its own.)
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield

@@ -1,4 +1,4 @@
-"""Fixtures that several files share: a small clusterer, a small model and its float64 oracle."""
+"""Fixtures that several files share: a small clusterer, a small model, and the devices there are."""
 
 import os
 import warnings
@@ -14,7 +14,8 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
 from skgmvae import GMVAEClustering
-from skgmvae.architecture import Architecture
+from skgmvae._model import Architecture
+from skgmvae.likelihoods import LIKELIHOODS
 
 settings.register_profile(
     "tests", deadline=None, max_examples=25, derandomize=True, database=None
@@ -29,9 +30,21 @@ SMALL = {
 }
 
 
+@pytest.fixture(
+    scope="session",
+    params=["cpu", pytest.param("cuda:0", marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),
+    ])],
+)
+def device(request):
+    """Name each device that there is: what a fit does is tested on all of them."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def X():
-    """Sixty rows of four features around three centres."""
+    """Sixty rows of four features around three centers."""
     return make_blobs(60, 4, centers=3, cluster_std=0.7, random_state=0)[0]
 
 
@@ -59,17 +72,19 @@ def make_model():
 
     def make(n_clusters=3, latent_dim=2, style_dim=2, likelihood="gaussian", n_features=4, seed=0):
         architecture = Architecture(
-            (n_features,), n_clusters, latent_dim, style_dim, (8,), "dense", likelihood
+            (n_features,), n_clusters, latent_dim, style_dim, (8,), "dense",
+            LIKELIHOODS[likelihood],
         )
         model = architecture.build(CPU, seed).double().eval()
         source = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
-                if tensor.is_floating_point():
+                if tensor.is_floating_point() and name != "log_weights":
                     draw = torch.randn(tensor.shape, generator=source, dtype=tensor.dtype)
                     if name.endswith("running_var"):
                         draw = 0.5 + draw.abs()
                     tensor.copy_(0.6 * draw)
+        model.set_weights()  # in double precision
         return model
 
     return make
@@ -77,7 +92,7 @@ def make_model():
 
 @pytest.fixture
 def untouched_global_state():
-    """Fail the test if it drew from, or seeded, the global generators of torch or numpy."""
+    """Fail the test if it left the global generators of torch or numpy otherwise than before."""
     before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
     yield
     after = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002

@@ -7,22 +7,18 @@ y (B, *data_shape), x (M, B, N_x), w (M, B, N_w); the component z is the axis K.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
-from .distributions import GaussianHead, Likelihood, categorical
-from .networks import Networks, output_shape
+from ..networks import Networks
+from .distributions import categorical
+from .heads import GaussianHead
 
 __all__ = ["GMVAE", "Posterior"]
-
-# Latent dimensions beyond which the components are drawn together at the start, to be no further
-# apart than in so many (about 2 nats). The layer alone puts them 23 nats apart in 200: p(z|x, w)
-# is then nearly certain before anything is learnt, and most clusters die (docs/reproduction.md).
-MOST_DIMENSIONS_APART = 16
-
 
 class Posterior(NamedTuple):
     """The two Gaussian factors of q(x, w, z | y), of shapes (B, N_x) and (B, N_w)."""
@@ -37,39 +33,42 @@ class GMVAE(nn.Module):
     Parameters
     ----------
     networks : Networks
-        Encoder trunk, prior trunk and decoder.
-    data_shape : tuple of int
-        Shape of one observation y.
+        The trunks of q(x|y) and q(w|y), of p(x|w, z) and of p(y|x).
+    y_head : Module
+        From what the trunk of p(y|x) puts out to the parameters of p(y|x).
+    distribution : callable
+        From these parameters to p(y|x), a distribution over rows.
+    n_features, n_prior_features : int
+        Width of the first two trunks.
     n_components, latent_dim, style_dim : int
         K, N_x and N_w.
-    likelihood : Likelihood
-        The family of p(y|x).
     """
+
+    log_weights: Tensor
 
     def __init__(
         self,
         networks: Networks,
-        data_shape: tuple[int, ...],
+        y_head: nn.Module,
+        distribution: Callable[[Tensor], Distribution],
+        *,
+        n_features: int,
+        n_prior_features: int,
         n_components: int,
         latent_dim: int,
         style_dim: int,
-        likelihood: Likelihood,
     ) -> None:
         super().__init__()
-        self.data_shape = data_shape
         self.n_components = n_components
         self.latent_dim = latent_dim
         self.style_dim = style_dim
-        self.likelihood = likelihood
+        self.distribution = distribution
         self.encoder, self.prior, self.decoder = networks
-        (n_features,) = output_shape(self.encoder, *data_shape)
+        self.y_head = y_head
         self.x_head = GaussianHead(n_features, latent_dim)
         self.w_head = GaussianHead(n_features, style_dim)
-        (n_prior_features,) = output_shape(self.prior, style_dim)
         self.component_head = GaussianHead(n_prior_features, n_components, latent_dim)
-        with torch.no_grad():  # the distance in nats grows as the square of the weights
-            for parameter in self.component_head.parameters():
-                parameter.mul_(min(1.0, math.sqrt(MOST_DIMENSIONS_APART / latent_dim)))
+        self.register_buffer("log_weights", torch.empty(n_components))
 
     def q(self, y: Tensor) -> Posterior:
         """q(x|y) and q(w|y), from one trunk."""
@@ -90,17 +89,27 @@ class GMVAE(nn.Module):
     def p_z(self, x: Tensor, p_x: Normal) -> Categorical:
         """p(z|x, w) (Eq. 4) for x (..., N_x), given p(x|w, z) at the same w."""
         log_joint = Independent(p_x, 1, validate_args=False).log_prob(x.unsqueeze(-2))
-        return categorical(log_joint - math.log(self.n_components))  # (..., K)
+        return categorical(log_joint + self.log_weights)  # (..., K)
 
     def p_y(self, x: Tensor) -> Distribution:
         """p(y|x) (Eq. 1d): (..., N_x) -> a distribution over rows, leading axes flattened."""
-        return self.likelihood(self.decoder(x.reshape(-1, self.latent_dim)))
+        return self.distribution(self.y_head(self.decoder(x.reshape(-1, self.latent_dim))))
 
-    def cluster_logits(self, posterior: Posterior) -> Tensor:
+    def cluster_logits(self, posterior: tuple[Normal, Normal]) -> Tensor:
         """Log p(z|x, w) (Eq. 4) at the means of q(x|y) and q(w|y), (B, K)."""
         q_x, q_w = posterior
         return self.p_z(q_x.mean, self.p_x(q_w.mean)).logits
 
+    @torch.no_grad()
+    def set_weights(self, weights: Tensor | None = None) -> None:
+        """Set p(z), the prior of the components: uniform (Eq. 1b), or `weights` (K,)."""
+        if weights is None:
+            self.log_weights.fill_(-math.log(self.n_components))
+        else:
+            self.log_weights.copy_(weights.log())
+
+    @torch.no_grad()
     def reorder_components(self, order: Tensor) -> None:
         """Permute the mixture components, in the weights themselves."""
         self.component_head.reorder(order)
+        self.log_weights.copy_(self.log_weights[order])

@@ -12,19 +12,24 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Normal, kl_divergence
 
-from .distributions import log_prob_rows
+from .._model import log_prob_rows
 
-__all__ = ["Noise", "Terms", "draw_noise", "drawn", "elbo_terms", "log_evidence", "loss"]
+__all__ = [
+    "Mixture", "Noise", "Terms", "constrained_loss", "draw_noise", "drawn", "elbo_terms",
+    "log_evidence",
+]
 
 
 class Mixture(Protocol):
     """What the objective asks of a model."""
 
-    n_components: int
+    log_weights: Tensor  # log p(z), (K,)
 
+    def q(self, y: Tensor) -> tuple[Normal, Normal]: ...
     def p_x(self, w: Tensor) -> Normal: ...
     def p_z(self, x: Tensor, p_x: Normal) -> Categorical: ...
     def p_y(self, x: Tensor) -> Distribution: ...
+    def cluster_logits(self, posterior: tuple[Normal, Normal]) -> Tensor: ...
 
 
 class Noise(NamedTuple):
@@ -72,7 +77,8 @@ def draw_noise(
 ) -> Noise:
     """Draw the noise of `n_samples` Monte Carlo samples for each of `n_rows` rows."""
     noise = torch.randn(
-        n_samples, n_rows, latent_dim + style_dim, generator=generator, device=generator.device
+        n_samples, n_rows, latent_dim + style_dim, generator=generator, device=generator.device,
+        dtype=torch.float32,
     )
     return Noise(*noise.split((latent_dim, style_dim), dim=-1))
 
@@ -112,8 +118,8 @@ def elbo_terms(model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise
     # KL(q(w|y) || p(w))
     p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
     w_prior = kl_divergence(q_w, p_w).sum(-1)
-    # E_q(x|y)q(w|y) [KL(p(z|x, w) || p(z))], p(z) uniform: log K minus the entropy       Eq. 6
-    z_prior = (math.log(model.n_components) - p_z.entropy()).mean(0)
+    # E_q(x|y)q(w|y) [KL(p(z|x, w) || p(z))]: the cross entropy less the entropy         Eq. 6
+    z_prior = (-(p_z.probs * model.log_weights).sum(-1) - p_z.entropy()).mean(0)
     return Terms(reconstruction, conditional_prior, w_prior, z_prior)
 
 
@@ -127,7 +133,7 @@ def log_evidence(
     """
     n_samples = noise.x.shape[0]
     x, w = drawn(q_x, q_w, noise)
-    log_p_x_and_z = model.p_x(w).log_prob(x.unsqueeze(-2)).sum(-1) - math.log(model.n_components)
+    log_p_x_and_z = model.p_x(w).log_prob(x.unsqueeze(-2)).sum(-1) + model.log_weights
     p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
     log_weights = (
         log_prob_rows(model.p_y(x), y, n_samples)
@@ -137,7 +143,7 @@ def log_evidence(
     return torch.logsumexp(log_weights, 0) - math.log(n_samples)
 
 
-def loss(terms: Terms, min_information: float) -> Tensor:
+def constrained_loss(terms: Terms, min_information: float) -> Tensor:
     """Return the negative bound of the minibatch, the z-prior clamped from below (Eq. 7)."""
     z_prior = terms.z_prior.mean().clamp(min=min_information)
     return z_prior - (terms.bound + terms.z_prior).mean()

@@ -1,0 +1,11 @@
+"""The torch model: the distributions of the paper, each a method, and what fixes its shape."""
+
+from .architecture import Architecture
+from .distributions import categorical, log_prob_rows, normal
+from .gmvae import GMVAE, Posterior
+from .heads import parameter_head
+
+__all__ = [
+    "GMVAE", "Architecture", "Posterior", "categorical", "log_prob_rows", "normal",
+    "parameter_head",
+]

@@ -1,0 +1,221 @@
+"""What fixes the shape of the module, and how its weights are drawn."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from ..networks import NetworkFactory, Networks, conv_networks, dense_networks, output_shape
+from ..runtime import CPU, generator, global_draws_from
+from .gmvae import GMVAE
+
+__all__ = ["INITIALIZATION", "Architecture", "Initialization"]
+
+NETWORKS: dict[str, Callable[..., Networks]] = {"dense": dense_networks, "conv": conv_networks}
+
+
+class Initialization(NamedTuple):
+    """How far apart the components begin.
+
+    The layer alone puts them 23 nats apart in 200 dimensions: p(z|x, w) is then nearly certain
+    before anything is learnt, and most clusters die. Measured on MNIST with the paper's networks
+    by ``examples/benchmarks/paper_variants.py``, see docs/reproduction.md.
+
+    Attributes
+    ----------
+    max_separated_dimensions : int
+        Latent dimensions beyond which components are drawn together, to be no further apart than
+        in so many (about 2 nats).
+    """
+
+    max_separated_dimensions: int = 16
+
+
+INITIALIZATION = Initialization()
+
+
+class Family(Protocol):
+    """What the model asks of a likelihood, see :mod:`skgmvae.likelihoods`."""
+
+    n_parameters: int
+
+    def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module: ...
+    def distribution(self, parameters: Tensor) -> Distribution: ...
+
+
+class Architecture(NamedTuple):
+    """All that fixes the shape of the module: with it, weights alone make a model."""
+
+    data_shape: tuple[int, ...]
+    n_clusters: int
+    latent_dim: int
+    style_dim: int
+    hidden_layer_sizes: tuple[int, ...]
+    networks: str | NetworkFactory
+    likelihood: Family
+
+    def build(
+        self, device: torch.device, *key: int, rule: Initialization = INITIALIZATION
+    ) -> GMVAE:
+        """Make a module with random weights drawn from `key`, in training mode.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a factory of the user's does not keep to its contract.
+        """
+        source = generator(CPU, *key)
+        if callable(self.networks):
+            networks = self._made_by_factory(self.networks, source)
+        else:
+            with torch.device("meta"):  # shapes only: nothing is allocated, nothing is drawn
+                networks = NETWORKS[self.networks](
+                    *self._factory_arguments, hidden_layer_sizes=self.hidden_layer_sizes
+                )
+        (n_features,), (n_prior_features,), decoded = (
+            output_shape(network, in_shape)
+            for network, in_shape in zip(networks, self._in_shapes, strict=True)
+        )
+        with torch.device("meta"):
+            whole = len(decoded) > 1
+            module = GMVAE(
+                networks,
+                nn.Identity() if whole else self.likelihood.head(decoded[0], self.data_shape),
+                self.likelihood.distribution,
+                n_features=n_features, n_prior_features=n_prior_features,
+                n_components=self.n_clusters, latent_dim=self.latent_dim,
+                style_dim=self.style_dim,
+            )
+        draw_weights(module, source)
+        module.log_weights = torch.empty(self.n_clusters, device=CPU, dtype=torch.float32)
+        module.set_weights()
+        # the distance between components, in nats, grows as the square of the weights
+        factor = min(1.0, math.sqrt(rule.max_separated_dimensions / self.latent_dim))
+        with torch.no_grad():
+            for parameter in module.component_head.parameters():
+                parameter.mul_(factor)
+        return module.to(device)
+
+    def differences(self, other: Architecture) -> list[str]:
+        """Say in which fields `other` is another, with both values."""
+        return [
+            f"{name} from {old!r} to {new!r}"
+            for name, old, new in zip(self._fields, self, other, strict=True)
+            if not _are_equal(old, new)
+        ]
+
+    @property
+    def _in_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of what each network reads of a row."""
+        return self.data_shape, (self.style_dim,), (self.latent_dim,)
+
+    @property
+    def _factory_arguments(self) -> tuple[tuple[int, ...], int, int, int]:
+        return self.data_shape, self.latent_dim, self.style_dim, self.likelihood.n_parameters
+
+    def _made_by_factory(self, factory: NetworkFactory, source: torch.Generator) -> Networks:
+        """Call a factory of the user's, and raise unless it keeps to its contract."""
+        contract = f"networks={factory!r} must return three torch modules"
+        with global_draws_from(source):
+            made = factory(*self._factory_arguments)
+        if (
+            not isinstance(made, Sequence)
+            or len(made) != 3
+            or not all(isinstance(network, nn.Module) for network in made)
+        ):
+            raise ValueError(f"{contract}, encoder, prior and decoder; it returned {made!r}.")
+        alternatives = None, None, (self.likelihood.n_parameters, *self.data_shape)
+        for name, network, in_shape, alternative in zip(
+            Networks._fields, made, self._in_shapes, alternatives, strict=True
+        ):
+            with global_draws_from(source):
+                check_network(network, f"{contract}; its {name}", in_shape, alternative)
+        # copied: what a factory hands out twice must not be trained twice
+        return Networks(*copy.deepcopy(tuple(made)))
+
+
+def draw_weights(module: nn.Module, source: torch.Generator) -> None:
+    """Give each layer that has no weights yet those that torch's constructors draw."""
+    for layer in module.modules():
+        own = list(layer.parameters(recurse=False))
+        if not own or not own[0].is_meta:
+            continue
+        layer.to_empty(device=CPU, recurse=False)
+        layer.to(torch.float32)
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=source)
+            if layer.bias is not None:
+                limit = 1 / math.sqrt(layer.weight[0].numel())
+                nn.init.uniform_(layer.bias, -limit, limit, generator=source)
+        else:
+            cast(nn.BatchNorm1d, layer).reset_parameters()  # which draws nothing
+
+
+@torch.no_grad()
+def check_network(
+    network: nn.Module, subject: str, in_shape: tuple[int, ...], alternative: tuple[int, ...] | None
+) -> None:
+    """Try a network of the user's on two rows of zeros, which also shapes its lazy layers.
+
+    Parameters
+    ----------
+    network : Module
+        Is moved to the CPU and made single precision.
+    subject : str
+        Begins the message of an error.
+    in_shape : tuple of int
+        Shape of the rows that it reads.
+    alternative : tuple of int or None
+        Shape that a row may become, if not a vector of any width.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it does not keep to the contract. What its own code raises passes unchanged.
+    """
+    # in evaluation mode: batch statistics of zeros must not enter the running ones
+    network.to(CPU, torch.float32).eval()
+    rows = torch.zeros(2, *in_shape, device=CPU, dtype=torch.float32)
+    shape = tuple(rows.shape)
+    try:
+        made = network(rows)
+        made_of_double = copy.deepcopy(network).double()(rows.double())
+        before = torch.get_rng_state()
+        copy.deepcopy(network).train()(rows)
+        drew = not torch.equal(before, torch.get_rng_state())
+    except RuntimeError as error:  # by which torch says that shapes or types do not fit
+        raise ValueError(f"{subject} fails on {shape}: {error}") from error
+    network.train()
+    if not isinstance(made, Tensor):
+        raise TypeError(f"{subject} must return a tensor, but returns a {type(made).__name__}.")
+    if made.dtype != torch.float32 or made_of_double.dtype != torch.float64:
+        raise TypeError(
+            f"{subject} must return the dtype of the rows it is given: it makes {made.dtype} of "
+            f"torch.float32 and {made_of_double.dtype} of torch.float64."
+        )
+    width, *more = made.shape[1:] or (0,)
+    if len(made) != 2 or not (tuple(made.shape[1:]) == alternative or (width and not more)):
+        expected = f"(any width,) or {alternative}" if alternative else "(any width,)"
+        raise ValueError(
+            f"{subject} maps {shape} to {tuple(made.shape)}, where each row should become "
+            f"{expected}."
+        )
+    if drew:
+        raise ValueError(
+            f"{subject} draws random numbers while training, as dropout does: no seed could fix "
+            "the fit. Leave such layers out; n_mc_samples and perturbation are what regularizes."
+        )
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    """Whether two parameters are the same; a `partial` is if what it holds is."""
+    if isinstance(one, partial) and isinstance(other, partial):
+        return (one.func, one.args, one.keywords) == (other.func, other.args, other.keywords)
+    return bool(one == other)

@@ -1,0 +1,165 @@
+"""What a step needs: rows, noise, perturbed rows, pseudo-labels. All randomness is drawn here.
+
+A batch is a function of the keys (seed, restart) and (epoch, step) alone, so that training can
+start anywhere, and a step is a pure function of its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .._rows import Rows, n_batches, shuffled_batches
+from ..perturbations import Perturbation, affine
+from ..runtime import generator
+from .elbo import Noise, draw_noise
+from .regularizer import PseudoLabels, PseudoLabelWeights
+
+__all__ = ["Batch", "Batches", "Consistency"]
+
+
+class Batch(NamedTuple):
+    """All that a step reads: B rows, M Monte Carlo samples, K clusters."""
+
+    y: Tensor  # (B, *data_shape)
+    noise: Noise  # x (M, B, N_x), w (M, B, N_w)
+    perturbed: Tensor | None  # (B, *data_shape), y after what the model has no part in
+    direction: Tensor | None  # (B, *data_shape), random, for the adversarial step
+    radius: Tensor | None  # (B,), of that step
+    pseudo: PseudoLabels | None  # labels (B,), log of the expected sizes (K,)
+    pseudo_weights: PseudoLabelWeights | None  # 0-d tensors
+
+
+class Consistency(NamedTuple):
+    """What the regularizer needs of the rows.
+
+    Attributes
+    ----------
+    perturbation : str or callable
+    radius : ndarray of shape (n_rows,) or None
+        Of the adversarial step.
+    labels : ndarray of shape (n_rows,) or None
+        Pseudo-labels.
+    share_of_cross_entropy : float
+        Share of the schedule over which the weight of the cross entropy to them falls from 1 to 0.
+    weight_of_other_cluster : float
+        Of the bounded loss, throughout.
+    """
+
+    perturbation: str | Perturbation
+    radius: NDArray[np.float32] | None
+    labels: NDArray[np.intp] | None
+    share_of_cross_entropy: float
+    weight_of_other_cluster: float
+
+
+class Batches:
+    """The batches of a training run.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+    n_mc_samples, latent_dim, style_dim, n_clusters : int
+        M, N_x, N_w and K.
+    consistency : Consistency or None
+        None leaves out all that the regularizer reads.
+    key : tuple of int
+        (seed, restart), with (epoch, step) of every draw.
+    progress : callable
+        From the number of epochs, with fractions, to the share of the schedule that is done.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        batch_size: int,
+        n_mc_samples: int,
+        latent_dim: int,
+        style_dim: int,
+        n_clusters: int,
+        consistency: Consistency | None,
+        key: tuple[int, int],
+        progress: Callable[[float], float],
+    ) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.n_mc_samples = n_mc_samples
+        self.latent_dim = latent_dim
+        self.style_dim = style_dim
+        self.consistency = consistency
+        self.key = key
+        self.progress = progress
+        self.n_steps = n_batches(rows.n_rows, batch_size)
+        self._epoch = -1
+        self._radius = self._pseudo = None
+        if consistency is not None and consistency.radius is not None:
+            self._radius = torch.as_tensor(consistency.radius, device=rows.device)
+        if consistency is not None and consistency.labels is not None:
+            labels = torch.as_tensor(consistency.labels, device=rows.device)
+            counts = torch.bincount(labels, minlength=n_clusters)
+            self._pseudo = PseudoLabels(labels, torch.log(counts.to(torch.float32) + 1.0))
+
+    def __call__(self, epoch: int, step: int) -> Batch:
+        """Return the batch of a step, 0 to `n_steps` - 1, of an epoch."""
+        index = self._order(epoch)[step]
+        y = self.rows.take(index)
+        source = generator(y.device, *self.key, epoch, step)
+        noise = draw_noise(
+            self.n_mc_samples, len(y), self.latent_dim, self.style_dim, source
+        )
+        if self.consistency is None:
+            return Batch(y, noise, None, None, None, None, None)
+        perturbed = self._perturbed(y, source)
+        direction = radius = pseudo = weights = None
+        if self._radius is not None:
+            radius = self._radius[index]
+            direction = torch.randn(
+                y.shape, generator=source, device=y.device, dtype=torch.float32
+            )
+        if self._pseudo is not None:
+            pseudo = self._pseudo._replace(labels=self._pseudo.labels[index])
+            weights = self._pseudo_weights(self.progress(epoch + step / self.n_steps))
+        return Batch(y, noise, perturbed, direction, radius, pseudo, weights)
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            source = generator(self.rows.device, *self.key, epoch)
+            self._shuffled = shuffled_batches(self.rows.n_rows, self.batch_size, source)
+            self._epoch = epoch
+        return self._shuffled
+
+    def _pseudo_weights(self, progress: float) -> PseudoLabelWeights:
+        assert self.consistency is not None
+        falling = max(0.0, 1 - progress / self.consistency.share_of_cross_entropy)
+        values = falling, self.consistency.weight_of_other_cluster
+        return PseudoLabelWeights(*(
+            torch.full((), value, device=self.rows.device, dtype=torch.float32)
+            for value in values
+        ))
+
+    def _perturbed(self, y: Tensor, source: torch.Generator) -> Tensor:
+        """Return the rows after the part of the perturbation that does not look at the model."""
+        assert self.consistency is not None
+        perturbation = self.consistency.perturbation
+        if not callable(perturbation):
+            return y if perturbation == "adversarial" else affine(y, source)
+        changed = perturbation(y.clone(), source)  # a copy: it may change its argument in place
+        if not isinstance(changed, Tensor) or changed.shape != y.shape:
+            got = tuple(changed.shape) if isinstance(changed, Tensor) else changed
+            raise ValueError(
+                f"perturbation={perturbation!r} must return a tensor of shape {tuple(y.shape)}, "
+                f"that of the rows it was given; it returned {got!r}."
+            )
+        if changed.dtype != y.dtype or changed.device != y.device:
+            raise TypeError(
+                f"perturbation={perturbation!r} must return rows of {y.dtype} on {y.device}, as it "
+                f"was given; it returned {changed.dtype} on {changed.device}."
+            )
+        return changed

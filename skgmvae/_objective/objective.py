@@ -1,0 +1,76 @@
+"""The loss of a batch: the bound of `elbo` and, if asked for, the regularizer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..perturbations import adversarial
+from .batches import Batch
+from .elbo import Mixture, Terms, constrained_loss, elbo_terms
+from .regularizer import Regularizer, frozen_statistics, regularizer
+
+__all__ = ["Objective"]
+
+
+class Objective(nn.Module):
+    """The loss of a batch, a pure function of the weights and the batch.
+
+    Parameters
+    ----------
+    model : Module
+        A `Mixture`.
+    min_information : float, default=0.0
+        The threshold lambda of Eq. 7, in nats.
+    consistency : float, default=0.0
+        Weight of the regularizer; 0 leaves it out.
+    probe : float, default=1.0
+        See `skgmvae.perturbations.adversarial`.
+
+    Attributes
+    ----------
+    recorded : tuple of str
+        Names of what `forward` records.
+    """
+
+    def __init__(
+        self,
+        model: Mixture,
+        *,
+        min_information: float = 0.0,
+        consistency: float = 0.0,
+        probe: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.min_information = min_information
+        self.consistency = consistency
+        self.probe = probe
+        self.recorded: tuple[str, ...] = ("loss", *Terms._fields)
+        if consistency:
+            self.recorded += Regularizer._fields
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss and, without gradient, what `recorded` names."""
+        posterior = self.model.q(batch.y)
+        terms = elbo_terms(self.model, batch.y, *posterior, batch.noise)
+        loss = constrained_loss(terms, self.min_information)
+        record = [term.mean() for term in terms]
+        if self.consistency:
+            parts = self._regularizer(batch, self.model.cluster_logits(posterior))
+            loss = loss + self.consistency * parts.total()
+            record += parts
+        return loss, torch.stack([loss, *record]).detach()
+
+    def _regularizer(self, batch: Batch, logits: Tensor) -> Regularizer:
+        y = batch.perturbed
+        assert y is not None
+        with frozen_statistics(self):
+            if batch.direction is not None and batch.radius is not None:
+                y = adversarial(
+                    self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
+                )
+            return regularizer(logits, self._logits(y), batch.pseudo, batch.pseudo_weights)
+
+    def _logits(self, y: Tensor) -> Tensor:
+        return self.model.cluster_logits(self.model.q(y))

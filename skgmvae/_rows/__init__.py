@@ -1,0 +1,9 @@
+"""Rows in, tensors out: the units and the shape of the data, and the order of its batches."""
+
+from .batches import Reservoir, n_batches, shuffled_batches
+from .sources import Rows
+from .units import BLOCK_ROWS, FARTHEST, Units
+
+__all__ = [
+    "BLOCK_ROWS", "FARTHEST", "Reservoir", "Rows", "Units", "n_batches", "shuffled_batches",
+]

@@ -1,0 +1,71 @@
+"""Where training rows come from: an array, standardized once and put on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from .units import BLOCK_ROWS, Units
+
+__all__ = ["Rows"]
+
+
+class Rows:
+    """Training rows in the model's units, in single precision, resident on a device.
+
+    Parameters
+    ----------
+    resident : Tensor of shape (n_rows, *data_shape)
+    """
+
+    def __init__(self, resident: Tensor) -> None:
+        self._resident = resident
+
+    @classmethod
+    def standardized(cls, X: NDArray[Any], units: Units, device: torch.device) -> Rows:
+        """Standardize X, a block at a time."""
+        blocks = gen_batches(len(X), BLOCK_ROWS)
+        return cls(torch.cat([units.to_model(X[block], torch.float32, device) for block in blocks]))
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self._resident)
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self._resident.device
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows (len(index), *data_shape)."""
+        return self._resident.index_select(0, index)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield all rows, a block at a time."""
+        yield from self._resident.split(BLOCK_ROWS)
+
+    def flat(self) -> NDArray[np.float32]:
+        """Return all rows as an array (n_rows, n_features)."""
+        return self._resident.flatten(1).cpu().numpy()
+
+    def typical_norm(self) -> float:
+        """Root mean square norm of a row, of a few thousand, in the model's units."""
+        stride = max(1, self.n_rows // BLOCK_ROWS)  # rows may be sorted
+        some = torch.arange(0, self.n_rows, stride, device=self.device)
+        return float(self.take(some).flatten(1).square().sum(1).mean().sqrt())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # as an array, which joblib maps into the memory of its processes instead of copying it
+        return _from_array, (self._resident.cpu().numpy(), str(self.device))
+
+
+def _from_array(resident: NDArray[np.float32], device: str) -> Rows:
+    # copied: torch warns of memory that is read-only, as mapped memory is
+    return Rows(torch.tensor(resident, device=device))

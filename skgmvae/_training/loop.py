@@ -1,0 +1,171 @@
+"""The training loop. It knows nothing of the model: only an objective and its batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .schedule import Schedule, n_epochs_without_change
+
+__all__ = [
+    "RETRIES", "Diverged", "Retries", "Training", "all_finite", "make_optimizer",
+    "run_epoch", "train",
+]
+
+
+class BatchSource(Protocol):
+    """Batches, each a function of (epoch, step)."""
+
+    n_steps: int  # per epoch
+
+    def __call__(self, epoch: int, step: int) -> Any: ...
+
+
+class Retries(NamedTuple):
+    """What to do after an epoch that left anything not finite.
+
+    Four times a fifth is 625 times less: a rate that is still too high then is not the cause.
+    Chosen by hand, not varied.
+
+    Attributes
+    ----------
+    n_retries : int
+        Lower learning rates that are tried.
+    factor : float
+        By which the learning rate is multiplied each time.
+    """
+
+    n_retries: int = 4
+    factor: float = 0.2
+
+
+RETRIES = Retries()
+
+
+class Training(NamedTuple):
+    """What came of a training run."""
+
+    records: list[list[float]]  # per epoch: the loss, then what the objective recorded
+    learning_rate: float  # at first; lower than asked for where that was too high
+    interrupted: bool
+
+
+class Diverged(ValueError):
+    """The loss or the weights were not finite at any learning rate that was tried."""
+
+
+def make_optimizer(objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """Return Adam with the paper's betas and epsilon, fused: one kernel for all parameters."""
+    return torch.optim.Adam(objective.parameters(), lr=learning_rate, fused=True)
+
+
+def train(
+    objective: nn.Module,
+    batches: BatchSource,
+    schedule: Schedule,
+    *,
+    earlier: Sequence[float] = (),
+    report: Callable[[int, list[float]], None] | None = None,
+    retries: Retries = RETRIES,
+) -> Training:
+    """Minimize the loss of an objective; leave the result in its weights.
+
+    After Ctrl-C, and after an epoch that left anything not finite, the weights of the best epoch
+    are put back; then training ends, or goes on at a lower rate.
+
+    Parameters
+    ----------
+    objective : Module
+        ``objective(batch)`` returns the loss and a tensor of what to record, the loss first.
+    batches : callable
+        From (epoch, step) to a batch; `n_steps` are an epoch.
+    schedule : Schedule
+    earlier : sequence of float
+        Losses of all epochs before, over which changes are judged too; they count as epochs.
+    report : callable, default=None
+        Called with the number of an epoch and its record.
+    retries : Retries
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    Diverged
+        If the loss was not finite at any learning rate that was tried; the weights are then the
+        best that were.
+    """
+    objective.train()
+    optimizer = make_optimizer(objective, schedule.learning_rate)
+    losses, records = list(earlier), []
+    best_loss, best_weights = losses[-1] if losses else math.inf, _snapshot(objective)
+    n_retries = 0
+    try:
+        while (epoch := len(losses)) < schedule.end:
+            record = run_epoch(objective, optimizer, batches, epoch, schedule.learning_rate_at)
+            if not all_finite(objective, record):
+                objective.load_state_dict(best_weights)
+                if n_retries == retries.n_retries:
+                    raise Diverged(
+                        f"The loss was not finite in epoch {epoch + 1}, at a learning rate of "
+                        f"{schedule.learning_rate:.1e} too. Lower learning_rate_init, or look for "
+                        "extreme values in X."
+                    )
+                n_retries += 1
+                schedule = schedule._replace(
+                    learning_rate=schedule.learning_rate * retries.factor
+                )
+                optimizer = make_optimizer(objective, schedule.learning_rate)
+                continue
+            records.append(record)
+            losses.append(record[0])
+            if record[0] < best_loss:
+                best_loss, best_weights = record[0], _snapshot(objective)
+            if report is not None:
+                report(epoch, record)
+            if n_epochs_without_change(losses, schedule.tol) >= schedule.n_iter_no_change:
+                break
+    except KeyboardInterrupt:
+        objective.load_state_dict(best_weights)
+        return Training(records, schedule.learning_rate, interrupted=True)
+    return Training(records, schedule.learning_rate, interrupted=False)
+
+
+@torch.enable_grad()
+def run_epoch(
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: BatchSource,
+    epoch: int,
+    learning_rate: Callable[[float], float],
+) -> list[float]:
+    """Take the steps of one epoch and return the means of what they recorded.
+
+    `learning_rate` turns the number of epochs gone by, with fractions, into a rate.
+    """
+    records = []
+    for step in range(batches.n_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(epoch + step / batches.n_steps)
+        loss, record = objective(batches(epoch, step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        records.append(record)
+    means: list[float] = torch.stack(records).mean(0).tolist()  # waits for the device
+    return means
+
+
+def all_finite(module: nn.Module, record: Sequence[float]) -> bool:
+    """Whether an epoch's record and the weights it left hold no NaN and no infinity."""
+    weights = torch.cat([tensor.flatten().float() for tensor in module.state_dict().values()])
+    return all(map(math.isfinite, record)) and bool(torch.isfinite(weights).all())
+
+
+def _snapshot(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
