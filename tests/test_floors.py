@@ -1,0 +1,184 @@
+"""How the rooms of the package stand to one another, and what none of them does."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skgmvae
+
+PROJECT = Path(__file__).parents[1]
+FOLDER = Path(skgmvae.__file__).parent
+FILES = sorted(FOLDER.rglob("*.py"))
+
+# from the top: a room imports from floors below its own, or from its own room
+FLOORS = [
+    {"__init__"},
+    {"estimator"},
+    {"_fit"},
+    {"fitted", "parameters"},
+    {"_objective", "_start", "_training", "likelihoods"},
+    {"_model"},
+    {"_rows", "networks", "perturbations"},
+    {"runtime"},
+]
+# what stands beside the house: it uses the estimator by its public methods, or not at all
+BESIDE = {"datasets", "metrics", "paper", "plotting"}
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+TENSORS_ONLY = {"networks", "perturbations", "_model", "_training"}
+WITHOUT_MODEL = {"_training", "_rows", "networks", "perturbations"}
+
+
+def name(path):
+    return str(path.relative_to(FOLDER).with_suffix(""))
+
+
+def room(path):
+    return path.relative_to(FOLDER).with_suffix("").parts[0]
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path):
+    """Return what a file imports: dotted names of others' modules, rooms of our own."""
+    here = ("skgmvae", *path.relative_to(FOLDER).with_suffix("").parts)
+    own, others = set(), set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level] if node.level else ()
+            module = [*base, *(node.module or "").split(".")] if node.module else [*base]
+            found = [".".join([*module, alias.name]) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        else:
+            continue
+        for full in found:
+            first, *rest = full.split(".")
+            (own if first == "skgmvae" else others).add(".".join(rest if first == "skgmvae" else
+                                                                 [first, *rest]))
+    return own, others
+
+
+def rooms_imported(path):
+    return {full.split(".")[0] for full in imports(path)[0]} - {"__version__", room(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_go_down_the_floors(path):
+    here = room(path)
+    for other in rooms_imported(path):
+        if here in BESIDE:
+            assert other in BESIDE | {"networks"}
+        else:
+            assert FLOOR[here] < FLOOR[other], f"{here} imports {other}"
+
+
+def test_the_floors_are_those_of_the_package():
+    rooms = {room(path) for path in FILES}
+    assert rooms == set(FLOOR) | BESIDE
+    assert rooms_imported(FOLDER / "_model" / "gmvae.py") == {"networks"}
+    assert "_rows" in rooms_imported(FOLDER / "_start" / "neighbors.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_other_rooms_see_of_a_folder_what_its_door_names(path):
+    for full in imports(path)[0]:
+        first, *rest = full.split(".")
+        if (FOLDER / first).is_dir() and first != room(path):
+            door = {
+                alias.asname or alias.name
+                for node in ast.walk(tree(FOLDER / first / "__init__.py"))
+                if isinstance(node, ast.ImportFrom) for alias in node.names
+            }
+            assert not rest or (len(rest) == 1 and rest[0] in door), full
+
+
+def test_the_objective_and_the_loop_do_not_know_the_model():
+    assert "GMVAE" not in (FOLDER / "_objective" / "objective.py").read_text(encoding="utf-8")
+    for path in FILES:
+        if room(path) in WITHOUT_MODEL:
+            assert not rooms_imported(path) & {"_model", "likelihoods"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) in TENSORS_ONLY], ids=name)
+def test_the_core_sees_neither_numpy_nor_scikit_learn(path):
+    roots = {module.split(".")[0] for module in imports(path)[1]}
+    assert not roots & {"numpy", "sklearn", "scipy", "joblib"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_only_runtime_names_a_device(path):
+    parsed = tree(path)
+    for node in ast.walk(parsed):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    named = "cuda" in ast.unparse(parsed).lower()
+    assert named == (room(path) == "runtime")
+
+
+def test_the_estimator_has_no_other_class_of_ours_in_it():
+    ours = [
+        cls for cls in skgmvae.GMVAEClustering.__mro__ if cls.__module__.startswith("skgmvae")
+    ]
+    assert ours == [skgmvae.GMVAEClustering]
+
+
+def test_nothing_but_likelihoods_knows_which_there_are():
+    for path in FILES:
+        if room(path) != "likelihoods":
+            code = ast.unparse(tree(path))
+            assert "unit_interval" not in code
+            assert "likelihood.name" not in code
+
+
+FORBIDDEN = {
+    "torch.load", "pickle.load", "pickle.loads", "torch.manual_seed", "torch.seed",
+    "np.random.seed", "random.seed", "torch.set_default_dtype", "torch.set_default_device",
+    "torch.set_num_threads", "warnings.filterwarnings", "eval", "exec",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_nothing_unsafe_or_global_is_touched(path):
+    called = {
+        ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)
+    }
+    assert not called & FORBIDDEN
+    # lent to a user's factory, and put back
+    assert "torch.set_rng_state" not in called or room(path) == "runtime"
+    assert not {"pickle", "cPickle", "dill", "cloudpickle"} & imports(path)[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_no_draw_from_numpys_global_state(path):
+    used = {
+        node.attr for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random"
+    }
+    assert used <= {"SeedSequence", "RandomState", "Generator", "default_rng"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_every_name_made_public_is_there(path):
+    parts = path.relative_to(FOLDER).with_suffix("").parts
+    parts = parts[:-1] if parts[-1] == "__init__" else parts
+    module = __import__(".".join(["skgmvae", *parts]), fromlist=["__all__"])
+    assert module.__all__
+    for public in module.__all__:
+        assert hasattr(module, public)
+
+
+def test_another_folder_in_the_clone_does_not_stop_the_build(tmp_path):
+    for file in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / file, tmp_path)
+    shutil.copytree(PROJECT / "skgmvae", tmp_path / "skgmvae")
+    (tmp_path / "environment" / "lib").mkdir(parents=True)
+    ask = "from setuptools import build_meta; build_meta.get_requires_for_build_wheel()"
+    subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, check=True, capture_output=True)
