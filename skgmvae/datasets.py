@@ -1,4 +1,4 @@
-"""The data of the paper: the five arcs of Section 4.1, and loaders for MNIST and SVHN."""
+"""The data sets of the paper: the five arcs of Section 4.1, MNIST and SVHN."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlretrieve
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,10 @@ __all__ = ["Split", "load_mnist", "load_svhn", "make_arcs"]
 
 N_ARCS = 5
 
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
 SVHN_URL = "http://ufldl.stanford.edu/housenumbers/{name}_32x32.mat"
-#: MD5 sums of the official files, by which they are known.
+#: The MD5 checksums by which the official files are recognized.
 SVHN_MD5 = {
     "train": "e26dedcc434d2e4c54c9b2d4a06d8373",
     "test": "eb5a983be6a315427106f1b164d9cef3",
@@ -30,13 +33,14 @@ SVHN_MD5 = {
 
 
 class Split(NamedTuple):
-    """Images as flat rows of bytes, and their labels, to fit on and to evaluate on.
+    """A training set and a test set of images with their labels.
 
     Attributes
     ----------
     X_train, X_test : ndarray of shape (n_images, n_values)
-        Values from 0 to 255.
+        The images as flat rows of values from 0 to 255.
     y_train, y_test : ndarray of shape (n_images,)
+        The label of each image.
 
     Examples
     --------
@@ -63,33 +67,38 @@ def make_arcs(
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Draw points from the arcs of five circles (Section 4.1 of arXiv:1611.02648v2).
 
-    The centres lie evenly on a circle; each arc bulges outwards. The paper shows the data but
-    not their parameters: the defaults are ours.
+    The centers of the circles are spaced evenly around the origin, and each arc is the outer part
+    of its circle. The paper shows the data but does not state their parameters, so the default
+    values are those of this package.
 
     Parameters
     ----------
     n_samples : int, default=10_000
-        Shared evenly among the arcs.
+        The number of points, divided evenly among the arcs.
     radius : float, default=1.0
-        Of each circle.
+        The radius of each circle.
     span : float, default=2.0
-        Angle of each arc, in radians.
+        The angle that each arc covers, in radians.
     distance : float, default=1.5
-        Of the circles' centres from the origin.
+        The distance of each circle's center from the origin.
     noise : float, default=0.05
-        Standard deviation of a point's distance from its arc.
+        The standard deviation of the distance between a point and its arc.
     random_state : int, RandomState instance or None, default=None
+        Determines the random numbers. Pass an int for reproducible output.
 
     Returns
     -------
     X : ndarray of shape (n_samples, 2)
+        The points, in random order.
     y : ndarray of shape (n_samples,)
         The arc of each point, 0 to 4.
 
     Raises
     ------
-    TypeError, ValueError
-        If `n_samples` is no positive integer, or `noise` is negative.
+    TypeError
+        If `n_samples` is not an integer, or another parameter is not a number.
+    ValueError
+        If `n_samples` is less than 1, or another parameter is negative, infinite or NaN.
 
     Examples
     --------
@@ -99,41 +108,50 @@ def make_arcs(
     ((1000, 2), 5)
     """
     check_scalar(n_samples, "n_samples", Integral, min_val=1)
-    check_scalar(noise, "noise", Real, min_val=0)
+    for name, value in (
+        ("radius", radius), ("span", span), ("distance", distance), ("noise", noise)
+    ):
+        check_scalar(value, name, Real, min_val=0)
+        if not math.isfinite(value):
+            raise ValueError(f"{name} == {value}, must be finite.")
     random = check_random_state(random_state)
     arc = random.permutation(np.arange(n_samples) % N_ARCS)
-    outwards = 2 * math.pi * arc / N_ARCS
-    angle = outwards + random.uniform(-span / 2, span / 2, n_samples)
+    outward = 2 * math.pi * arc / N_ARCS
+    angle = outward + random.uniform(-span / 2, span / 2, n_samples)
     length = radius + noise * random.standard_normal(n_samples)
-    x = distance * np.cos(outwards) + length * np.cos(angle)
-    y = distance * np.sin(outwards) + length * np.sin(angle)
+    x = distance * np.cos(outward) + length * np.cos(angle)
+    y = distance * np.sin(outward) + length * np.sin(angle)
     return np.stack([x, y], 1), arc
 
 
 def load_mnist(
     path: str | Path | None = None, *, data_home: str | Path | None = None
 ) -> Split:
-    """Load MNIST: 60,000 images to fit on, 10,000 to evaluate on, 28 x 28 bytes.
+    """Load MNIST: 60,000 training and 10,000 test images of 28 x 28 pixels.
 
     Parameters
     ----------
     path : path-like, default=None
-        A local ``.npz`` with ``x_train, y_train, x_test, y_test``. ``None`` downloads the data
-        from OpenML through :func:`sklearn.datasets.fetch_openml`, once.
+        A local ``.npz`` file that holds the arrays ``x_train``, ``y_train``, ``x_test`` and
+        ``y_test``. If None, the data are downloaded from OpenML by
+        :func:`sklearn.datasets.fetch_openml`, which keeps a copy.
     data_home : path-like, default=None
-        Where downloads are kept; ``None`` is scikit-learn's folder.
+        The folder for downloaded files. If None, it is that of
+        :func:`sklearn.datasets.get_data_home`.
 
     Returns
     -------
     split : Split
-        ``X_train`` (60000, 784), ``y_train``, ``X_test`` (10000, 784), ``y_test``.
+        ``X_train`` of shape (60000, 784), ``y_train``, ``X_test`` of shape (10000, 784) and
+        ``y_test``.
 
     Raises
     ------
     OSError
-        If the data cannot be downloaded; it says how to go on without.
+        If the data cannot be downloaded, or there is no file at `path`.
     ValueError
-        If the file at `path` lacks an array.
+        If the file at `path` does not hold the four arrays, or images and labels are not equally
+        many.
 
     Examples
     --------
@@ -159,31 +177,37 @@ def load_svhn(
     extra: bool = False,
     data_home: str | Path | None = None,
 ) -> Split:
-    """Load the Street View House Numbers: 32 x 32 x 3 bytes, for non-commercial use.
+    """Load SVHN, the Street View House Numbers: color images of 32 x 32 pixels.
 
-    The training rows are mapped from disk, not read: with `extra` they take 1.9 GB.
+    The data are for non-commercial use only. The training images are memory-mapped, since with
+    `extra` they take 1.9 GB.
 
     Parameters
     ----------
     path : path-like, default=None
-        A local ``.npz`` with ``x_train, y_train, x_test, y_test``. ``None`` downloads the official
-        files, once, and checks their sums.
+        A local ``.npz`` file that holds the arrays ``x_train``, ``y_train``, ``x_test`` and
+        ``y_test``. If None, the official files are downloaded once, and their checksums are
+        verified.
     extra : bool, default=False
-        Whether the 531,131 easier images join the 73,257 of the training set, as in the paper.
+        Whether to add the 531,131 easier images to the 73,257 of the training set, as in the
+        paper. The parameter is not used if `path` is given.
     data_home : path-like, default=None
-        Where downloads are kept; ``None`` is scikit-learn's folder.
+        The folder for downloaded files. If None, it is that of
+        :func:`sklearn.datasets.get_data_home`.
 
     Returns
     -------
     split : Split
-        ``X_train`` (73257 or 604388, 3072), ``y_train``, ``X_test`` (26032, 3072), ``y_test``.
+        ``X_train`` of shape (73257, 3072), or (604388, 3072) with `extra`, ``y_train``, ``X_test``
+        of shape (26032, 3072) and ``y_test``.
 
     Raises
     ------
     OSError
-        If a file cannot be downloaded, or is not the official one; it says how to go on.
+        If a file cannot be downloaded, is not the official one, or there is no file at `path`.
     ValueError
-        If the file at `path` lacks an array.
+        If the file at `path` does not hold the four arrays, or images and labels are not equally
+        many.
 
     Examples
     --------
@@ -203,12 +227,12 @@ def load_svhn(
 def _svhn_rows(
     folder: Path, names: tuple[str, ...]
 ) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    """Return the rows of the files, mapped from one array on disk, and their labels."""
+    """Return the images of the files, memory-mapped from a single array, and their labels."""
     stem = folder / "_".join(names)
     images, labels = stem.with_suffix(".x.npy"), stem.with_suffix(".y.npy")
-    if not labels.exists():  # written last
+    if not labels.exists():  # it is written last
         parts = [loadmat(_svhn_file(folder, name)) for name in names]
-        # (height, width, channels, n) with the digit 0 as class 10
+        # images of shape (height, width, channels, n_images), and the digit 0 as class 10
         rows = [part["X"].transpose(3, 0, 1, 2).reshape(-1, 3072) for part in parts]
         np.save(images, np.concatenate(rows))
         np.save(labels, np.concatenate([part["y"].ravel() % 10 for part in parts]).astype(np.intp))
@@ -235,22 +259,38 @@ def _svhn_file(folder: Path, name: str) -> Path:
 
 
 def _read_npz(path: str | Path) -> Split:
-    with np.load(path, allow_pickle=False) as arrays:
-        missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays)
-        if missing:
-            raise ValueError(
-                f"path={str(path)!r} lacks {', '.join(sorted(missing))}; it should hold x_train, "
-                "y_train, x_test and y_test."
-            )
-        X_train, X_test = arrays["x_train"], arrays["x_test"]
-        return Split(
-            X_train.reshape(len(X_train), -1), arrays["y_train"].astype(np.intp),
-            X_test.reshape(len(X_test), -1), arrays["y_test"].astype(np.intp),
+    try:
+        # np.load leaves a file that it opened itself open if it is a broken archive
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ARRAYS if name in archive}
+    except (TypeError, ValueError, EOFError, BadZipFile) as error:
+        raise ValueError(f"path={str(path)!r} is not an .npz file of arrays: {error}") from error
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise ValueError(
+            f"path={str(path)!r} lacks {', '.join(missing)}; the file should hold x_train, "
+            "y_train, x_test and y_test."
         )
+    for part in ("train", "test"):
+        images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if images.ndim < 2 or labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"path={str(path)!r}: y_{part} should hold one integer label for each image in "
+                f"x_{part}; it has shape {labels.shape} and dtype {labels.dtype}, and x_{part} has "
+                f"shape {images.shape}."
+            )
+    return Split(
+        _flat(arrays["x_train"]), arrays["y_train"].astype(np.intp),
+        _flat(arrays["x_test"]), arrays["y_test"].astype(np.intp),
+    )
+
+
+def _flat(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return images.reshape(len(images), math.prod(images.shape[1:]))
 
 
 def _offline(data: str, loader: str, error: BaseException) -> OSError:
     return OSError(
-        f"{data} could not be downloaded ({error}). Go online once, or pass a local file: "
-        f"{loader}('{data.lower()}.npz') with x_train, y_train, x_test and y_test."
+        f"{data} could not be downloaded ({error}). Connect to the internet once, or pass a local "
+        f"file, {loader}('{data.lower()}.npz'), that holds x_train, y_train, x_test and y_test."
     )

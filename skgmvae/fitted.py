@@ -138,14 +138,19 @@ class Fitted:
 
     @ordinary_torch()
     @torch.no_grad()
-    def decoded(self, latent: NDArray[Any]) -> NDArray[Any]:
-        """Return the mean of p(y|x) at latent points, in the units of X."""
-        model, dtype = self._in_precision_of(latent.dtype)
-        rows = np.empty((len(latent), len(self.units.scale)), latent.dtype)
+    def decoded(self, latent: NDArray[Any], dtype: Any = None) -> NDArray[Any]:
+        """Return the mean of p(y|x) at latent points, in the units of X.
+
+        Rows have the dtype of the points, or another: rows in the units of X may need double
+        precision where points do not.
+        """
+        model, precision = self._in_precision_of(latent.dtype)
+        dtype = np.dtype(dtype or latent.dtype)
+        rows = np.empty((len(latent), len(self.units.scale)), dtype)
         for block in gen_batches(len(latent), BLOCK_ROWS):
             near = np.clip(latent[block], -FARTHEST, FARTHEST)  # the networks would overflow
-            x = torch.from_numpy(near).to(self.device, dtype)
-            rows[block] = self.units.to_data(model.p_y(x).mean, latent.dtype)
+            x = torch.from_numpy(near).to(self.device, precision)
+            rows[block] = self.units.to_data(model.p_y(x).mean, dtype)
         return rows
 
     @ordinary_torch()
@@ -157,7 +162,7 @@ class Fitted:
 
     def centers(self) -> NDArray[np.float64]:
         """Return the decoded mean of each component at w = 0, in the units of X."""
-        return self.decoded(self.components()[0]).astype(np.float64)
+        return self.decoded(self.components()[0], np.float64)
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -191,7 +196,7 @@ class Fitted:
             return torch.randn(shape, generator=source, device=CPU, dtype=torch.float32)
 
         w = standard_normal(model.style_dim) if style is None else torch.from_numpy(
-            np.ascontiguousarray(np.broadcast_to(style, (n_samples, model.style_dim)))
+            np.broadcast_to(style, (n_samples, model.style_dim)).copy()
         )
         noise = standard_normal(model.latent_dim)
         rows = np.empty((n_samples, len(self.units.scale)))

@@ -1,10 +1,11 @@
-"""The experiments of the paper (arXiv:1611.02648v2, Section 4 and Appendix A) as parameters.
+"""Parameters for the experiments of the paper (arXiv:1611.02648v2, Section 4 and Appendix A).
 
 >>> from skgmvae import GMVAEClustering, paper
->>> clusterer = GMVAEClustering(n_clusters=10, **paper.MNIST)
+>>> mnist_clusterer = GMVAEClustering(n_clusters=10, **paper.MNIST)
 
-All use the plain objective of Eq. 3 and Adam at a constant rate of 1e-4. What the paper does not
-say is ours: the number of epochs, but for the arcs, and the batch size of the arcs.
+All of them use the objective of Eq. 3 without additional terms, and the Adam optimizer with a
+constant learning rate of 1e-4. The paper does not state the batch size for the arcs, nor the
+number of epochs for the images: those are choices of this package.
 """
 
 from __future__ import annotations
@@ -24,17 +25,19 @@ ARCS_WIDTH = 120
 def arcs_networks(
     data_shape: tuple[int, ...], latent_dim: int, style_dim: int, n_parameters: int
 ) -> Networks:
-    """Build the networks of the synthetic experiment: two layers of 120 and no batch norm.
+    """Build the networks for the arcs: two hidden layers of 120 units, no batch normalization.
 
     Parameters
     ----------
     data_shape : tuple of int
+        The shape of one row.
     latent_dim, style_dim, n_parameters : int
-        As in :func:`skgmvae.networks.dense_networks`.
+        The dimensions, as in :func:`skgmvae.networks.dense_networks`.
 
     Returns
     -------
-    Networks
+    networks : Networks
+        The encoder, the prior and the decoder.
 
     Examples
     --------
@@ -66,7 +69,7 @@ _PLAIN: dict[str, Any] = {
     "consistency": 0.0, "learning_rate": "constant", "learning_rate_init": 1e-4, "tol": 0.0,
 }
 
-#: Section 4.1, Figs. 2 and 3: pass ``min_information`` for the right-hand panels.
+#: Section 4.1, Figs. 2 and 3. Also pass ``min_information`` for the panels on the right.
 ARCS: dict[str, Any] = {
     **_PLAIN, "networks": arcs_networks, "latent_dim": 2, "style_dim": 2, "batch_size": 100,
     "max_iter": 200,

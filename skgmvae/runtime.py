@@ -47,7 +47,7 @@ def select_device(name: str | torch.device) -> torch.device:
             return _tried(name)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise ValueError(
-                f"device={str(name)!r} cannot be used: {str(error).splitlines()[0]} Pass "
+                f"device={str(name)!r} cannot be used: {_reason(error)} Pass "
                 "device='cpu', or 'auto' for whichever is there."
             ) from error
     if torch.cuda.is_available():
@@ -56,7 +56,7 @@ def select_device(name: str | torch.device) -> torch.device:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             warnings.warn(
                 f"device='auto' takes the CPU: a GPU is there but cannot be used "
-                f"({str(error).splitlines()[0]}). Pass device='cpu' to leave it out.",
+                f"({_reason(error)}). Pass device='cpu' to leave it out.",
                 EfficiencyWarning, stacklevel=3,
             )
     return CPU
@@ -66,6 +66,11 @@ def _tried(name: str | torch.device) -> torch.device:
     probe = torch.zeros(1, device=torch.device(name))
     probe.item()  # a tensor that holds no data, or a broken driver, fails here
     return probe.device
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error's message; torch adds a page of advice."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def available_device(name: str | torch.device) -> torch.device:

@@ -19,13 +19,21 @@ from torch import Tensor
 from .._model import GMVAE, Architecture
 from .._objective import Consistency
 from .._rows import Reservoir, Rows, Units, n_batches
-from .._start_tmp import find_neighbors, initial_labels, nearest_up_to_affine, perturbation_radius
+from .._start import find_neighbors, initial_labels, nearest_up_to_affine, perturbation_radius
 from .._training import Schedule, all_finite, is_settled, make_optimizer, run_epoch
 from ..fitted import Fitted, load_arrays, log_odds, to_arrays
 from ..likelihoods import LIKELIHOODS, Likelihood
 from ..parameters import PSEUDO_LABELS, auto_max_iter, hidden_sizes, is_affine, pseudo_label_share
 from ..runtime import CPU, draw_seed, generator, ordinary_torch, select_device
-from .restarts import Recorded, Settings, batches_of, objective_of, run_restart, run_restarts
+from .restarts import (
+    Recorded,
+    Settings,
+    batches_of,
+    cause_of_nan,
+    objective_of,
+    run_restart,
+    run_restarts,
+)
 
 __all__ = ["Description", "Fit", "Progress", "fit", "partial_fit"]
 
@@ -77,6 +85,22 @@ class Description(NamedTuple):
     converged: bool
 
 
+class Forgotten(NamedTuple):
+    """Rows that a model has seen and the reservoir is no sample of.
+
+    Those of a fit, and those before a pickle was loaded or the device changed.
+
+    Attributes
+    ----------
+    n_rows : int
+    weights : ndarray of shape (n_clusters,)
+        Mean posterior probability of each component over them.
+    """
+
+    n_rows: int
+    weights: NDArray[np.float64]
+
+
 class Progress(NamedTuple):
     """What a continued fit needs to know of the one before, beside the model.
 
@@ -95,6 +119,8 @@ class Progress(NamedTuple):
         With the moments of the last `partial_fit`.
     reservoir : Reservoir or None
         Rows that `partial_fit` remembers.
+    forgotten : Forgotten or None
+        Rows that it does not remember.
     """
 
     seed: int
@@ -105,10 +131,11 @@ class Progress(NamedTuple):
     typical_radius: float | None
     optimizer: torch.optim.Optimizer | None = None
     reservoir: Reservoir | None = None
+    forgotten: Forgotten | None = None
 
     def without_stream(self) -> Progress:
         """Return what can be pickled."""
-        return self._replace(optimizer=None, reservoir=None)
+        return self._replace(optimizer=None, reservoir=None, forgotten=None)
 
 
 class Previous(NamedTuple):
@@ -230,6 +257,9 @@ def partial_fit(
     reservoir = progress.reservoir
     if reservoir is None or reservoir.rows.device != device:
         reservoir = Reservoir.empty(architecture.data_shape, device)
+        if previous is not None:
+            forgotten = Forgotten(progress.n_rows, previous.fitted.weights)
+            progress = progress._replace(forgotten=forgotten)
     n_remembered = max(chunk.n_rows, estimator.batch_size)
     rows = Rows(torch.cat([*chunk.blocks(), reservoir.drawn(n_remembered, source)]))
 
@@ -250,24 +280,23 @@ def partial_fit(
         optimizer = make_optimizer(objective, estimator.learning_rate_init)
     # a single row has no variance: batch norm goes by its running statistics then
     objective.train(rows.n_rows > 1)
-    record = run_epoch(
-        objective, optimizer, batches_of(architecture, rows, settings, schedule, 0), epoch,
-        schedule.learning_rate_at,
-    )
+    batches = batches_of(architecture, rows, settings, schedule, 0)
+    record = run_epoch(objective, optimizer, batches, epoch, schedule.learning_rate_at)
     if not all_finite(objective, record):
+        before = previous.fitted.module if previous else architecture.build(device, seed, 0).eval()
         raise ValueError(
+            cause_of_nan(before, batches(epoch, 0), architecture, settings) or
             "The loss of this pass was not finite, and the pass was undone. Lower "
             f"learning_rate_init={estimator.learning_rate_init:g}, or look for extreme values in X."
         )
     optimizer.zero_grad()
 
-    known = previous is not None and not len(reservoir.rows)
     reservoir = reservoir.updated(torch.cat([*chunk.blocks()]), rule.capacity, source)
     weights = mean_probabilities(module, reservoir.rows.split(rows.n_rows))
-    if known and previous is not None:  # nothing is remembered of the rows before
-        old = torch.from_numpy(previous.fitted.weights).to(weights)
-        n_old, n_new = progress.n_rows, chunk.n_rows
-        weights = (n_old * old + n_new * weights) / (n_old + n_new)
+    if progress.forgotten is not None:
+        n_old, old = progress.forgotten
+        n_new = progress.n_rows - n_old + chunk.n_rows
+        weights = (n_old * torch.from_numpy(old).to(weights) + n_new * weights) / (n_old + n_new)
     module.set_weights(_floored(weights))
     fitted, description = _describe(
         Fitted(architecture, module, units), X, converged=False, largest_first=False
@@ -291,7 +320,6 @@ def _prepare(
     likelihood: Likelihood = LIKELIHOODS[estimator.likelihood]
     fitted = previous.fitted if previous else None
     units = fitted.units if fitted else likelihood.units(X, image_shape)
-    likelihood.check(X, units)
     automatic = isinstance(estimator.hidden_layer_sizes, str)
     architecture = Architecture(
         units._replace(image_shape=image_shape).data_shape,
@@ -302,10 +330,11 @@ def _prepare(
     )
     changed = fitted.architecture.differences(architecture) if fitted else []
     if changed:
+        named = "; ".join(changed).replace("data_shape", "image_shape, and with it a row's shape,")
         raise ValueError(
-            f"A fitted model cannot be changed in {'; '.join(changed)}. Fit a clone, or set "
-            "warm_start=False."
+            f"A fitted model cannot be changed in {named}. Fit a clone, or set warm_start=False."
         )
+    likelihood.check(X, units)
     return units, architecture, select_device(estimator.device)
 
 

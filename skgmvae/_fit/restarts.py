@@ -19,8 +19,8 @@ from ..fitted import load_arrays, to_arrays
 from ..runtime import ordinary_torch
 
 __all__ = [
-    "TRIALS", "Recorded", "Restart", "Settings", "Trials", "batches_of", "objective_of",
-    "run_restart", "run_restarts",
+    "TRIALS", "Recorded", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan",
+    "objective_of", "run_restart", "run_restarts",
 ]
 
 
@@ -133,16 +133,10 @@ def run_restart(
     try:
         outcome = train(objective, batches, schedule, earlier=earlier, report=report)
     except Diverged as error:
-        parameter = source_of_nan(module, batches(schedule.first_epoch, 0))
-        if not parameter:
+        cause = cause_of_nan(module, batches(schedule.first_epoch, 0), architecture, settings)
+        if not cause:
             raise
-        value = architecture.networks if parameter == "networks" else (
-            settings.regularizer and settings.regularizer.perturbation
-        )
-        raise Diverged(
-            f"{parameter}={value!r} makes values that are not finite of rows that are: look for "
-            "divisions by zero, logarithms and exponentials in it."
-        ) from error
+        raise Diverged(cause) from error
     records = [dict(zip(objective.recorded, record, strict=True)) for record in outcome.records]
     return Restart(
         to_arrays(module), records, restart, outcome.learning_rate, outcome.interrupted
@@ -150,13 +144,26 @@ def run_restart(
 
 
 @torch.no_grad()
-def source_of_nan(module: GMVAE, batch: Batch) -> str:
-    """Name the parameter whose callable makes values that are not finite; "" if none does."""
-    if batch.perturbed is not None and not torch.isfinite(batch.perturbed).all():
-        return "perturbation"
-    q_x, q_w = module.q(batch.y)
-    made = module.encoder(batch.y), module.prior(q_w.mean), module.decoder(q_x.mean)
-    return "" if all(bool(torch.isfinite(values).all()) for values in made) else "networks"
+def cause_of_nan(
+    module: GMVAE, batch: Batch, architecture: Architecture, settings: Settings
+) -> str:
+    """Say which callable of the user's makes values that are not finite; "" if none does."""
+
+    def are_finite(*tensors: torch.Tensor) -> bool:
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+    if settings.regularizer and batch.perturbed is not None and not are_finite(batch.perturbed):
+        blamed = f"perturbation={settings.regularizer.perturbation!r}"
+    else:
+        q_x, q_w = module.q(batch.y)
+        made = module.encoder(batch.y), module.prior(q_w.mean), module.decoder(q_x.mean)
+        if are_finite(*made):
+            return ""
+        blamed = f"networks={architecture.networks!r}"
+    return (
+        f"{blamed} makes values that are not finite of rows that are: look for divisions by zero, "
+        "logarithms and exponentials in it."
+    )
 
 
 def _attempt(*task: Any) -> Restart | Diverged:

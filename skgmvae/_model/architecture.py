@@ -123,7 +123,8 @@ class Architecture(NamedTuple):
     def _made_by_factory(self, factory: NetworkFactory, source: torch.Generator) -> Networks:
         """Call a factory of the user's, and raise unless it keeps to its contract."""
         contract = f"networks={factory!r} must return three torch modules"
-        with global_draws_from(source):
+        # layers are made on torch's default device, and drawn from the generator of it
+        with torch.device(CPU), global_draws_from(source):
             made = factory(*self._factory_arguments)
         if (
             not isinstance(made, Sequence)
@@ -135,7 +136,7 @@ class Architecture(NamedTuple):
         for name, network, in_shape, alternative in zip(
             Networks._fields, made, self._in_shapes, alternatives, strict=True
         ):
-            with global_draws_from(source):
+            with torch.device(CPU), global_draws_from(source):
                 check_network(network, f"{contract}; its {name}", in_shape, alternative)
         # copied: what a factory hands out twice must not be trained twice
         return Networks(*copy.deepcopy(tuple(made)))
@@ -200,8 +201,8 @@ def check_network(
             f"{subject} must return the dtype of the rows it is given: it makes {made.dtype} of "
             f"torch.float32 and {made_of_double.dtype} of torch.float64."
         )
-    width, *more = made.shape[1:] or (0,)
-    if len(made) != 2 or not (tuple(made.shape[1:]) == alternative or (width and not more)):
+    n_rows, *row = made.shape or (0,)
+    if n_rows != 2 or not (tuple(row) == alternative or (len(row) == 1 and row[0] > 0)):
         expected = f"(any width,) or {alternative}" if alternative else "(any width,)"
         raise ValueError(
             f"{subject} maps {shape} to {tuple(made.shape)}, where each row should become "

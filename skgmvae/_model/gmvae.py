@@ -20,6 +20,7 @@ from .heads import GaussianHead
 
 __all__ = ["GMVAE", "Posterior"]
 
+
 class Posterior(NamedTuple):
     """The two Gaussian factors of q(x, w, z | y), of shapes (B, N_x) and (B, N_w)."""
 

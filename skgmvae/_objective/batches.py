@@ -100,9 +100,9 @@ class Batches:
         self._epoch = -1
         self._radius = self._pseudo = None
         if consistency is not None and consistency.radius is not None:
-            self._radius = torch.as_tensor(consistency.radius, device=rows.device)
+            self._radius = torch.tensor(consistency.radius, device=rows.device)
         if consistency is not None and consistency.labels is not None:
-            labels = torch.as_tensor(consistency.labels, device=rows.device)
+            labels = torch.tensor(consistency.labels, device=rows.device)
             counts = torch.bincount(labels, minlength=n_clusters)
             self._pseudo = PseudoLabels(labels, torch.log(counts.to(torch.float32) + 1.0))
 

@@ -63,7 +63,7 @@ class Units(NamedTuple):
             mean = np.tile(pixels.mean(0), len(pixels))
             variance = variance + (pixels - pixels.mean(0)).ravel() ** 2
             spread = np.tile(spread.reshape(-1, n_channels).max(0), len(pixels))
-        elif _are_directions(X):
+        elif _are_directions(X, spread, np.isnan(constants)):
             spread = np.where(spread > 0, spread.max(), 0.0)
         without_scale = spread <= 1e-10 * np.abs(mean)
         scale = np.where(without_scale, 1.0, spread)
@@ -124,11 +124,17 @@ class Units(NamedTuple):
         return far
 
 
-def _are_directions(X: NDArray[Any]) -> bool:
-    """Whether all rows have one length, but for empty ones, as TfidfVectorizer leaves them."""
+def _are_directions(
+    X: NDArray[Any], spread: NDArray[np.float64], varies: NDArray[np.bool_]
+) -> bool:
+    """Whether all rows have one length, but for empty ones, as TfidfVectorizer leaves them.
+
+    Judged by the features that vary and against how much they do: beside a large number that all
+    rows share, nearly or wholly, any rows have one length.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.concatenate([
-            np.linalg.norm(X[block], axis=1) for block in gen_batches(len(X), BLOCK_ROWS)
+            np.linalg.norm(X[block][:, varies], axis=1) for block in gen_batches(len(X), BLOCK_ROWS)
         ])
         lengths = lengths[lengths > 0]
-        return len(lengths) > 0 and bool(np.ptp(lengths) <= 1e-5 * lengths.max())
+        return len(lengths) > 0 and bool(np.ptp(lengths) <= 1e-5 * np.linalg.norm(spread))

@@ -1,4 +1,4 @@
-"""Neighbours of images up to small affine changes.
+"""Neighbors of images up to small affine changes.
 
 Where the cluster of an image should survive rotation, scale, shear and shift, two images are as
 near as some such change can bring them. To first order the changes of an image span a plane, and
@@ -7,37 +7,64 @@ the distance to that plane is the tangent distance of Simard, LeCun & Denker (NI
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from .data import Rows
-from .neighbours import N_NEIGHBOURS, Neighbours
+from .._rows import Rows
+from .neighbors import NEIGHBOR_SEARCH, Neighbors, NeighborSearch
 
-__all__ = ["N_CANDIDATES", "nearest_up_to_affine", "tangent_distances", "tangents"]
-
-N_CANDIDATES = 100  # nearest neighbours of each image, of which the nearest up to changes are taken
-# Of the mean square of the tangents, added to them all: a change that an image hardly shows, or
-# not at all if it is plain, must not be a large one.
-RIDGE = 0.01
-VALUES_AT_A_TIME = 2**22  # of the candidates of a block of images, so that memory does not grow
+__all__ = [
+    "TANGENT_DISTANCE", "TangentDistance", "nearest_up_to_affine", "tangent_distances", "tangents",
+]
 
 
-def nearest_up_to_affine(rows: Rows, candidates: Neighbours) -> Neighbours:
+class TangentDistance(NamedTuple):
+    """How the distance to a tangent plane is regularized and computed.
+
+    Attributes
+    ----------
+    ridge : float
+        Share of the mean square of the tangents that is added to all of them: a change that an
+        image hardly shows, or not at all if it is constant, must not be a large one. A tenth and
+        ten times as much changed the accuracy of the initial labels of USPS by at most .001.
+    max_values : int
+        Values of the images that are compared at a time, so that memory does not grow with their
+        number. Not tuned.
+    """
+
+    ridge: float = 0.01
+    max_values: int = 2**22
+
+
+TANGENT_DISTANCE = TangentDistance()
+
+
+def nearest_up_to_affine(
+    rows: Rows,
+    candidates: Neighbors,
+    *,
+    search: NeighborSearch = NEIGHBOR_SEARCH,
+    policy: TangentDistance = TANGENT_DISTANCE,
+) -> Neighbors:
     """Return of the `candidates` of each image the nearest up to small affine changes.
 
     Parameters
     ----------
     rows : Rows
         Images.
-    candidates : Neighbours
-        Of each, `N_CANDIDATES` or as many as there are.
+    candidates : Neighbors
+        Found with ``find_neighbors(..., up_to_affine=True)``.
+    search : NeighborSearch, default=NEIGHBOR_SEARCH
+    policy : TangentDistance, default=TANGENT_DISTANCE
 
     Returns
     -------
-    Neighbours
-        `N_NEIGHBOURS` of each at the most, nearest first.
+    Neighbors
+        `search.n_neighbors` of each at the most, nearest first.
     """
     row_of = torch.from_numpy(candidates.first)
     reference = row_of[torch.from_numpy(candidates.references)]
@@ -46,24 +73,28 @@ def nearest_up_to_affine(rows: Rows, candidates: Neighbours) -> Neighbours:
         return candidates
     n_values = nearest.shape[1] * rows.take(row_of[:1].to(rows.device)).numel()
     blocks = []
-    for block in gen_batches(len(nearest), max(1, VALUES_AT_A_TIME // n_values)):
+    for block in gen_batches(len(nearest), max(1, policy.max_values // n_values)):
         images = rows.take(row_of[block].to(rows.device))
         others = rows.take(reference[nearest[block]].flatten().to(rows.device))
         others = others.unflatten(0, (len(images), -1))  # (B, n_candidates, *data_shape)
-        order = tangent_distances(images, others).argsort(dim=1, stable=True)[:, :N_NEIGHBOURS]
+        distances = tangent_distances(images, others, policy=policy)
+        order = distances.argsort(dim=1, stable=True)[:, : search.n_neighbors]
         blocks.append(nearest[block].gather(1, order.cpu()))
     return candidates._replace(nearest=torch.cat(blocks).numpy())
 
 
-def tangent_distances(images: Tensor, others: Tensor) -> Tensor:
+def tangent_distances(
+    images: Tensor, others: Tensor, *, policy: TangentDistance = TANGENT_DISTANCE
+) -> Tensor:
     """Return the squared distance of others (B, n, C, H, W) to the tangent planes, (B, n).
 
-    With the price of a large change in it, see `RIDGE`.
+    It includes the penalty of a large change, see `TangentDistance`.
     """
     plane = tangents(images)  # (B, 6, F)
     difference = others.flatten(2) - images.flatten(1)[:, None]  # (B, n, F)
     gram = plane @ plane.mT
-    ridge = RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1).clamp(min=torch.finfo(gram.dtype).eps)
+    mean_square = gram.diagonal(dim1=1, dim2=2).mean(1)
+    ridge = policy.ridge * mean_square.clamp(min=torch.finfo(gram.dtype).eps)
     gram = gram + torch.diag_embed(ridge[:, None].expand(-1, 6))
     along = difference @ plane.mT  # (B, n, 6)
     explained = (along * torch.linalg.solve(gram, along.mT).mT).sum(-1)
@@ -74,11 +105,11 @@ def tangents(images: Tensor) -> Tensor:
     """Return how each image (B, C, H, W) changes with an affine map of its plane, (B, 6, F).
 
     The six are its slope across and down, each by itself and times either coordinate. Slopes are
-    those of the image blurred by a pixel.
+    those of the image smoothed by a pixel.
     """
-    blurred = avg_pool2d(pad(images, (2, 2, 2, 2), mode="replicate"), 3, 1)  # (B, C, H + 2, W + 2)
-    across = (blurred[..., 1:-1, 2:] - blurred[..., 1:-1, :-2]) / 2
-    down = (blurred[..., 2:, 1:-1] - blurred[..., :-2, 1:-1]) / 2
+    smooth = avg_pool2d(pad(images, (2, 2, 2, 2), mode="replicate"), 3, 1)  # (B, C, H + 2, W + 2)
+    across = (smooth[..., 1:-1, 2:] - smooth[..., 1:-1, :-2]) / 2
+    down = (smooth[..., 2:, 1:-1] - smooth[..., :-2, 1:-1]) / 2
     height, width = images.shape[2:]
     y, x = torch.meshgrid(
         torch.linspace(-1, 1, height, device=images.device, dtype=images.dtype),

@@ -1,0 +1,258 @@
+"""Neighbors are the nearest other rows; the radius follows from them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from sklearn.decomposition import PCA
+
+from skgmvae._rows import Rows
+from skgmvae._start.neighbors import (
+    NEIGHBOR_SEARCH,
+    RADIUS,
+    NeighborSearch,
+    Radius,
+    find_neighbors,
+    find_neighbors_among,
+    perturbation_radius,
+)
+
+FIVE = NEIGHBOR_SEARCH._replace(n_neighbors=5)
+# principal components at sizes that are quickly tested
+PROJECTED = NeighborSearch(n_neighbors=6, n_components=10, max_exact_features=50)
+
+
+def rows_of(X, device="cpu"):
+    return Rows(torch.tensor(np.asarray(X), dtype=torch.float32, device=device))
+
+
+def radius_of(X, seed=0, **policies):
+    rows = rows_of(X)
+    return perturbation_radius(rows, find_neighbors(rows, seed), **policies)
+
+
+def distances(X):
+    between = cdist(X, X)
+    np.fill_diagonal(between, np.inf)
+    return between
+
+
+def exact_nearest(X, n_neighbors):
+    return np.argsort(distances(X), 1)[:, :n_neighbors]
+
+
+def share_of_same(nearest, y):
+    return float((y[nearest] == y[:, None]).mean())
+
+
+@pytest.mark.parametrize(("n_rows", "n_features"), [(2, 2), (5, 30), (11, 2), (60, 30)])
+def test_the_radius_is_a_share_of_the_distance_to_a_neighbor(n_rows, n_features, device):
+    X = np.random.default_rng(n_rows).standard_normal((n_rows, n_features))
+    rows = rows_of(X, device)
+    found = perturbation_radius(
+        rows, find_neighbors(rows, 0), radius=Radius(factor=0.3, neighbor=4)
+    )
+    expected = 0.3 * np.sort(distances(X), 1)[:, min(4, n_rows - 1) - 1]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_radius_is_the_same_among_more_neighbors():
+    rows = rows_of(np.random.default_rng(0).standard_normal((150, 3)))
+    one, other = (
+        perturbation_radius(rows, find_neighbors(rows, 0, up_to_affine=affine))
+        for affine in (False, True)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_neighbors_are_the_nearest_rows_and_never_the_row_itself(device):
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    inverse, references, nearest = find_neighbors(rows_of(X, device), 0, search=FIVE)
+    np.testing.assert_array_equal(inverse, np.arange(40))
+    np.testing.assert_array_equal(references, np.arange(40))
+    np.testing.assert_array_equal(nearest, exact_nearest(X, 5))
+
+
+@given(st.integers(0, 1000), st.integers(2, 25), st.integers(1, 3), st.integers(1, 4))
+def test_neighbors_of_a_table_with_copies_by_an_oracle(seed, n_rows, n_features, n_neighbors):
+    X = np.random.default_rng(seed).integers(0, 3, (n_rows, n_features)).astype(float)
+    search = NEIGHBOR_SEARCH._replace(n_neighbors=n_neighbors)
+    found = find_neighbors(rows_of(X), seed, search=search)
+    distinct = X[found.first]
+    np.testing.assert_array_equal(distinct[found.inverse], X)
+    assert len(np.unique(X, axis=0)) == len(distinct)
+    np.testing.assert_array_equal(found.counts, [(row == X).all(1).sum() for row in distinct])
+    assert all(np.flatnonzero((X[row] == X).all(1))[0] == row for row in found.first)
+    n_found = min(n_neighbors, len(distinct) - 1)
+    assert found.nearest.shape == (len(distinct), n_found)
+    between = distances(distinct)
+    for row, nearest in enumerate(found.nearest):
+        assert row not in nearest
+        assert len(set(nearest)) == n_found
+        # which of equally near rows are taken is not said
+        np.testing.assert_allclose(
+            between[row, nearest], np.sort(between[row])[:n_found], rtol=1e-6
+        )
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 100), st.integers(1, 12))
+def test_the_radius_scales_with_the_rows_and_follows_their_order(seed, scale, neighbor):
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((15, 2))
+    radius = Radius(factor=0.2, neighbor=neighbor)
+    found = radius_of(X, radius=radius)
+    np.testing.assert_allclose(radius_of(scale * X, radius=radius), scale * found, rtol=1e-3)
+    order = random.permutation(15)
+    np.testing.assert_allclose(radius_of(X[order], radius=radius), found[order], rtol=1e-5)
+
+
+def test_many_features_are_projected_at_random_by_the_seed_alone(untouched_global_state):
+    X = np.random.default_rng(0).standard_normal((200, 300))
+    X[:, :8] *= 40
+    one, again = (find_neighbors(rows_of(X), 3, search=PROJECTED).nearest for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+    exact = PCA(PROJECTED.n_components, svd_solver="full").fit_transform(X.astype(np.float32))
+    expected = exact_nearest(exact, PROJECTED.n_neighbors)
+    assert np.mean([np.isin(*pair).mean() for pair in zip(one, expected, strict=True)]) > 0.95
+    assert not np.array_equal(one, exact_nearest(X, PROJECTED.n_neighbors))
+
+
+def test_identical_rows_are_taken_together_and_have_others_for_neighbors():
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    copies = np.append(np.arange(30), np.repeat(7, 20))
+    found = find_neighbors(rows_of(X[copies]), 0)
+    np.testing.assert_array_equal(found.inverse, copies)
+    np.testing.assert_array_equal(found.nearest, find_neighbors(rows_of(X), 0).nearest)
+    np.testing.assert_array_equal(radius_of(X[copies]), radius_of(X)[copies])
+
+
+def test_zero_has_no_sign():
+    X = np.array([[0.0, 1.0], [-0.0, 1.0], [2.0, 3.0]])
+    np.testing.assert_array_equal(find_neighbors(rows_of(X), 0).inverse, [0, 0, 1])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_features", [1, 2, 200])
+def test_rows_that_are_all_identical_have_no_neighbors_and_no_radius(n_features):
+    X = np.ones((20, n_features))
+    assert find_neighbors(rows_of(X), 0).nearest.shape == (1, 0)
+    np.testing.assert_array_equal(radius_of(X), np.zeros(20))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("max_exact", [50, 10])
+def test_identical_rows_that_are_taken_for_distinct_have_each_other_for_neighbors(max_exact):
+    # principal components warned of a division of no variance by none
+    search = PROJECTED._replace(max_exact_features=max_exact)
+    nearest = find_neighbors_among(np.ones((30, 40), np.float32), 0, search=search).nearest
+    assert nearest.shape == (30, search.n_neighbors)
+    assert not (nearest == np.arange(30)[:, None]).any()
+    assert all(len(set(row)) == search.n_neighbors for row in nearest)
+
+
+def test_the_neighbors_among_few_rows_are_those_of_distinct_rows():
+    X = np.random.default_rng(0).standard_normal((50, 30)).astype(np.float32)
+    for search in (NEIGHBOR_SEARCH, PROJECTED):
+        np.testing.assert_array_equal(
+            find_neighbors_among(X, 0, search=search).nearest,
+            find_neighbors(rows_of(X), 0, search=search).nearest,
+        )
+
+
+def test_the_radius_of_images_is_that_of_all_their_values(device):
+    images = torch.rand(30, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    rows = Rows(images.to(device))
+    found = perturbation_radius(rows, find_neighbors(rows, 0))
+    np.testing.assert_allclose(found, radius_of(images.flatten(1)), rtol=1e-5)
+
+
+def test_from_a_subset_the_radius_is_that_of_all_rows_on_the_average():
+    X = np.random.default_rng(0).standard_normal((400, 2))
+    half = NEIGHBOR_SEARCH._replace(max_references=200)
+
+    def sampled(seed):
+        return perturbation_radius(rows_of(X), find_neighbors(rows_of(X), seed, search=half))
+
+    exact = radius_of(X)
+    assert sampled(0).shape == (400,)
+    assert np.median(sampled(0) / exact) == pytest.approx(1, abs=0.15)
+    assert np.corrcoef(sampled(0), exact)[0, 1] > 0.8
+    assert not np.array_equal(sampled(0), sampled(1))
+    np.testing.assert_array_equal(sampled(0), sampled(0))
+
+
+def test_neighbors_are_sought_among_the_references_alone():
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    search = FIVE._replace(max_references=20)
+    _, references, nearest = find_neighbors(rows_of(X), 0, search=search)
+    np.testing.assert_array_equal(references, np.unique(references))
+    assert len(references) == 20
+    between = distances(X)[:, references]
+    np.testing.assert_array_equal(nearest, np.argsort(between, 1)[:, :5])
+
+
+@pytest.mark.parametrize("n_references", [1, 2, 8])
+def test_fewer_references_than_components_are_enough(n_references):
+    # there were as many components wanted as rows to find them on, and an error of PCA
+    X = np.random.default_rng(0).standard_normal((60, 40))
+    search = PROJECTED._replace(max_references=n_references)
+    rows = rows_of(X)
+    found = find_neighbors(rows, 0, search=search)
+    n_neighbors = min(n_references - 1, search.n_neighbors)
+    assert found.nearest.shape == (60, n_neighbors)
+    assert (perturbation_radius(rows, found) > 0).all() == (n_neighbors > 0)
+
+
+def test_more_neighbors_are_found_for_tangent_distances_of_which_the_first_are_the_same():
+    rows = rows_of(np.random.default_rng(0).standard_normal((60, 40)))
+    search = PROJECTED._replace(n_candidates=20)
+    few, many = (find_neighbors(rows, 0, up_to_affine=a, search=search) for a in (False, True))
+    assert many.nearest.shape == (60, 20)
+    np.testing.assert_array_equal(many.nearest[:, :search.n_neighbors], few.nearest)
+
+
+def test_many_features_are_compared_by_their_principal_components_where_these_leave_noise_out():
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(4), 50)
+    centers = random.standard_normal((4, 300))
+    X = (centers[y] + 4 * random.standard_normal((200, 300))).astype(np.float32)
+    search = PROJECTED._replace(max_exact_features=300)
+    nearest = find_neighbors(rows_of(X), 0, search=search).nearest
+    projected = PCA(search.n_components, svd_solver="covariance_eigh").fit_transform(X)
+    assert (nearest == exact_nearest(projected, search.n_neighbors)).mean() > 0.99
+    as_they_are = exact_nearest(X, search.n_neighbors)
+    assert share_of_same(nearest, y) > share_of_same(as_they_are, y) + 0.1
+
+
+def test_many_features_are_compared_as_they_are_where_components_leave_out_what_matters():
+    # 40 topics of ten words each that no other uses: more than the components can distinguish
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(40), 8)
+    X = np.zeros((len(y), 400))
+    for row, topic in enumerate(y):
+        X[row, 10 * topic + random.permutation(10)[:6]] = random.uniform(0.99, 1.01, 6)
+    search = PROJECTED._replace(max_exact_features=400)
+    nearest = find_neighbors(rows_of(X), 0, search=search).nearest
+    assert share_of_same(nearest, y) == 1.0
+    projected = PCA(search.n_components, svd_solver="covariance_eigh").fit_transform(X)
+    assert share_of_same(exact_nearest(projected, search.n_neighbors), y) < 0.95
+
+
+def test_the_trial_of_the_components_is_made_on_some_rows(monkeypatch):
+    from skgmvae._start import neighbors as module
+
+    sizes = []
+    share = module._mutual_share
+    monkeypatch.setattr(
+        module, "_mutual_share", lambda values, n: sizes.append(len(values)) or share(values, n)
+    )
+    X = np.random.default_rng(0).standard_normal((60, 40))
+    find_neighbors(rows_of(X), 0, search=PROJECTED._replace(n_trial_rows=17))
+    assert sizes == [17, 17]
+
+
+def test_the_default_radius_is_within_the_nearest_neighbors():
+    assert 1 <= RADIUS.neighbor <= NEIGHBOR_SEARCH.n_neighbors <= NEIGHBOR_SEARCH.n_candidates
