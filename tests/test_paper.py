@@ -1,4 +1,4 @@
-"""The paper's settings are the paper's."""
+"""The parameters and networks in `skgmvae.paper` are those of the paper."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def fitted(settings, X, **changes):
 
 
 @pytest.mark.parametrize("settings", [paper.ARCS, paper.MNIST, paper.SVHN])
-def test_the_objective_is_the_plain_one(settings):
+def test_the_objective_has_no_additional_terms(settings):
     clusterer = GMVAEClustering(10, **settings)
     assert clusterer.consistency == 0
     assert clusterer.min_information == 0
@@ -47,9 +47,12 @@ def test_image_networks_are_those_of_appendix_a(settings, shape, layers):
     convolutions = shapes(model.encoder, torch.nn.Conv2d)
     assert [weight[0] for weight in convolutions] == [layer.channels for layer in layers]
     assert [weight[2] for weight in convolutions] == [layer.kernel for layer in layers]
-    backwards = shapes(model.decoder, torch.nn.ConvTranspose2d)
-    assert [weight[0] for weight in backwards] == [layer.channels for layer in layers[::-1]]
+    transposed = shapes(model.decoder, torch.nn.ConvTranspose2d)
+    assert [weight[0] for weight in transposed] == [layer.channels for layer in layers[::-1]]
     assert shapes(model.prior, torch.nn.Linear) == [(500, 150)]
     assert shapes(model.x_head, torch.nn.Linear) == [(2 * 200, 500)]
     assert shapes(model.w_head, torch.nn.Linear) == [(2 * 150, 500)]
-    assert model.likelihood.name == "bernoulli"
+    p_y = model.p_y(torch.zeros(2, model.latent_dim))
+    assert isinstance(p_y.base_dist, torch.distributions.Bernoulli)
+    assert p_y.base_dist.logits.shape[0] == 2
+    assert p_y.base_dist.logits[0].numel() == np.prod(shape)
