@@ -298,11 +298,11 @@ class GMVAEClustering(
         The first call fixes the location and scale of the data, the size of the perturbation and
         the width of the networks (`hidden_layer_sizes`), so its rows should be typical, and many.
         Up to 2,000 rows of the stream, drawn evenly from all, are remembered, and as many of them
-        as X has rows take part in the pass: chunks may come in any order, one cluster after
-        another too. Even clusters are expected; after `fit` those are kept that the model has.
-        Components keep their numbers from call to call. `labels_` and what follows from it
-        describe the rows of the last call. A copy or a pickle starts with fresh moments of Adam,
-        and remembers no rows.
+        as X has rows, but at least a batch, take part in the pass: chunks may come in any order,
+        one cluster after another too. Even clusters are expected; after `fit` those are kept that
+        the model has. Components keep their numbers from call to call. `labels_` and what follows
+        from it describe the rows of the last call. A copy or a pickle starts with fresh moments of
+        Adam, and remembers no rows.
 
         Parameters
         ----------
@@ -714,7 +714,8 @@ class GMVAEClustering(
     @property
     def history_(self) -> dict[str, NDArray[np.float64]]:
         """Means per epoch, while training."""
-        return _fit.history(self._records, self._fitted_model())
+        fitted = self._fitted_model()
+        return _fit.history(self._records, fitted)
 
     @property
     def n_iter_(self) -> int:
@@ -777,7 +778,7 @@ class GMVAEClustering(
         state: dict[str, Any] = dict(super().__getstate__())
         state["_versions"] = {
             "layout": STATE_LAYOUT, "skgmvae": __version__, "scikit-learn": sklearn.__version__,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # is of a class of torch's
         }
         if "_fitted" in state:
             state["_progress"] = self._progress.without_stream()

@@ -22,11 +22,16 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def check_shapes(networks, data_shape, n_parameters, width):
+def check_shapes(networks, data_shape, decoded, width):
     features = networks.encoder(torch.zeros(2, *data_shape))
     assert features.shape == (2, width)
     assert networks.prior(torch.zeros(2, 5)).shape == (2, width)
-    assert networks.decoder(torch.zeros(2, 3)).shape == (2, n_parameters, *data_shape)
+    assert networks.decoder(torch.zeros(2, 3)).shape == (2, *decoded)
+
+
+def decoded_by(factory, data_shape, n_parameters, width):
+    """Return what the decoder makes of a row: the paper's is whole, the others are trunks."""
+    return (n_parameters, *data_shape) if factory is paper_conv_networks else (width,)
 
 
 @given(
@@ -36,7 +41,7 @@ def check_shapes(networks, data_shape, n_parameters, width):
 )
 def test_dense_shapes(data_shape, hidden, n_parameters):
     networks = dense_networks(tuple(data_shape), 3, 5, n_parameters, hidden_layer_sizes=hidden)
-    check_shapes(networks, tuple(data_shape), n_parameters, hidden[-1])
+    check_shapes(networks, tuple(data_shape), (hidden[0],), hidden[-1])
 
 
 @pytest.mark.parametrize("factory", [conv_networks, paper_conv_networks])
@@ -48,12 +53,12 @@ def test_dense_shapes(data_shape, hidden, n_parameters):
 def test_conv_shapes(factory, channels, height, width, n_parameters):
     data_shape = (channels, height, width)
     with torch.device("meta"):  # shapes only
-        networks = factory(data_shape, 3, 5, n_parameters, hidden_layer_sizes=(6,))
+        networks = factory(data_shape, 3, 5, n_parameters, hidden_layer_sizes=(7, 6))
     encoded = networks.encoder.to_empty(device="cpu").eval()
     decoded = networks.decoder.to_empty(device="cpu").eval()
     prior = networks.prior.to_empty(device="cpu")
     check_shapes(networks._replace(encoder=encoded, decoder=decoded, prior=prior),
-                 data_shape, n_parameters, 6)
+                 data_shape, decoded_by(factory, data_shape, n_parameters, 7), 6)
 
 
 @pytest.mark.parametrize("factory", [conv_networks, paper_conv_networks])
@@ -67,8 +72,9 @@ def test_conv_shapes(factory, channels, height, width, n_parameters):
     height=st.integers(5, 17), width=st.integers(5, 17),
 )
 def test_conv_shapes_with_layers_of_ones_own(factory, layers, height, width):
-    networks = factory((2, height, width), 3, 5, 2, hidden_layer_sizes=(6,), layers=layers)
-    check_shapes(networks, (2, height, width), 2, 6)
+    data_shape = (2, height, width)
+    networks = factory(data_shape, 3, 5, 2, hidden_layer_sizes=(7, 6), layers=layers)
+    check_shapes(networks, data_shape, decoded_by(factory, data_shape, 2, 7), 6)
 
 
 def sides(network, image):
@@ -174,19 +180,24 @@ def test_the_dense_decoder_is_the_encoder_backwards():
         [(m.in_features, m.out_features) for m in network if isinstance(m, nn.Linear)]
         for network in (encoder, decoder)
     ]
-    assert widths == [[(6, 8), (8, 4)], [(2, 4), (4, 8), (8, 2 * 6)]]
+    assert widths == [[(6, 8), (8, 4)], [(2, 4), (4, 8)]]
 
 
 def test_output_shape_leaves_no_trace():
     network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert output_shape(network, 2, 3) == (4,)
-    assert network.training
+    assert output_shape(network, (2, 3)) == (4,)
+    assert all(module.training for module in network.modules())
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
     assert not any(p.grad is not None for p in network.parameters())
-    assert output_shape(network.eval(), 6) == (4,)
-    assert not network.training
+
+
+def test_output_shape_needs_no_data():
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3))
+    assert output_shape(network, (1, 5, 4)) == (3, 4, 3)
+    assert output_shape(nn.Flatten(), (2, 3)) == (6,)
 
 
 @given(st.integers(1, 40), st.builds(

@@ -1,19 +1,25 @@
-"""Devices and random numbers."""
+"""Devices, random numbers and torch's modes."""
 
+import sys
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.exceptions import EfficiencyWarning
 from torch import nn
 
 from skgmvae.runtime import (
     available_device,
     draw_seed,
     generator,
-    random_initialisation,
+    global_draws_from,
+    ordinary_torch,
     select_device,
     supports_float64,
 )
@@ -52,6 +58,12 @@ def test_large_seeds_are_allowed():
 
 def test_a_generator_leaves_the_global_state_alone(untouched_global_state):
     numbers(1, 2)
+
+
+def test_a_generator_is_on_the_device_asked_for(device):
+    source = generator(torch.device(device), 1)
+    assert source.device == torch.device(device)
+    assert torch.rand(3, generator=source, device=device).device == torch.device(device)
 
 
 def test_a_seed_is_that_of_the_random_state(untouched_global_state):
@@ -106,74 +118,228 @@ DRAWS = {
 
 
 def within(draw, seed=0):
-    with random_initialisation(generator(CPU, seed)):
+    with global_draws_from(generator(CPU, seed)):
         return draw().detach().clone()
 
 
 @pytest.mark.parametrize("name", DRAWS)
-def test_initialisation_is_reproducible_and_leaves_the_global_state(name, untouched_global_state):
+def test_draws_are_reproducible_and_leave_the_global_state(name, untouched_global_state):
     draw = DRAWS[name]
     assert torch.equal(within(draw), within(draw))
     assert not torch.equal(within(draw), within(draw, 1))
 
 
-def test_successive_draws_differ():
-    with random_initialisation(generator(CPU, 0)):
-        assert not torch.equal(linear(), linear())
+def test_draws_go_on_from_the_generator_and_it_from_them():
+    source, expected = generator(CPU, 0), generator(CPU, 0)
+    for _ in range(2):
+        with global_draws_from(source):
+            drawn = torch.rand(5), torch.rand(3)
+        assert torch.equal(drawn[0], torch.rand(5, generator=expected))
+        assert torch.equal(drawn[1], torch.rand(3, generator=expected))
+    assert torch.equal(source.get_state(), expected.get_state())
 
 
-def test_initialisation_has_torchs_distribution():
-    weight = within(lambda: nn.Linear(100, 300).weight)
-    assert weight.abs().max() <= 0.1
-    assert float(weight.std()) == pytest.approx(0.1 / np.sqrt(3), rel=0.03)
-
-
-def test_an_explicit_generator_is_respected():
+def test_a_generator_of_the_users_is_respected():
     expected = torch.randn(5, generator=generator(CPU, 9))
     assert torch.equal(within(lambda: torch.randn(5, generator=generator(CPU, 9))), expected)
 
 
-def test_the_context_ends():
-    source = generator(CPU, 0)
-    with random_initialisation(source):
-        linear()
-    state = source.get_state()
-    kept = torch.get_rng_state()
-    torch.rand(3)
-    torch.set_rng_state(kept)
-    assert torch.equal(source.get_state(), state)
-
-
-def test_the_context_ends_after_an_exception():
-    source = generator(CPU, 0)
-    with pytest.raises(ZeroDivisionError), random_initialisation(source):
-        raise ZeroDivisionError
-    with random_initialisation(generator(CPU, 1)):
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_the_global_generator_is_as_before_after_an_exception(error, untouched_global_state):
+    def fail():
         torch.rand(3)
-    assert torch.equal(source.get_state(), generator(CPU, 0).get_state())
+        raise error
+
+    with pytest.raises(error):
+        within(fail)
+    # and others may borrow it
+    with ThreadPoolExecutor(1) as pool:
+        assert torch.equal(pool.submit(within, linear).result(timeout=20), within(linear))
+
+
+def test_borrowing_within_borrowing_ends_in_order(untouched_global_state):
+    with global_draws_from(generator(CPU, 0)):
+        first = torch.rand(2)
+        inner = within(linear, 1)
+        second = torch.rand(2)
+    assert torch.equal(inner, within(linear, 1))
+    assert torch.equal(torch.cat([first, second]), within(lambda: torch.cat([
+        torch.rand(2), torch.rand(2),
+    ])))
+
+
+def test_one_thread_at_a_time_borrows_the_global_generator():
+    entered = threading.Event()
+
+    def other():
+        with global_draws_from(generator(CPU, 1)):
+            entered.set()
+            return linear().detach()
+
+    with ThreadPoolExecutor(1) as pool:
+        with global_draws_from(generator(CPU, 0)):
+            waiting = pool.submit(other)
+            assert not entered.wait(0.2)
+            mine = linear().detach()
+        assert torch.equal(waiting.result(timeout=20), within(linear, 1))
+    assert torch.equal(mine, within(linear, 0))
 
 
 def test_threads_do_not_disturb_one_another(untouched_global_state):
     def many(seed):
-        with random_initialisation(generator(CPU, seed)):
+        with global_draws_from(generator(CPU, seed)):
             return [nn.Linear(6, 6).weight.detach() for _ in range(50)]
 
     alone = [many(seed) for seed in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(many, range(4)))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(many, range(4)))
+    finally:
+        sys.setswitchinterval(before)
     for one, other in zip(alone, together, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+# Torch's modes.
+
+def product():
+    return torch.ones(4, 4, dtype=torch.float32) @ torch.ones(4, 4, dtype=torch.float32)
+
+
+def test_inference_mode_ends_within_and_goes_on_after():
+    with torch.inference_mode():
+        with ordinary_torch():
+            assert not torch.is_inference_mode_enabled()
+            weight = nn.Parameter(torch.ones(3))
+            (weight * weight).sum().backward()
+            assert weight.grad.tolist() == [2, 2, 2]
+            assert not torch.ones(2).is_inference()
+        assert torch.is_inference_mode_enabled()
+
+
+def test_autocast_ends_within_and_goes_on_after():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert product().dtype == torch.bfloat16
+        with ordinary_torch():
+            assert product().dtype == torch.float32
+            assert not torch.is_autocast_enabled("cpu")
+        assert product().dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_autocast_ends_on_a_gpu_too():
+    with torch.autocast("cuda", torch.bfloat16), ordinary_torch():
+        assert (torch.ones(4, 4, device="cuda") @ torch.ones(4, 4, device="cuda")).dtype == (
+            torch.float32
+        )
+
+
+def test_a_function_may_be_decorated_and_called_again():
+    @ordinary_torch()
+    def modes(error=None):
+        if error:
+            raise error
+        return torch.is_inference_mode_enabled(), product().dtype
+
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for _ in range(2):
+            assert modes() == (False, torch.float32)
+        with pytest.raises(ZeroDivisionError):
+            modes(ZeroDivisionError())
+        assert torch.is_inference_mode_enabled()
+        assert product().dtype == torch.bfloat16
+    assert modes() == (False, torch.float32)
+
+
+# Devices.
+
 def test_the_cpu_is_there():
-    assert select_device("cpu") == CPU
-    assert select_device("auto").type in ("cpu", "cuda")
-    assert available_device("cpu") == CPU
+    assert select_device("cpu") == select_device(CPU) == CPU
+    assert available_device("cpu") == available_device(CPU) == CPU
 
 
 @no_cuda
-def test_auto_is_the_cpu_without_cuda():
-    assert select_device("auto") == CPU
+def test_auto_is_the_cpu_without_cuda_and_that_is_nothing_to_warn_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert select_device("auto") == CPU
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Return a function that pretends that there is a GPU, on which a tensor is `made`."""
+
+    def pretend_gpu(made):
+        zeros = torch.zeros
+
+        def make(*shape, device=None, **keywords):
+            if torch.device(device).type != "cuda":
+                return zeros(*shape, device=device, **keywords)
+            return made(torch.device(device))
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch, "zeros", make)
+
+    return pretend_gpu
+
+
+def works(device):
+    """Make a tensor on a machine of two GPUs, of which this thread is at the second."""
+    if (device.index or 0) > 1:
+        raise RuntimeError("CUDA error: invalid device ordinal\nGPU has no such device.")
+    index = 1 if device.index is None else device.index
+    return SimpleNamespace(device=torch.device("cuda", index), item=lambda: 0.0)
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("auto", "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0"),
+    (torch.device("cuda"), "cuda:1"), (torch.device("cuda", 0), "cuda:0"), ("cpu", "cpu"),
+])
+def test_a_device_carries_its_index(pretend, name, expected):
+    pretend(works)
+    found = select_device(name)
+    assert isinstance(found, torch.device)
+    assert found == torch.device(expected)
+    assert available_device(name) == found
+
+
+ERRORS = [
+    RuntimeError("CUDA error: out of memory\nA page of advice."),
+    AssertionError("Torch not compiled with CUDA enabled"),
+    NotImplementedError("no such operation"),
+    RuntimeError(),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("fails_at", ["making", "reading"])
+def test_a_gpu_that_cannot_be_used_gives_the_cpu_and_a_warning(pretend, error, fails_at):
+    def fail(*arguments):
+        raise error
+
+    pretend(
+        fail if fails_at == "making" else lambda device: SimpleNamespace(device=device, item=fail)
+    )
+    reason = (str(error) or "RuntimeError").splitlines()[0]
+    with pytest.warns(EfficiencyWarning, match="device='auto' takes the CPU.*device='cpu'") as told:
+        assert select_device("auto") == CPU
+    assert len(told) == 1
+    assert f"({reason})" in str(told[0].message)
+    assert "advice" not in str(told[0].message)
+    with pytest.raises(ValueError, match="device='cuda' cannot be used") as caught:
+        select_device("cuda")
+    assert reason in str(caught.value)
+    assert "advice" not in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_a_gpu_that_this_machine_does_not_have_is_what_auto_stands_for(pretend):
+    pretend(works)
+    with pytest.raises(ValueError, match="device='cuda:7' cannot be used: CUDA error: invalid"):
+        select_device("cuda:7")
+    assert available_device("cuda:7") == torch.device("cuda:1")
 
 
 @pytest.mark.parametrize("name", ["nonsense", "", "cpu:x", "cuda:banana"])
@@ -183,19 +349,19 @@ def test_an_unknown_device_is_named_in_the_error(name):
 
 
 @no_cuda
-@pytest.mark.parametrize("name", ["cuda", "cuda:3", "xpu", "mps"])
+@pytest.mark.parametrize("name", ["cuda", "cuda:3", "xpu", "mps", torch.device("cuda", 3)])
 def test_an_absent_device_is_named_in_the_error(name):
-    with pytest.raises(ValueError, match=f"device='{name}' cannot be used: .*device='auto'"):
+    with pytest.raises(ValueError, match=f"device='{name}' cannot be used: .*'auto'"):
         select_device(name)
     assert available_device(name) == CPU
 
 
-@pytest.mark.parametrize("name", ["fpga", "xla", "vulkan"])
-def test_a_device_torch_was_not_built_for_is_refused(name):
+@pytest.mark.parametrize("name", ["fpga", "xla", "vulkan", "meta"])
+def test_a_device_that_holds_no_data_or_torch_was_not_built_for_is_refused(name):
     with pytest.raises(ValueError, match=f"device='{name}' cannot be used"):
         select_device(name)
 
 
-@pytest.mark.parametrize(("name", "whether"), [("cpu", True), ("cuda", True), ("mps", False)])
-def test_double_precision_is_everywhere_but_on_mps(name, whether):
+@pytest.mark.parametrize(("name", "whether"), [("cpu", True), ("cuda", False), ("mps", False)])
+def test_double_precision_is_worth_its_time_on_a_cpu_only(name, whether):
     assert supports_float64(torch.device(name)) is whether

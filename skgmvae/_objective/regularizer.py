@@ -115,8 +115,8 @@ def regularizer(
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Within this context batch norm uses the batch but leaves its running statistics alone."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    """Within this context norm layers use the batch and leave their running statistics alone."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
     tracked = [norm for norm in norms if norm.track_running_stats]
     for norm in tracked:
         norm.track_running_stats = False

@@ -10,14 +10,27 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp, xlogy
 from scipy.stats import norm
 from torch import nn
-from torch.distributions import Normal
+from torch.distributions import Categorical, Normal, kl_divergence
 from torch.func import functional_call
 
-from skgmvae.elbo import Noise, Terms, draw_noise, elbo_terms, log_evidence, loss
+from skgmvae._objective import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
+from skgmvae._objective.elbo import constrained_loss
+
+UNEVEN = {
+    1: [1.0], 2: [0.9, 0.1], 3: [0.6, 0.399, 0.001], 4: [0.5, 0.3, 0.15, 0.05],
+    5: [0.4, 0.3, 0.15, 0.1, 0.05],
+}
+
+
+def with_weights(model, even):
+    """Give the components uneven weights unless told otherwise."""
+    if not even:
+        model.set_weights(torch.tensor(UNEVEN[model.n_components], dtype=torch.float64))
+    return model
 
 
 def run(network, a):
-    """Run a small network in numpy, in evaluation mode."""
+    """Run a small network in numpy, in evaluation mode; its last axes are those of a row."""
     for layer in network:
         parameters = {name: t.detach().numpy() for name, t in layer.state_dict().items()}
         if isinstance(layer, nn.Linear):
@@ -29,6 +42,10 @@ def run(network, a):
             a = np.maximum(a, 0)
         elif isinstance(layer, nn.Tanh):
             a = np.tanh(a)
+        elif isinstance(layer, nn.Unflatten):
+            a = a.reshape(*a.shape[:-1], *layer.unflattened_size)
+        else:
+            assert isinstance(layer, nn.Flatten)  # of rows that are flat
     return a
 
 
@@ -53,9 +70,11 @@ class Samples(NamedTuple):
     log_mixture: np.ndarray  # log sum_k p(z_k) p(x | w, z_k)
 
 
-def oracle(model, y, noise):
+def oracle(model, y, noise, weights=None):
+    K = model.n_components
+    log_weights = np.log([1 / K] * K if weights is None else weights)
     y, noise_x, noise_w = (np.asarray(a) for a in (y, noise.x, noise.w))
-    K, N_x, N_w = model.n_components, model.latent_dim, model.style_dim
+    N_x, N_w = model.latent_dim, model.style_dim
     features = run(model.encoder, y)
     m_x, s_x = head(model.x_head, features, N_x)
     m_w, s_w = head(model.w_head, features, N_w)
@@ -63,23 +82,23 @@ def oracle(model, y, noise):
     prior_features = run(model.prior, w)
     m_k, s_k = head(model.component_head, prior_features, K, N_x)
     log_k = norm.logpdf(x[..., None, :], m_k, s_k).sum(-1)
-    log_z = log_softmax(log_k, axis=-1)
+    log_z = log_softmax(log_weights + log_k, axis=-1)
     p_z = np.exp(log_z)
     kl = kl_normal(m_x[:, None], s_x[:, None], m_k, s_k).sum(-1)
-    decoded = run(model.decoder, x)
-    if model.likelihood.name == "gaussian":
-        mean, raw = np.split(decoded, 2, axis=-1)
+    decoded = np.moveaxis(run(model.y_head, run(model.decoder, x)), -2, 0)
+    if len(decoded) == 2:  # a Gaussian
+        mean, raw = decoded
         log_y = norm.logpdf(y, mean, np.exp(4 * np.tanh(raw / 8))).sum(-1)
     else:
-        p = 1 / (1 + np.exp(-decoded))
+        p = 1 / (1 + np.exp(-decoded[0]))
         log_y = (xlogy(y, p) + xlogy(1 - y, 1 - p)).sum(-1)
     return Samples(
         log_y,
         (p_z * kl).sum(-1),
         np.broadcast_to(kl_normal(m_w, s_w, 0.0, 1.0).sum(-1), log_y.shape),
-        np.log(K) + xlogy(p_z, p_z).sum(-1),
+        (p_z * (log_z - log_weights)).sum(-1),
         norm.logpdf(x, m_x, s_x).sum(-1),
-        logsumexp(log_k, axis=-1) - np.log(K),
+        logsumexp(log_weights + log_k, axis=-1),
     )
 
 
@@ -108,11 +127,13 @@ def arrays(terms):
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 @pytest.mark.parametrize("n_clusters", [1, 2, 5])
 @pytest.mark.parametrize("n_samples", [1, 3])
-def test_every_term_is_the_papers_formula(make_model, likelihood, n_clusters, n_samples):
-    model = make_model(n_clusters, 2, 3, likelihood)
+@pytest.mark.parametrize("even", [True, False], ids=["even", "uneven"])
+def test_every_term_is_the_papers_formula(make_model, likelihood, n_clusters, n_samples, even):
+    model = with_weights(make_model(n_clusters, 2, 3, likelihood), even)
     y = rows(likelihood=likelihood)
     noise = draws(n_samples, len(y), model)
-    terms, expected = arrays(terms_of(model, y, noise)), oracle(model, y, noise)
+    terms = arrays(terms_of(model, y, noise))
+    expected = oracle(model, y, noise, None if even else UNEVEN[n_clusters])
     for name in Terms._fields:
         np.testing.assert_allclose(
             getattr(terms, name), getattr(expected, name).mean(0), rtol=1e-9, atol=1e-9,
@@ -126,6 +147,31 @@ def test_every_term_is_the_papers_formula(make_model, likelihood, n_clusters, n_
     )
 
 
+@pytest.mark.parametrize("even", [True, False], ids=["even", "uneven"])
+def test_the_z_prior_is_torchs_divergence_from_the_weights(make_model, even):
+    model, y = with_weights(make_model(4), even), rows()
+    noise = draws(3, len(y), model)
+    q_x, q_w = model.q(y)
+    x, w = drawn(q_x, q_w, noise)
+    posterior = Categorical(logits=model.p_z(x, model.p_x(w)).logits)
+    weights = torch.tensor([0.25] * 4 if even else UNEVEN[4], dtype=torch.float64)
+    prior = Categorical(weights.expand_as(posterior.probs))
+    expected = kl_divergence(posterior, prior).mean(0)
+    assert expected.min() > 0.05
+    assert torch.allclose(elbo_terms(model, y, q_x, q_w, noise).z_prior, expected, rtol=1e-9)
+
+
+def test_draws_are_means_and_noise_in_standard_deviations(make_model):
+    model, y = make_model(3, 2, 3), rows()
+    noise = draws(4, len(y), model)
+    q_x, q_w = model.q(y)
+    x, w = drawn(q_x, q_w, noise)
+    assert x.shape == (4, 5, 2)
+    assert w.shape == (4, 5, 3)
+    assert torch.allclose((x - q_x.mean) / q_x.stddev, noise.x, rtol=1e-9)
+    assert torch.allclose((w - q_w.mean) / q_w.stddev, noise.w, rtol=1e-9)
+
+
 def test_noise_shared_by_all_rows_is_the_same_as_repeated_noise(make_model):
     model, y = make_model(), rows()
     shared = draws(3, 1, model)
@@ -135,7 +181,7 @@ def test_noise_shared_by_all_rows_is_the_same_as_repeated_noise(make_model):
 
 
 def test_permuting_components_changes_nothing(make_model):
-    model, y = make_model(4), rows()
+    model, y = with_weights(make_model(4), even=False), rows()
     noise = draws(2, len(y), model)
     before = arrays(terms_of(model, y, noise))
     logits = model.cluster_logits(model.q(y))
@@ -192,9 +238,9 @@ def test_below_the_threshold_the_z_prior_has_no_gradient_and_above_it_all_of_it(
     assert not torch.allclose(without, with_it, rtol=1e-3)
 
     terms = terms_of(model, y, draws(2, len(y), model))
-    below = gradients(model, loss(terms, level + 0.1))
+    below = gradients(model, constrained_loss(terms, level + 0.1))
     terms = terms_of(model, y, draws(2, len(y), model))
-    above = gradients(model, loss(terms, level - 0.1))
+    above = gradients(model, constrained_loss(terms, level - 0.1))
     assert torch.allclose(below, without, atol=1e-12)
     assert torch.allclose(above, with_it, atol=1e-12)
 
@@ -202,9 +248,10 @@ def test_below_the_threshold_the_z_prior_has_no_gradient_and_above_it_all_of_it(
 def test_the_loss_holds_the_threshold_or_the_z_prior_of_the_minibatch():
     terms = Terms(*(torch.tensor(t) for t in ([-5.0, -7.0], [1.0, 2.0], [0.5, 0.7], [0.1, 0.9])))
     rest = 6.0 + 1.5 + 0.6
-    assert float(loss(terms, 0.0)) == pytest.approx(rest + 0.5)
-    assert float(loss(terms, 0.4)) == pytest.approx(rest + 0.5)  # of the mean, not of each row
-    assert float(loss(terms, 0.8)) == pytest.approx(rest + 0.8)
+    assert float(constrained_loss(terms, 0.0)) == pytest.approx(rest + 0.5)
+    # of the mean, not of each row
+    assert float(constrained_loss(terms, 0.4)) == pytest.approx(rest + 0.5)
+    assert float(constrained_loss(terms, 0.8)) == pytest.approx(rest + 0.8)
     assert terms.z_prior.tolist() == pytest.approx([0.1, 0.9])
     assert terms.bound.tolist() == pytest.approx([-6.6, -10.6])
 
@@ -218,7 +265,7 @@ def test_the_gradient_with_respect_to_q_is_right(make_model):
 
     def value(m_x, m_w, s_x, s_w):
         terms = elbo_terms(model, y, Normal(m_x, s_x), Normal(m_w, s_w), noise)
-        return loss(terms, 0.0)
+        return constrained_loss(terms, 0.0)
 
     assert torch.autograd.gradcheck(value, inputs, atol=1e-5, rtol=1e-4)
 
@@ -230,7 +277,7 @@ def test_the_gradient_with_respect_to_the_components_is_right(make_model):
             self.model = model
 
         def forward(self, y, noise):
-            return loss(terms_of(self.model, y, noise), 0.0)
+            return constrained_loss(terms_of(self.model, y, noise), 0.0)
 
     model, y = make_model(), rows(3)
     noise, module = draws(2, 3, model), Loss(model)
@@ -271,10 +318,11 @@ def test_more_draws_have_less_variance(make_model):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_bound_is_not_above_the_tighter_bound_of_eq_2(make_model, seed):
-    model, y = make_model(4, seed=seed), rows(3, seed=seed)
+@pytest.mark.parametrize("even", [True, False], ids=["even", "uneven"])
+def test_the_bound_is_not_above_the_tighter_bound_of_eq_2(make_model, seed, even):
+    model, y = with_weights(make_model(4, seed=seed), even), rows(3, seed=seed)
     noise = draws(2000, 3, model, seed)
-    s = oracle(model, y, noise)
+    s = oracle(model, y, noise, None if even else UNEVEN[4])
     tight = s.reconstruction - (s.log_q_x - s.log_mixture) - s.w_prior
     ours = s.reconstruction - s.conditional_prior - s.w_prior - s.z_prior
     excess = ours - tight
@@ -285,12 +333,15 @@ def test_the_bound_is_not_above_the_tighter_bound_of_eq_2(make_model, seed):
     assert (excess.mean(0) <= 4 * error).all()
 
 
+@pytest.mark.parametrize("even", [True, False], ids=["even", "uneven"])
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
-def test_importance_weights_converge_to_the_evidence(make_model, likelihood):
-    model, y = make_model(3, 1, 1, likelihood), rows(2, likelihood=likelihood)
+def test_importance_weights_converge_to_the_evidence(make_model, likelihood, even):
+    model = with_weights(make_model(3, 1, 1, likelihood), even)
+    y, log_weights = rows(2, likelihood=likelihood), np.log([1 / 3] * 3 if even else UNEVEN[3])
     x, w = np.linspace(-30, 30, 3001), np.linspace(-6, 6, 241)
     m_k, s_k = head(model.component_head, run(model.prior, w[:, None]), 3, 1)  # (w, K, 1)
-    log_x_w = logsumexp(norm.logpdf(x[:, None, None], m_k[..., 0], s_k[..., 0]), -1) - np.log(3)
+    log_x_given_z = norm.logpdf(x[:, None, None], m_k[..., 0], s_k[..., 0])
+    log_x_w = logsumexp(log_weights + log_x_given_z, -1)
     p_x = (np.exp(log_x_w) * norm.pdf(w)).sum(1) * (w[1] - w[0])
     p_y = np.exp([
         model.p_y(torch.tensor(x[:, None])).log_prob(row.expand(len(x), -1)).detach().numpy()
@@ -305,10 +356,11 @@ def test_importance_weights_converge_to_the_evidence(make_model, likelihood):
     assert (terms_of(model, y, noise).bound.detach().numpy() <= exact + 1e-6).all()
 
 
-def test_one_importance_weight_is_its_definition(make_model):
-    model, y = make_model(), rows(5)
+@pytest.mark.parametrize("even", [True, False], ids=["even", "uneven"])
+def test_one_importance_weight_is_its_definition(make_model, even):
+    model, y = with_weights(make_model(), even), rows(5)
     noise = draws(1, 5, model)
-    s = oracle(model, y, noise)
+    s = oracle(model, y, noise, None if even else UNEVEN[3])
     q_w = model.q(y).q_w
     w = (q_w.mean + q_w.stddev * noise.w).detach()
     log_w = (norm.logpdf(w) - q_w.log_prob(w).detach().numpy()).sum(-1)

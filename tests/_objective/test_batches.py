@@ -1,0 +1,295 @@
+"""Batches: functions of their keys alone, and all that a step reads."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from skgmvae._objective import Batches, Consistency
+from skgmvae._rows import Rows
+
+CPU = torch.device("cpu")
+N_ROWS, N_CLUSTERS = 45, 4
+
+
+def numbered(n_rows=N_ROWS, shape=(2,)):
+    """Return rows that hold their own numbers, and noise beside it."""
+    y = torch.randn(n_rows, *shape, generator=torch.Generator().manual_seed(0))
+    y.flatten(1)[:, 0] = torch.arange(n_rows)
+    return Rows(y)
+
+
+def numbers(batch):
+    return batch.y.flatten(1)[:, 0].long()
+
+
+def consistency(**changes):
+    return Consistency(
+        perturbation="adversarial", radius=np.linspace(0.1, 0.5, N_ROWS, dtype=np.float32),
+        labels=np.arange(N_ROWS) % 3, share_of_cross_entropy=0.5, weight_of_other_cluster=0.25,
+    )._replace(**changes)
+
+
+def make(consistency=None, rows=None, **changes):
+    parameters = {
+        "batch_size": 16, "n_mc_samples": 2, "latent_dim": 3, "style_dim": 5,
+        "n_clusters": N_CLUSTERS, "key": (5, 0), "progress": lambda epoch: epoch / 10,
+    }
+    return Batches(rows or numbered(), consistency=consistency, **(parameters | changes))
+
+
+def tensors(batch):
+    """Return all tensors of a batch, in the order of its fields."""
+    return [
+        tensor for part in batch if part is not None
+        for tensor in (part if isinstance(part, tuple) else [part])
+    ]
+
+
+def equal(one, other):
+    pairs = list(zip(tensors(one), tensors(other), strict=True))
+    return len(pairs) > 2 and all(torch.equal(a, b) for a, b in pairs)
+
+
+def shift(y, source):
+    return y + torch.randn(y.shape, generator=source)
+
+
+EVERYTHING = [consistency(), consistency(perturbation=shift, radius=None), None]
+
+
+@pytest.mark.parametrize("consistency", EVERYTHING)
+def test_a_batch_is_a_function_of_its_keys_alone(consistency, untouched_global_state):
+    went_through = make(consistency)
+    for epoch in range(3):
+        for step in range(went_through.n_steps):
+            went_through(epoch, step)
+    expected = make(consistency)(3, 2)
+    assert equal(went_through(3, 2), expected)
+    assert equal(went_through(3, 2), expected)  # asked again
+    went_through(1, 0)
+    assert equal(went_through(3, 2), expected)
+
+
+@pytest.mark.parametrize("consistency", EVERYTHING)
+def test_other_keys_give_other_draws(consistency):
+    keys = [((5, 0), 3, 2), ((5, 0), 3, 1), ((5, 0), 2, 2), ((5, 1), 3, 2), ((6, 0), 3, 2)]
+    batches = [make(consistency, key=key)(epoch, step) for key, epoch, step in keys]
+    for field in ("y", "direction", "perturbed"):
+        values = [getattr(batch, field) for batch in batches]
+        if values[0] is not None:
+            assert len({tuple(value.flatten().tolist()) for value in values}) == len(keys), field
+    for name in ("x", "w"):
+        values = [getattr(batch.noise, name) for batch in batches]
+        assert len({tuple(value.flatten().tolist()) for value in values}) == len(keys), name
+
+
+def test_the_parts_of_a_batch_are_drawn_apart():
+    batch = make(consistency(perturbation=shift))(0, 0)
+    draws = [batch.noise.x, batch.noise.w, batch.direction, batch.perturbed - batch.y]
+    values = torch.cat([draw.flatten().round(decimals=4) for draw in draws])
+    assert len(values.unique()) > 0.98 * len(values)
+
+
+def test_noise_and_direction_are_standard_normal():
+    batch = make(consistency(), batch_size=N_ROWS, n_mc_samples=200)(0, 0)
+    for draw in batch.noise:
+        assert abs(float(draw.mean())) < 0.02
+        assert float(draw.std()) == pytest.approx(1, abs=0.02)
+    directions = torch.cat([make(consistency(), batch_size=N_ROWS)(epoch, 0).direction
+                            for epoch in range(100)])
+    assert abs(float(directions.mean())) < 0.05
+    assert float(directions.std()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("batch_size", "n_steps", "size"), [(16, 3, 15), (8, 6, 8), (99, 1, 45)])
+def test_the_batches_of_an_epoch_are_of_one_size_and_hold_all_rows(batch_size, n_steps, size):
+    batches = make(batch_size=batch_size)
+    assert batches.n_steps == n_steps
+    epochs = []
+    for epoch in range(2):
+        seen = [batches(epoch, step) for step in range(n_steps)]
+        assert {len(batch.y) for batch in seen} == {size}
+        for batch in seen:
+            assert torch.equal(batch.y, batches.rows.take(numbers(batch)))
+            assert batch.noise.x.shape == (2, size, 3)
+            assert batch.noise.w.shape == (2, size, 5)
+        epochs.append(torch.cat([numbers(batch) for batch in seen]))
+        assert set(epochs[-1].tolist()) == set(range(N_ROWS))
+    assert not torch.equal(*epochs)
+
+
+def test_without_consistency_nothing_but_rows_and_noise_is_made():
+    batch = make(None)(0, 0)
+    assert batch[2:] == (None,) * 5
+    # and rows and noise are those that there would be with it
+    full = make(consistency())(0, 0)
+    assert torch.equal(batch.y, full.y)
+    assert torch.equal(batch.noise.x, full.noise.x)
+
+
+def test_the_radius_and_the_pseudo_label_are_each_rows_own():
+    given = consistency()
+    batches = make(given)
+    for epoch in (0, 9):
+        batch = batches(epoch, 1)
+        np.testing.assert_array_equal(batch.radius, given.radius[numbers(batch)])
+        np.testing.assert_array_equal(batch.pseudo.labels, given.labels[numbers(batch)])
+        assert batch.direction.shape == batch.y.shape
+
+
+def test_arrays_may_be_read_only_and_are_not_looked_at_again():
+    given = consistency()
+    for array in (given.radius, given.labels):
+        array.flags.writeable = False  # as joblib maps them
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        batches = make(given)
+    expected = batches(0, 0)
+    for array in (given.radius, given.labels):
+        array.flags.writeable = True
+        array[:] = 0
+    assert equal(batches(0, 0), expected)
+    assert expected.radius.min() > 0
+
+
+def test_without_a_radius_there_is_no_adversarial_step():
+    batch = make(consistency(radius=None))(0, 0)
+    assert batch.radius is None
+    assert batch.direction is None
+    assert batch.perturbed is not None
+    assert batch.pseudo is not None
+
+
+def test_without_pseudo_labels_there_are_no_weights_of_them():
+    batch = make(consistency(labels=None))(0, 0)
+    assert batch.pseudo is None
+    assert batch.pseudo_weights is None
+    assert batch.radius is not None
+
+
+def test_the_sizes_expected_are_those_of_the_pseudo_labels_and_one():
+    labels = np.repeat([0, 1, 3], [N_ROWS - 12, 9, 3])
+    log_sizes = make(consistency(labels=labels))(0, 0).pseudo.log_sizes
+    np.testing.assert_allclose(log_sizes.exp(), [N_ROWS - 11, 10, 1, 4], rtol=1e-6)
+
+
+def test_the_cross_entropy_falls_with_progress_and_the_bounded_loss_stays():
+    asked = []
+
+    def progress(epoch):
+        asked.append(epoch)
+        return epoch / 4
+
+    batches = make(consistency(share_of_cross_entropy=0.5), progress=progress)
+    falling = []
+    for epoch in range(4):
+        for step in range(3):
+            weights = batches(epoch, step).pseudo_weights
+            assert weights.cross_entropy.shape == weights.other_cluster.shape == ()
+            assert float(weights.other_cluster) == 0.25
+            falling.append(float(weights.cross_entropy))
+    np.testing.assert_allclose(asked, np.arange(12) / 3)
+    np.testing.assert_allclose(falling, np.maximum(0, 1 - np.arange(12) / 6), atol=1e-7)
+
+
+# Perturbations.
+
+def test_adversarial_rows_start_where_they_are():
+    batch = make(consistency())(0, 0)
+    assert torch.equal(batch.perturbed, batch.y)
+
+
+@pytest.mark.parametrize("perturbation", ["affine", "both"])
+def test_affine_changes_are_made_of_images(perturbation):
+    radius = None if perturbation == "affine" else consistency().radius
+    batch = make(
+        consistency(perturbation=perturbation, radius=radius), rows=numbered(shape=(1, 6, 6))
+    )(0, 0)
+    assert batch.perturbed.shape == batch.y.shape == (15, 1, 6, 6)
+    changed = (batch.perturbed - batch.y).flatten(1).abs().amax(1)
+    assert (changed > 0.1).all()
+    assert (batch.radius is None) == (perturbation == "affine")
+
+
+def test_a_perturbation_of_the_users_gets_the_rows_and_a_generator():
+    calls = []
+
+    def perturbation(y, source):
+        calls.append((y.clone(), source))
+        return shift(y, source)
+
+    batch = make(consistency(perturbation=perturbation, radius=None))(0, 0)
+    ((y, source),) = calls
+    assert torch.equal(y, batch.y)
+    assert isinstance(source, torch.Generator)
+    assert source.device == y.device
+    assert float((batch.perturbed - batch.y).std()) == pytest.approx(1, abs=0.4)
+
+
+def test_a_perturbation_may_change_its_argument_in_place():
+    def in_place(y, source):
+        return y.mul_(3).add_(1)
+
+    batches = make(consistency(perturbation=in_place, radius=None))
+    before = batches.rows.flat().copy()
+    batch = batches(0, 0)
+    assert torch.equal(batch.y, batches.rows.take(numbers(batch)))
+    assert torch.equal(batch.perturbed, 3 * batch.y + 1)
+    np.testing.assert_array_equal(batches.rows.flat(), before)
+    assert torch.equal(batch.y, make(None)(0, 0).y)
+
+
+@pytest.mark.parametrize(("perturbation", "returned"), [
+    (lambda y, source: y[:1], r"\(1, 2\)"),
+    (lambda y, source: y[:, :1], r"\(15, 1\)"),
+    (lambda y, source: y.flatten(), r"\(30,\)"),
+    (lambda y, source: None, "None"),
+    (lambda y, source: y.numpy(), r"array\("),
+    (lambda y, source: (y, y), r"\(tensor"),
+])
+def test_a_perturbation_that_returns_other_rows_is_named(perturbation, returned):
+    batches = make(consistency(perturbation=perturbation, radius=None))
+    message = (
+        rf"(?s)perturbation=<function .* must return a tensor of shape \(15, 2\), .* returned "
+        rf"{returned}"
+    )
+    with pytest.raises(ValueError, match=message):
+        batches(0, 0)
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.double, torch.Tensor.half, torch.Tensor.long])
+def test_a_perturbation_that_returns_another_type_is_named(change):
+    batches = make(consistency(perturbation=lambda y, source: change(y), radius=None))
+    dtype = change(torch.zeros(1)).dtype
+    message = rf"perturbation=.* must return rows of torch\.float32 .* returned {dtype} on cpu"
+    with pytest.raises(TypeError, match=message):
+        batches(0, 0)
+
+
+def test_a_perturbation_that_returns_rows_of_another_device_is_named():
+    batches = make(consistency(perturbation=lambda y, source: y.to("meta"), radius=None))
+    with pytest.raises(TypeError, match=r"perturbation=.* on cpu.* returned .* on meta"):
+        batches(0, 0)
+
+
+def test_what_a_perturbation_raises_passes_unchanged():
+    def fail(y, source):
+        raise ZeroDivisionError("of the user's")
+
+    with pytest.raises(ZeroDivisionError, match="of the user's"):
+        make(consistency(perturbation=fail, radius=None))(0, 0)
+
+
+def test_a_batch_is_made_whatever_the_default_dtype():
+    rows = numbered()
+    expected = make(consistency(), rows)(1, 1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        batch = make(consistency(), rows)(1, 1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other in zip(tensors(batch), tensors(expected), strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)

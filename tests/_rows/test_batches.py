@@ -1,0 +1,145 @@
+"""The order of an epoch's batches, and the sample of a stream."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skgmvae._rows import Reservoir, n_batches, shuffled_batches
+
+CPU = torch.device("cpu")
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@given(st.integers(2, 300), st.integers(2, 80), st.integers(0, 3))
+def test_batches_are_of_one_size_and_hold_every_row(n_rows, batch_size, seed):
+    batches = shuffled_batches(n_rows, batch_size, source(seed))
+    n_steps, size = batches.shape
+    assert n_steps == n_batches(n_rows, batch_size) == math.ceil(n_rows / batch_size)
+    assert 2 <= size <= batch_size
+    counts = torch.bincount(batches.flatten(), minlength=n_rows)
+    assert len(counts) == n_rows
+    assert counts.min() == 1
+    assert counts.max() <= 2
+    assert counts.sum() - n_rows < n_steps  # less than one repeated row for each batch
+    for batch in batches:
+        assert len(batch.unique()) == size
+
+
+@pytest.mark.parametrize("n_rows", [3, 5, 101])
+def test_batches_of_two_of_an_odd_number_of_rows_are_of_two(n_rows):
+    assert shuffled_batches(n_rows, 2, source()).shape == ((n_rows + 1) // 2, 2)
+
+
+@pytest.mark.parametrize(("batch_size", "shape"), [
+    (100, (2, 51)), (101, (1, 101)), (500, (1, 101)), (10, (11, 10)),
+])
+def test_there_are_as_few_batches_as_can_be(batch_size, shape):
+    assert shuffled_batches(101, batch_size, source()).shape == shape
+    assert n_batches(101, batch_size) == shape[0]
+
+
+def test_a_single_row_is_a_batch():
+    assert shuffled_batches(1, 100, source()).tolist() == [[0]]
+
+
+def test_batches_are_shuffled_by_the_generator_alone(untouched_global_state):
+    batches = shuffled_batches(40, 8, source(1))
+    assert torch.equal(batches, shuffled_batches(40, 8, source(1)))
+    assert not torch.equal(batches, shuffled_batches(40, 8, source(2)))
+    assert not torch.equal(batches.flatten(), torch.arange(40))
+
+
+def test_which_rows_are_repeated_is_random():
+    counts = sum(
+        torch.bincount(shuffled_batches(5, 4, source(seed)).flatten(), minlength=5)
+        for seed in range(500)
+    )
+    repeated = counts.numpy() - 500
+    assert repeated.sum() == 500
+    assert np.abs(repeated - 100).max() < 4 * np.sqrt(500 * 0.2 * 0.8)
+
+
+def stream(*lengths):
+    """Return chunks of rows of one feature, which hold their own numbers."""
+    return torch.arange(sum(lengths), dtype=torch.float32)[:, None].split(list(lengths))
+
+
+def reservoir_of(chunks, capacity, source):
+    reservoir = Reservoir.empty((1,), CPU)
+    for chunk in chunks:
+        reservoir = reservoir.updated(chunk, capacity, source)
+    return reservoir
+
+
+def test_an_empty_reservoir_has_seen_nothing():
+    reservoir = Reservoir.empty((3, 4, 4), CPU)
+    assert reservoir.rows.shape == (0, 3, 4, 4)
+    assert reservoir.drawn(5, source()).shape == (0, 3, 4, 4)
+
+
+@pytest.mark.parametrize("lengths", [(40,), (10, 25, 5), (5,) * 8, (1, 39)])
+def test_a_reservoir_keeps_all_rows_of_a_stream_with_one_probability(lengths):
+    draws, n_runs, capacity = source(), 2000, 10
+    kept = torch.cat([
+        reservoir_of(stream(*lengths), capacity, draws).rows for _ in range(n_runs)
+    ])
+    counts = torch.bincount(kept.flatten().long(), minlength=40).numpy()
+    share = capacity / 40
+    # a sample without replacement: 39 / 40 of what independent counts would have
+    chi_squared = ((counts - n_runs * share) ** 2 / (n_runs * share * (1 - share))).sum() * 39 / 40
+    assert 39 - 4 * np.sqrt(2 * 39) < chi_squared < 39 + 4 * np.sqrt(2 * 39)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 20))
+def test_a_reservoir_is_bounded_and_holds_no_row_twice(lengths, capacity):
+    reservoir = reservoir_of(stream(*lengths), capacity, source())
+    assert len(reservoir.rows) == len(reservoir.keys) == min(capacity, sum(lengths))
+    assert len(reservoir.rows.unique()) == len(reservoir.rows)
+    assert (reservoir.keys.diff() >= 0).all()
+
+
+def test_a_smaller_reservoir_of_one_stream_is_the_head_of_a_larger_one():
+    chunks = stream(10, 25, 5)
+    large, small = reservoir_of(chunks, 12, source(3)), reservoir_of(chunks, 5, source(3))
+    assert torch.equal(small.rows, large.rows[:5])
+    assert torch.equal(small.keys, large.keys[:5])
+
+
+def test_a_reservoir_depends_on_the_generator_alone(untouched_global_state):
+    chunks = stream(10, 25, 5)
+    one = reservoir_of(chunks, 12, source(3))
+    assert torch.equal(one.rows, reservoir_of(chunks, 12, source(3)).rows)
+    assert not torch.equal(one.rows, reservoir_of(chunks, 12, source(4)).rows)
+    drawn = one.drawn(6, source(1))
+    assert torch.equal(drawn, one.drawn(6, source(1)))
+    assert not torch.equal(drawn, one.drawn(6, source(2)))
+
+
+def test_an_updated_reservoir_leaves_the_old_one_as_it_was():
+    old = reservoir_of(stream(30), 12, source(3))
+    rows, keys = old.rows.clone(), old.keys.clone()
+    new = old.updated(torch.full((50, 1), 99.0), 12, source(4))
+    new.rows.fill_(-1.0)
+    new.keys.fill_(-1.0)
+    assert torch.equal(old.rows, rows)
+    assert torch.equal(old.keys, keys)
+
+
+def test_rows_are_drawn_from_a_reservoir_without_replacement_and_evenly():
+    reservoir = reservoir_of(stream(12), 12, source())
+    draws = source(1)
+    counts = torch.zeros(12)
+    for _ in range(1000):
+        drawn = reservoir.drawn(3, draws).flatten().long()
+        assert len(drawn.unique()) == 3
+        counts += torch.bincount(drawn, minlength=12)
+    assert (counts - 250).abs().max() < 4.5 * math.sqrt(1000 * 0.25 * 0.75)
+    everything = reservoir.drawn(100, draws)
+    assert torch.equal(everything.sort(0).values, reservoir.rows.sort(0).values)

@@ -1,0 +1,250 @@
+"""From rows of X to what the model sees, and back."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.preprocessing import normalize
+
+from skgmvae._rows import FARTHEST, Units
+
+CPU = torch.device("cpu")
+DOUBLE = np.dtype(np.float64)
+SINGLE = np.dtype(np.float32)
+
+image_shapes = st.one_of(
+    st.none(), st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)),
+)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def seen(units, X):
+    return units.to_model(X, torch.float64, CPU).numpy()
+
+
+@given(image_shapes, st.integers(0, 1000), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
+def test_there_and_back_is_the_same_rows(image_shape, seed, location, scale):
+    n_features = 5 if image_shape is None else math.prod(image_shape)
+    X = location + scale * rng(seed).standard_normal((6, n_features))
+    units = Units.standardizing(X, image_shape)
+    y = units.to_model(X, torch.float64, CPU)
+    assert y.shape == (6, *units.data_shape)
+    assert y.is_contiguous()
+    back = units.to_data(y, DOUBLE)
+    assert back.shape == X.shape
+    np.testing.assert_allclose(back, X, rtol=1e-10, atol=1e-10 * scale)
+
+
+@pytest.mark.parametrize(("image_shape", "data_shape"), [
+    (None, (24,)), ((6, 4), (1, 6, 4)), ((4, 2, 3), (3, 4, 2)), ((24, 1, 1), (1, 24, 1)),
+])
+def test_the_shape_of_a_row_follows_the_shape_of_an_image(image_shape, data_shape):
+    X = rng().random((6, 24))
+    for units in (Units.standardizing(X, image_shape), Units.fractions(X, 1.0, image_shape)):
+        assert units.data_shape == data_shape
+        assert units.to_model(X, torch.float32, CPU).shape == (6, *data_shape)
+
+
+def test_channels_come_last_in_rows_and_first_in_the_model():
+    images = rng().random((6, 3, 4, 2))  # height 3, width 4, two channels
+    y = seen(Units.fractions(images.reshape(6, -1), 1.0, (3, 4, 2)), images.reshape(6, -1))
+    np.testing.assert_array_equal(y, np.moveaxis(images, -1, 1))
+
+
+def test_gray_images_have_one_channel():
+    images = rng().random((6, 3, 4))
+    y = seen(Units.fractions(images.reshape(6, -1), 1.0, (3, 4)), images.reshape(6, -1))
+    np.testing.assert_array_equal(y, images[:, None])
+
+
+@given(
+    st.integers(0, 1000), image_shapes,
+    hnp.arrays(np.float64, 48, elements=st.floats(1e-3, 1e3)),
+)
+def test_the_model_sees_mean_0_and_a_mean_variance_of_1(seed, image_shape, scales):
+    n_features = 5 if image_shape is None else math.prod(image_shape)
+    X = 7 + scales[:n_features] * rng(seed).standard_normal((20, n_features))
+    y = seen(Units.standardizing(X, image_shape), X)
+    assert np.mean(y**2) == pytest.approx(1)
+    axes = (0,) if image_shape is None else (0, 2, 3)
+    np.testing.assert_allclose(y.mean(axes), 0, atol=1e-8)
+
+
+def test_features_have_the_same_range_and_channels_too():
+    X = rng().standard_normal((50, 6)) * [1, 10, 100, 1, 10, 100] + 5
+    y = seen(Units.standardizing(X, None), X)
+    np.testing.assert_allclose(np.ptp(y, 0), np.ptp(y, 0)[0])
+    units = Units.standardizing(X, (1, 2, 3))
+    np.testing.assert_array_equal(units.scale[:3], units.scale[3:])
+    np.testing.assert_array_equal(units.location[:3], units.location[3:])
+    assert units.scale[2] > 5 * units.scale[1] > 25 * units.scale[0]
+
+
+def test_a_small_scale_far_from_the_origin_is_not_constant():
+    X = 1e3 + 1e-3 * rng().standard_normal((50, 3))
+    units = Units.standardizing(X, None)
+    assert np.mean(seen(units, X) ** 2) == pytest.approx(1)
+    assert np.isnan(units.constants).all()
+
+
+def test_bytes_are_standardized_like_numbers():
+    X = rng().integers(0, 256, (30, 4), dtype=np.uint8)
+    of_bytes, of_floats = Units.standardizing(X, None), Units.standardizing(X.astype(float), None)
+    np.testing.assert_allclose(of_bytes.scale, of_floats.scale)
+    np.testing.assert_allclose(of_bytes.location, of_floats.location)
+    assert np.mean(seen(of_bytes, X) ** 2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n_empty", [0, 3])
+def test_features_of_rows_of_unit_length_share_a_scale(n_empty):
+    # a word that two texts have must not weigh as much as one that all have
+    X = rng().exponential(size=(40, 6)) * [9, 9, 9, 1, 1, 0]
+    X = normalize(X)
+    X[:n_empty] = 0
+    scale = Units.standardizing(X, None).scale
+    np.testing.assert_allclose(scale[:5], np.sqrt(X[:, :5].var(0).mean()))
+    assert scale[5] == 1
+    X[5] *= 1.001
+    assert np.ptp(Units.standardizing(X, None).scale[:5]) > 0.01
+
+
+@pytest.mark.parametrize("same_in_all_rows", [
+    np.full(40, 1e6), 1e6 + rng(1).standard_normal(40), 1e4 + 1e-9 * rng(1).standard_normal(40),
+], ids=["wholly", "nearly", "up to rounding"])
+def test_a_large_number_that_rows_share_does_not_make_them_directions(same_in_all_rows):
+    X = np.column_stack([rng().standard_normal((40, 2)) * [1, 100], same_in_all_rows])
+    y = seen(Units.standardizing(X, None), X)
+    assert np.ptp(y[:, 0]) == pytest.approx(np.ptp(y[:, 1]))
+
+
+@pytest.mark.parametrize("image_shape", [None, (2, 2)])
+def test_values_too_small_to_square_are_named(image_shape):
+    X = 1e-300 * rng().standard_normal((10, 4))
+    with pytest.raises(ValueError, match=r"too small to square.* range of .*e-300; scale X"):
+        Units.standardizing(X, image_shape)
+
+
+@pytest.mark.parametrize("image_shape", [None, (1, 1)])
+def test_values_too_large_to_square_are_refused_by_their_size_alone(image_shape):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"too large to square, up to 1e\+200; scale X"):
+            Units.standardizing(np.array([[1e200], [-1e200], [0.0]]), image_shape)
+        with pytest.raises(ValueError, match=r"too large to square, up to 1\.5e\+308; scale X"):
+            Units.standardizing(np.full((5, 1), 1.5e308), image_shape)
+
+
+# Constant features.
+
+@pytest.mark.parametrize("constant", [0.0, 7.0, -1e6, 0.1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_constant_feature_is_zero_and_does_not_disturb_the_others(constant, dtype):
+    X = (3 + 100 * rng().standard_normal((20, 3))).astype(dtype)
+    X[:, 1] = constant
+    units = Units.standardizing(X, None)
+    y = seen(units, X)
+    np.testing.assert_allclose(y[:, 1], 0, atol=1e-6 * max(1, abs(constant)))
+    assert np.mean(y[:, [0, 2]] ** 2) == pytest.approx(1)
+    assert units.scale[1] == 1
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+@pytest.mark.parametrize("image_shape", [None, (2, 3), (2, 1, 3)])
+@pytest.mark.parametrize("kind", ["standardizing", "fractions"])
+def test_constant_features_come_back_exactly_whatever_the_network_says(kind, image_shape, dtype):
+    X = rng().random((20, 6)).astype(dtype)
+    X[:, 1], X[:, 4] = 0.1, 0.7
+    units = (
+        Units.standardizing(X, image_shape) if kind == "standardizing"
+        else Units.fractions(X, 1.0, image_shape)
+    )
+    said = torch.randn(9, *units.data_shape, generator=torch.Generator().manual_seed(0))
+    rows = units.to_data(said, dtype)
+    assert rows.dtype == dtype
+    for feature in range(6):
+        if feature in (1, 4):
+            assert (rows[:, feature] == X[0, feature]).all()
+        else:
+            assert len(np.unique(rows[:, feature])) == 9
+
+
+def test_bytes_that_are_constant_come_back_exactly():
+    X = rng().integers(0, 256, (20, 4), dtype=np.uint8)
+    X[:, 2] = 201
+    rows = Units.fractions(X, 255.0, (2, 2)).to_data(torch.rand(5, 1, 2, 2), SINGLE)
+    assert (rows[:, 2] == 201).all()
+    assert len(np.unique(rows[:, [0, 1, 3]])) > 10
+
+
+def test_what_varies_by_rounding_is_constant():
+    X = rng().standard_normal((20, 2))
+    X[:, 1] = 1e6 + 1e-9 * rng().standard_normal(20)
+    assert np.ptp(X[:, 1]) > 0
+    units = Units.standardizing(X, None)
+    assert units.scale[1] == 1
+    assert set(units.to_data(torch.randn(5, 2), DOUBLE)[:, 1]) == {X[0, 1]}
+
+
+def test_data_that_is_constant_throughout_is_zero_and_comes_back():
+    X = np.full((5, 3), 2.3)
+    units = Units.standardizing(X, None)
+    np.testing.assert_allclose(seen(units, X), 0, atol=1e-12)
+    np.testing.assert_array_equal(units.to_data(torch.ones(5, 3), DOUBLE), X)
+
+
+# Rows that are very far away.
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_rows_of_any_size_are_seen_and_come_back_as_numbers_without_a_warning(dtype):
+    X = rng().standard_normal((20, 3)).astype(dtype)
+    units = Units.standardizing(X, None)
+    largest = float(np.finfo(dtype).max)
+    extreme = np.array([[largest, 0, 0], [0, -largest, 0], [largest] * 3], dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for precision in (torch.float32, torch.float64):
+            y = units.to_model(extreme, precision, CPU)
+            assert y.abs().max() == FARTHEST
+        assert units.are_far(extreme).all()
+        assert np.isfinite(units.to_data(y, dtype)).all()
+
+
+def test_rows_beyond_the_farthest_distance_are_moved_to_it_and_only_those():
+    X = rng().standard_normal((20, 2)) * [1, 50] + 3
+    units = Units.standardizing(X, None)
+    steps = np.array([0, 0.5, -0.999, 1.001, -7])
+    rows = units.location + FARTHEST * units.scale * np.stack([steps, 0 * steps], 1)
+    y = seen(units, rows)
+    np.testing.assert_allclose(y[:, 0], FARTHEST * np.clip(steps, -1, 1), rtol=1e-9)
+    np.testing.assert_allclose(y[:, 1], 0, atol=1e-9)
+    assert units.are_far(rows).tolist() == [False, False, False, True, True]
+    assert not units.are_far(X).any()
+
+
+def test_results_in_single_precision_are_finite_where_those_in_double_would_be_larger():
+    X = 1e40 * rng().standard_normal((20, 2))
+    units = Units.standardizing(X, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = units.to_data(torch.tensor([[1.0, -1.0]]), SINGLE)
+    limit = np.finfo(np.float32).max
+    assert rows.dtype == np.float32
+    assert rows.tolist() == [[limit, -limit]]
+    in_double = units.to_data(torch.tensor([[1.0, -1.0]]), DOUBLE)
+    np.testing.assert_allclose(in_double, units.location + units.scale * [[1, -1]])
+
+
+def test_data_comes_back_in_the_type_asked_for():
+    units = Units.standardizing(rng().random((5, 3)), None)
+    for precision in (torch.float32, torch.float64):
+        for dtype in (SINGLE, DOUBLE):
+            assert units.to_data(torch.zeros(2, 3, dtype=precision), dtype).dtype == dtype

@@ -1,0 +1,249 @@
+"""The families of p(y|x): densities against torch and scipy, units, checks and draws."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.distributions import Bernoulli, Independent, Normal
+
+from skgmvae._model import normal
+from skgmvae._rows import Units
+from skgmvae.likelihoods import (
+    LIKELIHOODS,
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+)
+
+CPU = torch.device("cpu")
+GAUSSIAN, BERNOULLI = LIKELIHOODS["gaussian"], LIKELIHOODS["bernoulli"]
+EACH = pytest.mark.parametrize("family", LIKELIHOODS.values(), ids=LIKELIHOODS)
+SHAPES = pytest.mark.parametrize("data_shape", [(3,), (2, 3, 4)])
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def parameters_of(family, n_rows, *data_shape, dtype=torch.float64):
+    return torch.tensor(rng().normal(size=(n_rows, family.n_parameters, *data_shape))).to(dtype)
+
+
+def seen(units, X):
+    return units.to_model(X, torch.float64, CPU)
+
+
+@EACH
+def test_a_family_keeps_to_the_protocol(family):
+    assert isinstance(family, Likelihood)
+    head = family.head(6, (2, 4))
+    parameters = head(torch.zeros(5, 6))
+    assert parameters.shape == (5, family.n_parameters, 2, 4)
+    p_y = family.distribution(parameters)
+    assert p_y.batch_shape == (5,)
+    assert p_y.event_shape == p_y.mean.shape[1:] == (2, 4)
+    assert p_y.log_prob(torch.zeros(5, 2, 4)).shape == (5,)
+    assert family.draw(p_y, source()).shape == (5, 2, 4)
+
+
+@EACH
+def test_a_family_compares_and_travels(family):
+    copy = pickle.loads(pickle.dumps(family))
+    assert copy == family == type(family)()
+    assert hash(copy) == hash(family)
+
+
+def test_families_are_different():
+    assert GaussianLikelihood() != BernoulliLikelihood()
+    assert {name: type(family) for name, family in LIKELIHOODS.items()} == {
+        "gaussian": GaussianLikelihood, "bernoulli": BernoulliLikelihood,
+    }
+
+
+# Densities.
+
+@SHAPES
+def test_the_gaussian_is_torchs_and_scipys(data_shape):
+    y, mean, raw = rng(2).normal(size=(3, 5, *data_shape))
+    found = GAUSSIAN.distribution(torch.tensor(np.stack([mean, raw], 1)))
+    deviation = normal(torch.zeros(()), torch.tensor(raw)).stddev
+    expected = Independent(Normal(torch.tensor(mean), deviation), len(data_shape))
+    y = torch.tensor(y)
+    assert torch.allclose(found.log_prob(y), expected.log_prob(y), rtol=1e-12)
+    by_scipy = scipy.stats.norm.logpdf(y, mean, deviation).reshape(5, -1).sum(1)
+    np.testing.assert_allclose(found.log_prob(y), by_scipy, rtol=1e-10)
+    assert torch.equal(found.mean, expected.mean)
+    assert torch.equal(found.stddev, deviation)
+
+
+@SHAPES
+def test_the_bernoulli_is_torchs(data_shape):
+    logits = parameters_of(BERNOULLI, 5, *data_shape)
+    found = BERNOULLI.distribution(logits)
+    expected = Independent(Bernoulli(logits=logits[:, 0]), len(data_shape))
+    y = torch.bernoulli(torch.full((5, *data_shape), 0.5), generator=source()).double()
+    assert torch.allclose(found.log_prob(y), expected.log_prob(y), rtol=1e-12)
+    assert torch.equal(found.mean, expected.mean)
+
+
+@given(st.lists(st.floats(0, 1), min_size=6, max_size=6))
+def test_the_bernoulli_log_density_is_minus_the_cross_entropy_of_fractions_too(values):
+    y = np.reshape(values, (2, 3))
+    logits = rng(1).normal(scale=5, size=(2, 3))
+    p = scipy.special.expit(logits)
+    expected = (scipy.special.xlogy(y, p) + scipy.special.xlogy(1 - y, 1 - p)).sum(1)
+    distribution = BERNOULLI.distribution(torch.tensor(logits)[:, None])
+    np.testing.assert_allclose(distribution.log_prob(torch.tensor(y)), expected, rtol=1e-9)
+    np.testing.assert_allclose(distribution.mean, p, rtol=1e-12)
+
+
+def test_a_bernoulli_with_extreme_logits_is_finite():
+    distribution = BERNOULLI.distribution(torch.tensor([[[1e4, -1e4]]]))
+    np.testing.assert_allclose(distribution.log_prob(torch.tensor([[0.0, 0.0]])), [-1e4])
+
+
+# Draws.
+
+@EACH
+def test_draws_have_the_mean_and_the_variance_of_the_distribution(family):
+    parameters = parameters_of(family, 3, 4)
+    p_y = family.distribution(parameters.repeat(4000, 1, 1))
+    drawn = family.draw(p_y, source()).unflatten(0, (4000, 3))
+    one = family.distribution(parameters)
+    error = one.stddev / 4000**0.5
+    assert ((drawn.mean(0) - one.mean).abs() < 4.5 * error).all()
+    np.testing.assert_allclose(drawn.var(0), one.variance, rtol=0.12)
+    if family is BERNOULLI:
+        assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    else:
+        assert len(drawn.unique()) > 40_000
+
+
+@EACH
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_draws_come_from_the_generator_alone(family, dtype, untouched_global_state):
+    p_y = family.distribution(parameters_of(family, 9, 4, dtype=dtype))
+    drawn = family.draw(p_y, source(1))
+    assert drawn.dtype == dtype
+    assert torch.equal(drawn, family.draw(p_y, source(1)))
+    assert not torch.equal(drawn, family.draw(p_y, source(2)))
+
+
+@EACH
+def test_draws_are_the_same_on_every_device(family, device):
+    parameters = parameters_of(family, 9, 4, dtype=torch.float32)
+    here = family.draw(family.distribution(parameters), source())
+    there = family.draw(family.distribution(parameters.to(device)), source())
+    assert there.device == torch.device(device)
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-5, atol=1e-6)
+
+
+def test_gaussian_noise_is_drawn_in_one_precision():
+    parameters = parameters_of(GAUSSIAN, 9, 4)
+    one = GAUSSIAN.draw(GAUSSIAN.distribution(parameters), source())
+    other = GAUSSIAN.draw(GAUSSIAN.distribution(parameters.float()), source())
+    assert torch.allclose(one.float(), other, rtol=1e-5, atol=1e-6)
+
+
+# Units.
+
+def test_gaussian_units_are_standardized():
+    X = rng().standard_normal((30, 4)) * [1, 10, 100, 1] + 7
+    for image_shape in (None, (2, 2)):
+        found, expected = GAUSSIAN.units(X, image_shape), Units.standardizing(X, image_shape)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_bernoulli_values_stay_and_bytes_are_fractions_of_255():
+    values = rng().random((6, 4))
+    bytes_ = rng().integers(0, 256, (6, 4), dtype=np.uint8)
+    of_values, of_bytes = BERNOULLI.units(values, None), BERNOULLI.units(bytes_, (2, 2))
+    assert of_bytes.image_shape == (2, 2)
+    y = seen(of_bytes, bytes_)
+    np.testing.assert_allclose(y.flatten(1), bytes_.astype(float) / 255, rtol=1e-12)
+    np.testing.assert_array_equal(seen(of_values, values), values)
+    np.testing.assert_allclose(of_bytes.to_data(y, np.dtype(np.float64)), bytes_, rtol=1e-12)
+    np.testing.assert_allclose(seen(of_bytes, bytes_.astype(float)), y)
+
+
+def test_the_unit_of_a_row_is_that_of_the_fit_whatever_rows_are_beside_it():
+    zeros_and_ones, grays = rng().integers(0, 2, (1, 4), np.uint8), np.full((1, 4), 200, np.uint8)
+    both = np.concatenate([zeros_and_ones, grays])
+    units = BERNOULLI.units(both, None)
+    together = seen(units, both)
+    assert torch.equal(together[:1], seen(units, zeros_and_ones))
+    assert float(together.max()) == pytest.approx(200 / 255)
+    of_ones = BERNOULLI.units(zeros_and_ones, None)
+    np.testing.assert_array_equal(seen(of_ones, zeros_and_ones), zeros_and_ones)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        BERNOULLI.check(grays, of_ones)
+
+
+def test_a_gaussian_density_changes_by_the_volume_of_a_unit():
+    X = rng().standard_normal((30, 3)) * [1, 10, 100]
+    units = GAUSSIAN.units(X, None)
+    at = seen(units, np.stack([0 * X[0], *np.eye(3)])).numpy()
+    jacobian = np.linalg.det((at[1:] - at[0]).T)
+    log_density = rng(1).normal(size=5)
+    np.testing.assert_allclose(
+        GAUSSIAN.log_density_in_data(log_density, units), log_density + np.log(jacobian)
+    )
+
+
+def test_a_gaussian_density_in_the_units_of_the_data_integrates_to_1():
+    X = 5 + 20 * rng().standard_normal((30, 1))
+    units = GAUSSIAN.units(X, None)
+    p_y = GAUSSIAN.distribution(torch.tensor([[[0.3], [0.1]]], dtype=torch.float64))
+    grid = np.linspace(-300, 300, 20_001)
+    log_density = p_y.log_prob(seen(units, grid[:, None])).numpy()
+    density = np.exp(GAUSSIAN.log_density_in_data(log_density, units))
+    assert density.sum() * (grid[1] - grid[0]) == pytest.approx(1, rel=1e-6)
+
+
+def test_a_bernoulli_log_probability_has_no_unit():
+    X = rng().integers(0, 256, (20, 3)).astype(np.uint8)
+    log_density = rng(1).normal(size=5)
+    found = BERNOULLI.log_density_in_data(log_density, BERNOULLI.units(X, None))
+    np.testing.assert_array_equal(found, log_density)
+
+
+# Checks.
+
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (0.0, 3.5)])
+def test_values_that_are_no_probabilities_are_refused_with_advice(low, high):
+    X = np.array([[low, 0.5], [0.5, high]])
+    message = (
+        rf"likelihood='bernoulli' needs values between 0 and 1, but X has values between {low:g} "
+        rf"and {high:g}\. Scale X, .*MinMaxScaler.*uint8.*likelihood='gaussian'"
+    )
+    with pytest.raises(ValueError, match=message):
+        BERNOULLI.check(X, BERNOULLI.units(X, None))
+
+
+def test_what_is_a_probability_depends_on_the_training_data():
+    bytes_ = np.array([[0, 255]], dtype=np.uint8)
+    of_bytes = BERNOULLI.units(bytes_, None)
+    BERNOULLI.check(bytes_, of_bytes)
+    BERNOULLI.check(np.array([[0.0, 255.0]]), of_bytes)
+    with pytest.raises(ValueError, match="between 0 and 255"):
+        BERNOULLI.check(np.array([[0.0, 256.0]]), of_bytes)
+    of_values = BERNOULLI.units(np.array([[0.0, 1.0]]), None)
+    with pytest.raises(ValueError, match=r"between 0 and 1,.* fitted to .* pass X / 255"):
+        BERNOULLI.check(bytes_, of_values)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        BERNOULLI.check(bytes_.astype(float), of_values)
+
+
+def test_a_gaussian_takes_all_finite_values():
+    X = np.array([[-1e9, 1e9], [0.0, 1.0]])
+    GAUSSIAN.check(1e200 * X, GAUSSIAN.units(X, None))
