@@ -1,5 +1,7 @@
 """Settings of the documentation site; `docs/contributing.md` says how it is built."""
 
+import re
+
 from skgmvae import __version__
 
 project = "skgmvae"
@@ -39,3 +41,15 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "skgmvae"
 html_show_sourcelink = False
+
+
+def escape_shapes(app, what, name, obj, options, lines):
+    """Escape the star of shapes such as (B, *data_shape), which docutils takes for emphasis."""
+    lines[:] = [
+        line if "``" in line else re.sub(r"(?<=[ (])\*(?=\w+\))", r"\\*", line) for line in lines
+    ]
+
+
+def setup(app):
+    """Run before numpydoc, which reads the lines too."""
+    app.connect("autodoc-process-docstring", escape_shapes, priority=400)

@@ -2,11 +2,11 @@ r"""
 Table 1 of the paper
 ====================
 
-Runs the experiments of Table 1 (arXiv:1611.02648v2, Section 4.2) on MNIST: fit on the 60,000, score
-on the 10,000 by the protocol of Makhzani et al. (2015). A row is appended to a file for each
-finished run, and runs that the file has already are left out, so that it may be stopped and taken
-up again; the table so far is printed at the end. With the paper's objective the accuracy is printed
-after each epoch (Fig. 4).
+Runs the experiments of Table 1 (arXiv:1611.02648v2, Section 4.2) on MNIST: a fit to the 60,000
+training images is scored on the 10,000 test images by the protocol of Makhzani et al. (2015). Each
+finished run appends a row to a file, and runs that the file already has are skipped, so that the
+script can be stopped and started again; the table so far is printed at the end. With the paper's
+objective the accuracy is printed after each epoch (Fig. 4).
 
 ::
 
@@ -32,7 +32,7 @@ from skgmvae.datasets import load_mnist
 from skgmvae.metrics import clustering_accuracy, max_probability_accuracy
 from skgmvae.networks import paper_conv_networks
 
-#: (K, M): best and average of the paper's runs, in per cent.
+#: (K, M): best and average of the paper's runs, in percent.
 PAPER = {
     (10, 1): (87.31, "77.78 +- 5.75"), (10, 10): (88.54, "82.31 +- 3.75"),
     (16, 1): (89.01, "85.09 +- 1.99"), (16, 10): (96.92, "87.82 +- 5.33"),
@@ -44,7 +44,7 @@ RESULTS = ("max_probability", "hungarian", "nmi", "n_clusters_found", "lower_bou
 
 def settings_of(networks, objective, max_iter):
     """Return the constructor's parameters."""
-    if objective == "regularised":  # the defaults, but for what suits images of bytes
+    if objective == "regularized":  # the defaults, apart from what suits images of bytes
         settings = {"likelihood": "bernoulli", "latent_dim": 16, "style_dim": 16}
         if networks == "conv":
             settings |= {"networks": paper_conv_networks, "image_shape": (28, 28)}
@@ -56,7 +56,7 @@ def settings_of(networks, objective, max_iter):
 
 
 def scores_of(model, split):
-    """Return what the labels of the test split say of the model."""
+    """Return the scores on the test split."""
     scores = model.decision_function(split.X_test)
     labels = scores.argmax(1)
     return (
@@ -74,7 +74,7 @@ def run(split, networks, objective, max_iter, _, n_clusters, n_mc_samples, seed)
         n_clusters, n_mc_samples=n_mc_samples, random_state=seed, verbose=2, **settings
     )
     start = time.perf_counter()
-    if objective == "paper":  # at a constant rate, without a start: the same weights as by `fit`
+    if objective == "paper":  # from the second call on with the 2,000 rows that it remembers
         for epoch in range(1, model.max_iter + 1):
             model.partial_fit(split.X_train)
             accuracy, _, _, n_found = scores_of(model, split)
@@ -90,7 +90,7 @@ def run(split, networks, objective, max_iter, _, n_clusters, n_mc_samples, seed)
 
 
 def read(path):
-    """Return the rows of the file, or none."""
+    """Return the rows of the file, if there is one."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -98,7 +98,7 @@ def read(path):
 
 
 def append(path, row):
-    """Add a row to the file, under a header if it is the first."""
+    """Add a row to the file, after a header if it is the first."""
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, CONFIGURATION + RESULTS)
@@ -131,10 +131,10 @@ def main():
     parser.add_argument(
         "--networks", choices=["conv", "dense"], default="conv", help="conv: Tables A.1-A.3"
     )
-    parser.add_argument("--objective", choices=["paper", "regularised"], default="paper")
-    parser.add_argument("--max-iter", default="auto", help="epochs; default: the setting's own")
+    parser.add_argument("--objective", choices=["paper", "regularized"], default="paper")
+    parser.add_argument("--max-iter", default="auto", help="epochs; default: that of the settings")
     parser.add_argument("--out", type=Path, default=Path("table1.csv"))
-    parser.add_argument("--rows", type=int, help="fit on so many training rows only, to try it out")
+    parser.add_argument("--rows", type=int, help="fit to this many training rows, as a trial")
     options = parser.parse_args()
 
     folder = os.environ.get("SKGMVAE_DATA")

@@ -3,14 +3,15 @@ Five arcs: densities and latent spaces
 ======================================
 
 Figure 2 of the paper (arXiv:1611.02648v2, Section 4.1): points from the arcs of five circles, the
-densities that a GMVAE and a Gaussian mixture find in them, and how the latent space comes about.
+densities that a GMVAE and a Gaussian mixture estimate for them, and the latent space during
+training.
 
-The networks and the objective are the paper's, but the learning rate is ten times as high, 1e-3, so
-that a fit takes a minute or less and 40 epochs instead of 200.
+The networks and the objective are the paper's. The learning rate is 1e-3, ten times that of the
+paper, so that 40 epochs are enough instead of 200 and a fit takes a minute or less.
 """
 
 # %%
-# The plain objective first, `min_information=0`: it settles on components that lie on each other.
+# The plain objective (`min_information=0`) ends with components that all lie on each other.
 
 import warnings
 
@@ -24,7 +25,7 @@ from skgmvae import GMVAEClustering, paper
 from skgmvae.datasets import make_arcs
 from skgmvae.plotting import LatentSpaceDisplay
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # the fits are stopped on the way, or collapse
+warnings.simplefilter("ignore", ConvergenceWarning)  # fits that are short, or collapse
 
 X, y = make_arcs(10_000, random_state=0)
 SETTINGS = paper.ARCS | {"n_clusters": 10, "learning_rate_init": 1e-3, "random_state": 0}
@@ -32,8 +33,8 @@ SETTINGS = paper.ARCS | {"n_clusters": 10, "learning_rate_init": 1e-3, "random_s
 collapsed = GMVAEClustering(**SETTINGS | {"max_iter": 15}).fit(X)
 
 # %%
-# With the constraint of Eq. 7 the posterior has to say at least one nat about the cluster. The same
-# model is drawn on the way, and at the end.
+# With the constraint of Eq. 7, a z-prior term below one nat is not penalized, so that the
+# components can separate. The figure shows this model after 3 epochs and at the end.
 
 on_the_way = GMVAEClustering(**SETTINGS | {"max_iter": 3, "min_information": 1.0}).fit(X)
 converged = GMVAEClustering(**SETTINGS | {"max_iter": 40, "min_information": 1.0}).fit(X)
@@ -47,7 +48,8 @@ print(f"Gaussian mixture: ARI {adjusted_rand_score(y, mixture.predict(X)):.2f}, 
       f"log-likelihood {mixture.score(X):.2f} nats")
 
 # %%
-# The density of the GMVAE is estimated by importance weighting, 100 draws for each point of a grid.
+# The density of the GMVAE is estimated by importance weighting, with 100 draws for each point of a
+# grid.
 
 side = np.linspace(-3, 3, 120)
 grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)

@@ -2,12 +2,12 @@
 Clustering handwritten digits
 =============================
 
-The main job: ten clusters of the 1,797 digits that scikit-learn ships, beside `KMeans` and
+Ten clusters of the 1,797 digits that scikit-learn ships, compared with `KMeans` and
 `GaussianMixture` on the same rows. Labels are used for the table only, never for fitting.
 """
 
 # %%
-# Fit. Ten lines of progress are printed; nothing needs to be scaled.
+# Fit the model, which needs no scaling. It prints ten lines of progress.
 
 import time
 
@@ -28,8 +28,8 @@ gmvae = GMVAEClustering(n_clusters=10, random_state=0, verbose=1).fit(X)
 print(f"fitted in {time.perf_counter() - start:.0f} s\n")
 
 # %%
-# Compare. "max-prob." is the paper's protocol: each cluster takes the label of the row that most
-# surely belongs to it. "Hungarian" matches clusters to digits one to one.
+# Compare the clusterings. "Hungarian" matches clusters and digits one to one. "max-prob." is the
+# paper's protocol: each cluster takes the label of its row with the highest probability.
 
 kmeans = KMeans(n_clusters=10, n_init=10, random_state=0).fit(X)
 mixture = GaussianMixture(n_components=10, reg_covar=0.1, n_init=3, random_state=0).fit(X)
@@ -48,7 +48,7 @@ for model, scores in (
     )
 
 # %%
-# Look. Ten new digits from each cluster, a row a cluster.
+# Draw ten new digits from each cluster; each row of the figure is a cluster.
 
 display = ClusterSamplesDisplay.from_estimator(gmvae, n_samples=10, image_shape=(8, 8))
 display.figure_.suptitle("Ten samples from each cluster", fontsize=10)

@@ -2,15 +2,18 @@
 Looking at clusters
 ===================
 
-The displays of :mod:`skgmvae.plotting`, on images (scikit-learn's digits) and on a table (wine).
+The displays of :mod:`skgmvae.plotting` for images (scikit-learn's digits) and for a table (wine).
 Labels are used by the last display only.
 """
 
 # %%
-# Fit. Digits are given as images of 8 x 8 pixels, so that the displays draw them as such.
+# Fit the models. The first clusterer is given the shape of an image, so that the displays draw rows
+# as images. The second is the last step of a pipeline, which the displays accept as well.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits, load_wine
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import RobustScaler
 
 from skgmvae import GMVAEClustering
 from skgmvae.plotting import (
@@ -26,32 +29,34 @@ X, y = load_digits(return_X_y=True)
 digits = GMVAEClustering(10, image_shape=(8, 8), random_state=0).fit(X)
 
 wine = load_wine(as_frame=True)
-wines = GMVAEClustering(3, random_state=0).fit(wine.data)
+wines = make_pipeline(RobustScaler(), GMVAEClustering(3, random_state=0)).fit(wine.data)
 
 # %%
-# How the fit went: the three terms that the bound subtracts, and on the right what it is made of.
+# The course of training: the three terms that the bound subtracts (left), and the bound with its
+# reconstruction term (right).
 
 LossCurveDisplay.from_estimator(digits).figure_.savefig("loss_curve.png", dpi=120)
 
 # %%
-# The latent space, in the plane of most variance, and the components as ellipses at w = 0.
+# The latent space, projected onto its first two principal components, with the mixture components
+# at w = 0 as ellipses.
 
 LatentSpaceDisplay.from_estimator(digits, X).figure_.savefig("latent_space.png", dpi=120)
 
 # %%
-# What the model makes of each cluster, and the members that it is most and least sure of.
+# Samples from each cluster, and the members with the highest and the lowest probability.
 
 ClusterSamplesDisplay.from_estimator(digits).figure_.savefig("cluster_samples.png", dpi=120)
 ExemplarsDisplay.from_estimator(digits, X).figure_.savefig("exemplars.png", dpi=120)
 
 # %%
-# In a table, what sets a cluster apart is a matter of columns.
+# For a table: the columns in which each cluster differs from the rest.
 
 ClusterProfileDisplay.from_estimator(wines, wine.data).figure_.savefig("profiles.png", dpi=120)
 ExemplarsDisplay.from_estimator(wines, wine.data).figure_.savefig("exemplars_wine.png", dpi=120)
 
 # %%
-# Clusters against known labels.
+# The clusters compared with known labels.
 
 ClusterMatrixDisplay.from_estimator(digits, X, y).figure_.savefig("cluster_matrix.png", dpi=120)
 plt.show()

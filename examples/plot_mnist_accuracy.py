@@ -4,7 +4,7 @@ Accuracy by epoch
 
 Figure 4 of the paper (arXiv:1611.02648v2, Section 4.2): the accuracy of the max-probability
 protocol on test images by epoch, for several numbers of components K and Monte Carlo samples M.
-On the left the paper's objective, on the right with the regulariser that is the default here, both
+On the left the paper's objective, on the right with the regularizer that is the default here, both
 from random weights and at a constant learning rate.
 
 Runs on scikit-learn's digits, in about a minute; on MNIST if the environment variable
@@ -13,7 +13,8 @@ takes more than an hour.
 """
 
 # %%
-# The data, the networks, and one pass over the data at a time.
+# The data, the networks, and one call of `partial_fit` per epoch. From the second call on, it also
+# takes the up to 2,000 rows that it remembers, which are all rows of the digits.
 
 import os
 from pathlib import Path
@@ -56,11 +57,11 @@ def accuracies(n_clusters, n_mc_samples, consistency):
 
 
 # %%
-# One seed each. The protocol rises with K whatever the clusters are worth.
+# One seed each. Note that this accuracy rises with K, however good the clusters are.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
 for ax, title, consistency in (
-    (axes[0], "the paper's objective", 0.0), (axes[1], "with the regulariser", 50.0),
+    (axes[0], "the paper's objective", 0.0), (axes[1], "with the regularizer", 50.0),
 ):
     for n_clusters, n_mc_samples in ((10, 1), (10, 10), (16, 1), (30, 1)):
         curve = accuracies(n_clusters, n_mc_samples, consistency)

@@ -2,8 +2,8 @@
 Clusters and styles
 ===================
 
-Figure 5 of the paper (arXiv:1611.02648v2, Section 4.2.1): the component z sets the digit, the noise
-w its style.
+Figure 5 of the paper (arXiv:1611.02648v2, Section 4.2.1): the component z determines the digit, and
+the noise w its style.
 
 Runs on scikit-learn's digits, in about a minute; on MNIST if the environment variable
 `SKGMVAE_DATA` names a folder with ``mnist.npz`` (see :func:`skgmvae.datasets.load_mnist`), which
@@ -11,7 +11,7 @@ takes ten minutes or more.
 """
 
 # %%
-# Fit, with what suits images of things that may be turned a little or stand elsewhere.
+# Fit a model with the settings for images whose class does not change under small affine changes.
 
 import os
 from pathlib import Path
@@ -35,17 +35,17 @@ gmvae = GMVAEClustering(
 ).fit(X)
 
 # %%
-# (a) At w = 0, each row a component: what varies along a row is x alone.
+# (a) Samples at w = 0. Each row is a component, and only x varies along a row.
 
 display = ClusterSamplesDisplay.from_estimator(
     gmvae, n_samples=12, w=np.zeros(latent_dim)
 )
-display.figure_.suptitle("(a) w = 0, a component a row", fontsize=10)
+display.figure_.suptitle("(a) w = 0, one component per row", fontsize=10)
 display.figure_.savefig("generation_components.png", dpi=120)
 
 # %%
-# (b) One component, with w moving from -2 to 2 along those five of its axes that change the image
-# most. The noise in x is the same in all images, as the model has a fixed `random_state`.
+# (b) One component, with w from -2 to 2 along the five of its axes that change the image most. The
+# noise in x is the same in all images, since the model has a fixed `random_state`.
 
 COMPONENT = 0
 steps = np.linspace(-2, 2, 12)
@@ -65,7 +65,7 @@ mosaic = framed.swapaxes(1, 2).reshape(5 * (side + 2), 12 * (side + 2))
 figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
 ax.imshow(mosaic, cmap="gray_r")
 ax.set(
-    title=f"(b) component {COMPONENT}, w from -2 to 2 along an axis a row",
+    title=f"(b) component {COMPONENT}, w from -2 to 2 along one axis per row",
     xticks=[], yticks=(np.arange(5) + 0.5) * (side + 2), yticklabels=most, ylabel="axis of w",
 )
 figure.savefig("generation_styles.png", dpi=120)

@@ -3,15 +3,15 @@ Choosing the number of clusters
 ===============================
 
 A sweep over `n_clusters` with a criterion that needs no labels, **stability** (Lange et al., Neural
-Computation 16, 2004): two models are fitted to the two halves of the data, both label all rows, and
-where K is right they agree. It is drawn beside the agreement with the true labels, which has no
-part in the choice.
+Computation 16, 2004): two models are fitted to two halves of the data and predict the labels of all
+rows; where K is right, they agree. The figure also shows the agreement with the true labels, which
+plays no part in the choice.
 
-The accuracy of the max-probability protocol would not do: it rises with K.
+The accuracy of the max-probability protocol is no such criterion, since it rises with K.
 """
 
 # %%
-# Fit halves of scikit-learn's digits and of its wines. A few epochs do for a comparison.
+# Fit halves of scikit-learn's digits and wine data. A few epochs are enough for a comparison.
 
 import warnings
 
@@ -58,7 +58,7 @@ for ax, name, load, candidates, n_splits, max_iter in (
     stability, truth = sweep(X, y, candidates, n_splits, max_iter)
     best = candidates[int(np.argmax(stability))]
     ax.plot(candidates, stability, "o-", label="stability (no labels)")
-    ax.plot(candidates, truth, "s--", color="grey", label="ARI with the true labels")
+    ax.plot(candidates, truth, "s--", color="gray", label="ARI with the true labels")
     ax.axvline(best, linestyle=":", color="black")
     ax.set(title=f"{name}: {best} clusters", xlabel="n_clusters", ylim=(0, 1), xticks=candidates)
     ax.legend(loc="lower right")

@@ -7,15 +7,16 @@ of the Street View House Numbers, with the paper's objective and convolutional n
 A.1-A.3). The paper trains on about 600,000 images; :func:`skgmvae.datasets.load_svhn` maps them
 from disk.
 
-Runs on small colour images made from scikit-learn's digits, in less than a minute. If the
+Runs on small color images made from scikit-learn's digits, in less than a minute. If the
 environment variable `SKGMVAE_DATA` names a folder with ``svhn_test10k.npz`` (``x``, ``y``), 8,000
-house numbers in it are taken, which takes half an hour on a CPU, and if it is ``download``, all
-604,388 official ones, which takes about a day.
+of its house numbers are used, which takes half an hour on a CPU. If it is ``download``, all 604,388
+official ones are used, which takes about a day.
 """
 
 # %%
-# The data. The stand-in has a digit in one colour on another, as house numbers do; its networks are
-# dense, and smaller. Few images make few steps an epoch, so the learning rate is above the paper's.
+# The data. The substitute has digits in one color on a background of another, as house numbers do;
+# its networks are dense and smaller. Few images make few steps per epoch, so the learning rate is
+# higher than the paper's.
 
 import os
 from pathlib import Path
@@ -49,7 +50,7 @@ else:
     }
 
 # %%
-# The fit.
+# Fit the model.
 
 gmvae = GMVAEClustering(10, **settings, random_state=0, verbose=1).fit(X)
 

@@ -5,10 +5,10 @@ The z-prior term, without and with the constraint
 Figure 3 of the paper (arXiv:1611.02648v2, Section 4.1): the term
 :math:`L_z = -E\,KL(p(z|x, w) \| p(z))` of the bound by epoch, on the five arcs.
 
-With the plain objective it rises to 0: the posterior tells nothing of the cluster, all components
-have merged. With the constraint of Eq. 7 it stays at the threshold until the components have found
-something to tell apart, and then falls on, towards :math:`-\log K`. As in the example of the arcs,
-the learning rate is 1e-3, ten times the paper's.
+With the plain objective it rises to 0: the posterior has no information on the cluster, since all
+components have merged. With the constraint of Eq. 7 it stays at the threshold until the decoder
+makes use of the components, and then falls further, toward :math:`-\log K`. As in the example of
+the arcs, the learning rate is 1e-3, ten times the paper's.
 """
 
 import warnings
@@ -35,7 +35,7 @@ for ax, (title, threshold, max_iter) in zip(axes, PANELS, strict=True):
     ax.plot(np.arange(1, max_iter + 1), -z_prior)
     if threshold:
         ax.axhline(-threshold, linestyle=":", color="black", label=r"$-\lambda$")
-    ax.axhline(-np.log(10), linestyle="--", color="grey", label=r"$-\log K$")
+    ax.axhline(-np.log(10), linestyle="--", color="gray", label=r"$-\log K$")
     ax.set(title=title, xlabel="epoch")
     ax.legend()
 axes[0].set_ylabel("$L_z$ (nats)")

@@ -2,10 +2,11 @@ r"""
 Ablation
 ========
 
-What each part of the objective does: fits the default, the paper's objective, and what lies between
-them, and prints a table over seeds: accuracy (Hungarian), NMI, components that have rows, the
-probability of a row's cluster at the means of q(x|y) and q(w|y) and at draws from them, and the
-z-prior term. Labels are used for scoring only.
+What each part of the objective does: this script fits the default, the paper's objective, and
+variants between them, and prints a table with the mean and the standard deviation over seeds of:
+accuracy (Hungarian), NMI, the number of components that have rows, the probability of a row's
+cluster at the means of q(x|y) and q(w|y) and at draws from them, and the z-prior term. Labels are
+used for scoring only.
 
 ::
 
@@ -23,7 +24,8 @@ from clustering_quality import SETTINGS, load
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import normalized_mutual_info_score
 
-from skgmvae import GMVAEClustering, consistency, paper
+from skgmvae import GMVAEClustering, paper
+from skgmvae._objective.regularizer import INFORMATION_WEIGHTS
 from skgmvae.datasets import make_arcs
 from skgmvae.metrics import clustering_accuracy
 
@@ -31,7 +33,7 @@ METRICS = ("accuracy", "nmi", "found", "at means", "at draws", "z-prior")
 
 
 def unchanged(y, generator):
-    """Perturb nothing, which leaves the entropies of the regulariser alone."""
+    """Return the rows unperturbed, which leaves only the entropy terms of the regularizer."""
     return y
 
 
@@ -41,9 +43,9 @@ def variants(n_clusters):
     plain = {"consistency": 0.0}
     return {
         "default": {},
-        "without the start": {"init": "random"},
-        "without the perturbation": {"perturbation": unchanged},
-        "entropies only, no start": {"perturbation": unchanged, "init": "random"},
+        "no initial partition": {"init": "random"},
+        "no perturbation": {"perturbation": unchanged},
+        "entropy terms only": {"perturbation": unchanged, "init": "random"},
         "constant learning rate": {"learning_rate": "constant"},
         "the paper's objective": plain,
         "  M = 10": plain | {"n_mc_samples": 10},
@@ -70,7 +72,7 @@ def measure(model, X, X_test, y_test):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X)
     labels = model.predict(X_test)
-    at_means, at_draws = model._certainty(X_test)
+    at_means, at_draws = model._fitted.certainty(X_test)
     return (
         clustering_accuracy(y_test, labels),
         normalized_mutual_info_score(y_test, labels),
@@ -86,13 +88,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("=====")[0])
     parser.add_argument("--data", nargs="+", default=["digits", "arcs"])
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")
-    parser.add_argument("--rows", type=int, help="fit on so many rows at most")
-    parser.add_argument("--variants", nargs="+", help="the first words of names; default: all")
+    parser.add_argument("--rows", type=int, help="fit to at most this many rows")
+    parser.add_argument("--variants", nargs="+", help="prefixes of their names; default: all")
     parser.add_argument("--params", default="{}", help="further constructor parameters, as JSON")
     options = parser.parse_args()
-    print(f"ENTROPY_WEIGHT {consistency.ENTROPY_WEIGHT}, "
-          f"MARGINAL_FACTOR {consistency.MARGINAL_FACTOR}, seeds {options.seeds}, "
-          f"params {options.params}")
+    print(f"{INFORMATION_WEIGHTS}, seeds {options.seeds}, params {options.params}")
     for data in options.data:
         X, _, X_test, y_test, settings = rows_of(data, options.rows)
         n_clusters = len(np.unique(y_test))

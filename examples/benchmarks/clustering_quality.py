@@ -2,8 +2,8 @@ r"""
 Clustering quality on real data, beside scikit-learn's clusterers
 =================================================================
 
-Fits each model on the training rows, scores it on the test rows, and prints a table: mean, worst
-and standard deviation over seeds. Labels are used for scoring only.
+Fits each model to the training rows, scores it on the test rows, and prints a table with the mean,
+the standard deviation and the worst over seeds. Labels are used for scoring only.
 
 ::
 
@@ -11,8 +11,8 @@ and standard deviation over seeds. Labels are used for scoring only.
         --data mnist usps pendigits --seeds 3 --models GMVAE KMeans
 
 `SKGMVAE_DATA` holds ``mnist.npz`` and the like with ``x_train, y_train, x_test, y_test``, or with
-``x, y`` only, which are then fitted and scored on the same rows. Sets embedded in scikit-learn
-(digits, iris, wine, breast_cancer) need no folder.
+``x, y`` only, which are then fitted and scored on the same rows. The data sets that scikit-learn
+ships (digits, iris, wine, breast_cancer) need no folder.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from skgmvae.metrics import clustering_accuracy, max_probability_accuracy
 EMBEDDED = ("digits", "iris", "wine", "breast_cancer")
 METRICS = ("hungarian", "max_prob", "nmi", "ari", "fit_s", "rows_per_s")
 
-# What differs from the defaults, by data set; all others run at the defaults.
+# Parameters that differ from the defaults, by data set; the others are fitted at the defaults.
 IMAGES = {
     "likelihood": "bernoulli", "latent_dim": 16, "style_dim": 16,
 }
@@ -45,7 +45,7 @@ SETTINGS = {"mnist": IMAGES, "fashion_mnist": IMAGES, "usps": IMAGES}
 
 
 def load(name):
-    """Return X, y to fit and X, y to score, rows flattened, and the shape of an image or None."""
+    """Return X, y to fit and X, y to score as flat rows, and the shape of an image or None."""
     if name in EMBEDDED:
         X, y = getattr(sklearn.datasets, f"load_{name}")(return_X_y=True)
         return X, y, X, y, None
@@ -70,7 +70,7 @@ def load(name):
 
 
 def make_model(name, n_clusters, n_features, seed, data, image_shape, options):
-    """Return the model and the name of its settings."""
+    """Return the model."""
     covariance = "diag" if n_features > 100 else "full"
     mixture = {"covariance_type": covariance, "reg_covar": 1e-3, "random_state": seed}
     if name == "GMVAE":
@@ -91,11 +91,11 @@ def make_model(name, n_clusters, n_features, seed, data, image_shape, options):
 
 
 def scores_of(model, X):
-    """Return what ranks the rows of each cluster."""
+    """Return scores by which the rows of each cluster can be ranked."""
     for method in ("decision_function", "predict_proba"):
         if hasattr(model, method):
             return getattr(model, method)(X)
-    return -model.transform(X)  # distances to the centres
+    return -model.transform(X)  # distances to the centers
 
 
 def measure(model, X, X_test, y_test):
@@ -140,7 +140,7 @@ def main():
         print(f"\n{data}: {X.shape[0]} rows x {X.shape[1]}, {len(X_test)} scored, K = {n_clusters}")
         print(f"{'':24}" + "".join(f"{metric:>22}" for metric in METRICS))
         for name in options.models:
-            # scikit-learn's own see [0, 1] where ours takes bytes: the same data, their usual unit
+            # scikit-learn's estimators get bytes divided by 255, which ours divides itself
             unit = 255.0 if X.dtype == np.uint8 and name != "GMVAE" else None
             rows, test = (X, X_test) if unit is None else (X / unit, X_test / unit)
             results = []

