@@ -1,19 +1,37 @@
-"""Weights as arrays, and the pickled state."""
+"""Pickles, files of joblib and copies."""
 
+import copy
 import io
 import pickle
+import warnings
 
 import joblib
 import numpy as np
 import pytest
+import sklearn
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
-from skgmvae.architecture import Architecture
-from skgmvae.persistence import load_arrays, restore, to_arrays
+import skgmvae
+from skgmvae import estimator as estimator_module
+from skgmvae import runtime
+from skgmvae._fit.history import Terms
+from skgmvae.fitted import Fitted, to_arrays
 
-CPU = torch.device("cpu")
-ARCHITECTURE = Architecture((5,), 4, 2, 3, (8,), "dense", "gaussian")
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def on_device(fit, X, device):
+    """Return a clusterer fitted on each device that there is."""
+    return fit(X, device=device)
+
+
+@pytest.fixture(scope="module")
+def stream(clusterer, X):
+    """Return a clusterer that remembers rows and the moments of its optimizer."""
+    return clone(clusterer).partial_fit(X).partial_fit(X)
 
 
 def pickled(clusterer, protocol=pickle.HIGHEST_PROTOCOL):
@@ -21,129 +39,155 @@ def pickled(clusterer, protocol=pickle.HIGHEST_PROTOCOL):
 
 
 def same_answers(one, other, X):
-    np.testing.assert_array_equal(one.predict_log_proba(X), other.predict_log_proba(X))
-    np.testing.assert_array_equal(one.score_samples(X), other.score_samples(X))
-    np.testing.assert_array_equal(one.transform(X), other.transform(X))
+    for method in ("predict_log_proba", "score_samples", "transform", "reconstruct"):
+        np.testing.assert_array_equal(getattr(one, method)(X), getattr(other, method)(X))
     np.testing.assert_array_equal(one.sample(5)[0], other.sample(5)[0])
-
-
-def test_arrays_are_copies_of_parameters_and_buffers():
-    model = ARCHITECTURE.build(CPU, 0)
-    arrays = to_arrays(model)
-    assert arrays.keys() == model.state_dict().keys()
-    assert any(name.endswith("running_var") for name in arrays)
-    before = {name: value.copy() for name, value in arrays.items()}
-    with torch.no_grad():
-        for tensor in model.state_dict().values():
-            tensor.fill_(7)
-    for name, value in arrays.items():
-        assert type(value) is np.ndarray
-        np.testing.assert_array_equal(value, before[name])
-
-
-def test_arrays_may_be_read_only_and_are_not_shared_with_the_module():
-    arrays = to_arrays(ARCHITECTURE.build(CPU, 0))
-    for value in arrays.values():
-        value.setflags(write=False)
-    model = ARCHITECTURE.build(CPU, 1)
-    load_arrays(model, arrays)
-    kept = {name: value.copy() for name, value in arrays.items()}
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(1)
-    for name, value in arrays.items():
-        np.testing.assert_array_equal(value, kept[name])
-
-
-def test_a_restored_module_is_the_same_in_evaluation_mode(untouched_global_state):
-    model = ARCHITECTURE.build(CPU, 0).train()
-    y = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        model.q(y)  # moves the running statistics
-    other = restore(ARCHITECTURE, CPU, to_arrays(model))
-    assert not other.training
-    model.eval()
-    with torch.no_grad():
-        assert torch.equal(other.q(y).q_x.mean, model.q(y).q_x.mean)
-        assert torch.equal(other.p_y(torch.ones(3, 2)).mean, model.p_y(torch.ones(3, 2)).mean)
-
-
-def test_arrays_of_another_shape_are_refused():
-    other = ARCHITECTURE._replace(n_clusters=5)
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        restore(other, CPU, to_arrays(ARCHITECTURE.build(CPU, 0)))
+    for name in ("labels_", "weights_", "cluster_centers_", "exemplar_indices_", "n_iter_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.history_.keys() == other.history_.keys()
+    for name in Terms._fields:
+        np.testing.assert_array_equal(one.history_[name], other.history_[name])
 
 
 @pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])
-def test_a_pickled_clusterer_gives_the_same_answers(clusterer, X, protocol):
-    copy = pickled(clusterer, protocol)
-    same_answers(copy, clusterer, X)
-    assert copy.get_params() == clusterer.get_params()
-    assert not copy.module_.training
-    assert copy.module_ is not clusterer.module_
+def test_a_pickled_clusterer_gives_the_same_answers(
+    on_device, X, protocol, untouched_global_state
+):
+    other = pickled(on_device, protocol)
+    same_answers(other, on_device, X)
+    assert other.get_params() == on_device.get_params()
+    assert other.device_ == on_device.device_
+    assert not other.module_.training
+    assert other.module_ is not on_device.module_
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_may_be_trained_on_without_the_original(stream, X, copied):
+    before = pickled(stream)
+    other = copied(stream).partial_fit(X).partial_fit(X)
+    assert other.n_iter_ == stream.n_iter_ + 2
+    same_answers(stream, before, X)
+    assert not np.array_equal(other.reconstruct(X), stream.reconstruct(X))
 
 
 def test_pickling_is_a_fixed_point(clusterer):
-    once = pickled(clusterer)
+    once, twice = pickled(clusterer), pickled(pickled(clusterer))
+    assert vars(once).keys() == vars(clusterer).keys()
+    assert "_versions" not in vars(once)
     assert once.__getstate__().keys() == clusterer.__getstate__().keys()
-    for name, value in to_arrays(pickled(once).module_).items():
+    for name, value in to_arrays(twice.module_).items():
         np.testing.assert_array_equal(value, to_arrays(clusterer.module_)[name])
 
 
-def test_the_state_holds_no_torch_object(clusterer):
-    state = clusterer.__getstate__()
-    assert type(state["module_"]) is dict
-    assert all(type(value) is np.ndarray for value in state["module_"].values())
-    assert isinstance(clusterer.module_, torch.nn.Module)  # taking the state changed nothing
-
+def test_a_pickle_holds_no_torch_object(on_device, stream):
     class NoTorch(pickle.Unpickler):
         def find_class(self, module, name):
             assert not module.startswith("torch")
             return super().find_class(module, name)
 
-    NoTorch(io.BytesIO(pickle.dumps(state))).load()
+    for one in (on_device, stream):
+        loaded = NoTorch(io.BytesIO(pickle.dumps(one))).load()
+        state = loaded._fitted.__getstate__()
+        assert set(state) == {"architecture", "units", "device", "weights"}
+        assert all(type(value) is np.ndarray for value in state["weights"].values())
+        assert isinstance(one.module_, torch.nn.Module)  # taking the state changed nothing
 
 
-def test_a_clusterer_may_be_mapped_from_disk(clusterer, X, tmp_path):
+def test_a_pickle_has_no_optimizer_and_no_remembered_rows(stream, X):
+    assert stream._progress.optimizer is not None
+    assert len(stream._progress.reservoir.rows) == 120
+    other = pickled(stream)
+    assert other._progress.optimizer is other._progress.reservoir is None
+    assert other._progress == stream._progress.without_stream()
+    assert stream._progress.optimizer is not None  # taking the state changed nothing
+    data = pickle.dumps(stream)
+    row = stream._progress.reservoir.rows[0].numpy()
+    assert row.tobytes() not in data
+    assert X[0].tobytes() not in data
+    many = copy.copy(stream).partial_fit(np.tile(X, (30, 1)))
+    assert len(pickle.dumps(many)) < len(data) + 30 * 60 * 8 + 2000  # labels of the last chunk
+    other.partial_fit(X)
+    assert other._progress.optimizer is not None
+
+
+def test_the_state_holds_the_versions_that_made_it(clusterer):
+    assert clusterer.__getstate__()["_versions"] == {
+        "layout": estimator_module.STATE_LAYOUT, "skgmvae": skgmvae.__version__,
+        "scikit-learn": sklearn.__version__, "torch": str(torch.__version__),
+    }
+    assert "_versions" in clone(clusterer).__getstate__()
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+def test_a_pickle_of_another_layout_is_refused_with_both_versions(
+    clusterer, monkeypatch, fitted
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(estimator_module, "STATE_LAYOUT", estimator_module.STATE_LAYOUT + 1)
+        patch.setattr(estimator_module, "__version__", "99.1")
+        data = pickle.dumps(clusterer if fitted else clone(clusterer))
+    with pytest.raises(ValueError, match=rf"pickled by skgmvae 99\.1 .*{skgmvae.__version__} can"):
+        pickle.loads(data)
+
+
+def test_a_pickle_without_versions_is_refused(clusterer):
+    state = clusterer.__getstate__()
+    del state["_versions"]
+    with pytest.raises(ValueError, match="of an unknown version"):
+        clone(clusterer).__setstate__(state)
+
+
+def test_a_pickle_of_another_version_warns_and_works(clusterer, X, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(estimator_module, "__version__", "99.1")
+        data = pickle.dumps(clusterer)
+    with pytest.warns(InconsistentVersionWarning, match=r"99\.1") as caught:
+        other = pickle.loads(data)
+    assert len(caught) == 1
+    assert caught[0].message.original_sklearn_version == "99.1"
+    assert caught[0].message.current_sklearn_version == skgmvae.__version__
+    same_answers(other, clusterer, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pickled(other)
+
+
+def test_a_clusterer_may_be_mapped_from_disk_and_trained_on(on_device, X, tmp_path):
     path = tmp_path / "clusterer.joblib"
-    joblib.dump(clusterer, path)
+    joblib.dump(on_device, path)
     for mmap_mode in (None, "r"):
-        copy = joblib.load(path, mmap_mode=mmap_mode)
-        same_answers(copy, clusterer, X)
+        same_answers(joblib.load(path, mmap_mode=mmap_mode), on_device, X)
+    mapped = joblib.load(path, mmap_mode="r").partial_fit(X)
+    assert mapped.n_iter_ == on_device.n_iter_ + 1
+    same_answers(joblib.load(path), on_device, X)
 
 
-def test_a_mapped_clusterer_may_be_trained_on(clusterer, X, tmp_path):
-    path = tmp_path / "clusterer.joblib"
-    joblib.dump(clusterer, path)
-    copy = joblib.load(path, mmap_mode="r")
-    copy.partial_fit(X)
-    assert copy.n_iter_ == clusterer.n_iter_ + 1
-    same_answers(joblib.load(path), clusterer, X)
-
-
-def test_an_unfitted_clusterer_may_be_pickled(clusterer):
+def test_an_unfitted_clusterer_may_be_pickled(clusterer, X):
     unfitted = clone(clusterer)
-    assert pickled(unfitted).get_params() == unfitted.get_params()
-    assert not hasattr(pickled(unfitted), "module_")
+    other = pickled(unfitted)
+    assert other.get_params() == unfitted.get_params()
+    for attribute in ("module_", "weights_", "device_", "history_", "n_iter_"):
+        with pytest.raises(NotFittedError):
+            getattr(other, attribute)
+        assert not hasattr(other, attribute)
+    same_answers(other.fit(X), clusterer, X)
 
 
-def test_a_clusterer_from_a_machine_with_another_device_comes_to_the_cpu(clusterer, X):
-    state = clusterer.__getstate__() | {"device_": "cuda:7"}
-    copy = clone(clusterer)
-    copy.__setstate__(state)
-    expected = "cuda:7" if torch.cuda.device_count() > 7 else "cpu"
-    assert copy.device_ == expected
-    np.testing.assert_array_equal(copy.labels_, copy.predict(X))
+def test_a_clusterer_from_a_machine_with_another_device_comes_to_what_is_here(
+    clusterer, X, monkeypatch
+):
+    monkeypatch.setattr(Fitted, "device", property(lambda self: torch.device("cuda:99")))
+    data = pickle.dumps(clusterer)
+    monkeypatch.undo()
+    other = pickle.loads(data)
+    assert torch.device(other.device_) == runtime.select_device("auto")
+    np.testing.assert_array_equal(other.labels_, other.predict(X))
+    np.testing.assert_allclose(other.reconstruct(X), clusterer.reconstruct(X), atol=1e-3)
 
 
-def test_the_optimiser_is_left_behind(clusterer, X):
-    copy = pickled(clusterer).partial_fit(X)
-    assert "_optimizer" not in copy.__getstate__()
-    assert hasattr(copy, "_optimizer")  # taking the state changed nothing
-    again = pickled(copy)
-    same_answers(again, copy, X)
-    again.partial_fit(X)
-
-
-def test_a_pickle_of_the_state_is_free_of_globals(clusterer, untouched_global_state):
-    pickled(clusterer)
+def test_own_networks_and_convolutions_may_be_pickled(fit, device):
+    images = np.random.default_rng(0).random((20, 64))
+    clusterer = fit(
+        images, networks="conv", image_shape=(8, 8), init="random", max_iter=1, device=device
+    )
+    same_answers(pickled(clusterer), clusterer, images)

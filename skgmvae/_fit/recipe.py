@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .._model import GMVAE, Architecture
 from .._objective import Consistency
-from .._rows import Reservoir, Rows, Units, n_batches
+from .._rows import BLOCK_ROWS, Reservoir, Rows, Units, n_batches
 from .._start import find_neighbors, initial_labels, nearest_up_to_affine, perturbation_radius
 from .._training import Schedule, all_finite, is_settled, make_optimizer, run_epoch
 from ..fitted import Fitted, load_arrays, log_odds, to_arrays
@@ -200,7 +200,8 @@ def fit(
     module = architecture.build(device, seed)
     load_arrays(module, trained.arrays)
     module.set_weights()
-    module.set_weights(_floored(mean_probabilities(module, rows.blocks())))
+    if consistency is not None:  # without a regularizer p(z) is the paper's, uniform
+        module.set_weights(_floored(mean_probabilities(module, rows.blocks())))
     settled = is_settled([record["loss"] for record in records], estimator.tol)
     fitted, description = _describe(
         Fitted(architecture, module, units), X, converged=settled, largest_first=True
@@ -292,12 +293,15 @@ def partial_fit(
     optimizer.zero_grad()
 
     reservoir = reservoir.updated(torch.cat([*chunk.blocks()]), rule.capacity, source)
-    weights = mean_probabilities(module, reservoir.rows.split(rows.n_rows))
-    if progress.forgotten is not None:
-        n_old, old = progress.forgotten
-        n_new = progress.n_rows - n_old + chunk.n_rows
-        weights = (n_old * torch.from_numpy(old).to(weights) + n_new * weights) / (n_old + n_new)
-    module.set_weights(_floored(weights))
+    if consistency is not None:
+        some = reservoir.rows.split(BLOCK_ROWS) if len(reservoir.rows) else chunk.blocks()
+        weights = mean_probabilities(module, some)
+        if progress.forgotten is not None:
+            n_old, old = progress.forgotten
+            n_new = progress.n_rows - n_old + chunk.n_rows
+            old_weights = torch.from_numpy(old).to(weights)
+            weights = (n_old * old_weights + n_new * weights) / (n_old + n_new)
+        module.set_weights(_floored(weights))
     fitted, description = _describe(
         Fitted(architecture, module, units), X, converged=False, largest_first=False
     )

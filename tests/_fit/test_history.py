@@ -1,0 +1,79 @@
+"""What was recorded while training, in the units of the data."""
+
+import numpy as np
+import pytest
+
+from skgmvae._fit import history
+from skgmvae._objective import Regularizer, Terms
+from skgmvae._objective.regularizer import INFORMATION_WEIGHTS
+
+TERMS = {"reconstruction": 5.0, "conditional_prior": 2.0, "w_prior": 1.0, "z_prior": 0.5}
+PARTS = {
+    "disagreement": 0.3, "conditional_entropy": 0.2, "marginal_entropy": 1.0, "imbalance": 0.1,
+    "pseudo_label_loss": 0.4,
+}
+
+
+@pytest.fixture(scope="module")
+def large(fit, X):
+    return fit(8 * X, max_iter=3)
+
+
+def test_the_reconstruction_is_in_the_units_of_the_data(large):
+    records = [{"loss": 9.0, **TERMS}, {"loss": 8.0, **TERMS, "reconstruction": 6.0}]
+    found = history(records, large._fitted)
+    volume = np.log(large._fitted.units.scale).sum()
+    assert volume > 1
+    np.testing.assert_allclose(found["reconstruction"], np.array([5.0, 6.0]) - volume)
+    np.testing.assert_allclose(found["lower_bound"], np.array([1.5, 2.5]) - volume)
+    for name in ("conditional_prior", "w_prior", "z_prior"):
+        assert found[name].tolist() == [TERMS[name]] * 2
+
+
+def test_probabilities_have_no_unit(fit):
+    images = np.random.default_rng(0).integers(0, 256, (20, 4), dtype=np.uint8)
+    clusterer = fit(images, likelihood="bernoulli", init="random", max_iter=1)
+    assert history([{"loss": 9.0, **TERMS}], clusterer._fitted)["reconstruction"] == [5.0]
+
+
+def test_the_regularizer_is_the_weighted_sum_of_its_parts(clusterer):
+    found = history([{"loss": 9.0, **TERMS, **PARTS}], clusterer._fitted)
+    assert set(found) == {*Terms._fields, *Regularizer._fields, "lower_bound", "regularizer"}
+    weights = INFORMATION_WEIGHTS
+    expected = 0.3 + 0.4 + weights.entropy * (0.2 + weights.marginal * 0.1)
+    np.testing.assert_allclose(found["regularizer"], expected)
+
+
+def test_a_history_without_a_regularizer_has_zeros_for_it(clusterer):
+    found = history([{"loss": 9.0, **TERMS}] * 3, clusterer._fitted)
+    assert set(found) == {*Terms._fields, "lower_bound", "regularizer"}
+    assert found["regularizer"].tolist() == [0, 0, 0]
+
+
+def test_a_regularizer_that_was_off_for_some_epochs_has_no_parts(clusterer):
+    found = history([{"loss": 9.0, **TERMS}, {"loss": 9.0, **TERMS, **PARTS}], clusterer._fitted)
+    assert set(found) == {*Terms._fields, "lower_bound", "regularizer"}
+    assert all(len(values) == 2 for values in found.values())
+
+
+def test_a_history_of_no_epoch_is_empty(clusterer):
+    found = history([], clusterer._fitted)
+    assert set(found) == {*Terms._fields, "lower_bound", "regularizer"}
+    assert all(len(values) == 0 for values in found.values())
+
+
+def test_the_history_of_a_fit_adds_up_to_its_loss(large):
+    found = large.history_
+    volume = np.log(large._fitted.units.scale).sum()
+    np.testing.assert_allclose(
+        [record["loss"] for record in large._records],
+        large.consistency * found["regularizer"] - found["lower_bound"] - volume, rtol=1e-4,
+    )
+    assert "loss" not in found
+    assert all(values.shape == (large.n_iter_,) for values in found.values())
+
+
+def test_a_history_handed_out_is_not_the_one_that_is_kept(clusterer):
+    clusterer.history_["z_prior"][:] = 7
+    clusterer.history_.clear()
+    assert clusterer.history_["z_prior"].max() < 7

@@ -1,0 +1,814 @@
+"""Fits: whole, continued, a chunk at a time, interrupted, and those that fail."""
+
+import copy
+import functools
+import os
+import pickle
+import signal
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+
+from skgmvae._fit import recipe
+from skgmvae._fit.recipe import DESCRIPTION, STREAM
+from skgmvae.fitted import Fitted
+from skgmvae.networks import dense_networks
+from skgmvae.parameters import EPOCHS, auto_max_iter
+
+# large enough to keep uneven clusters
+LARGE = {
+    "latent_dim": 10, "style_dim": 10, "hidden_layer_sizes": "auto", "max_iter": "auto",
+    "batch_size": 256,
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def make(clusterer):
+    """Return a function that makes a small clusterer, not fitted."""
+    return lambda **parameters: clone(clusterer).set_params(**parameters)
+
+
+def same_weights(one, other):
+    one, other = one.module_.state_dict(), other.module_.state_dict()
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+class Failing:
+    """A perturbation or a factory that raises an error at one of its calls, and counts them."""
+
+    def __init__(self, at, error, function):
+        self.at, self.error, self.function, self.n_calls = at, error, function, 0
+
+    def __call__(self, *arguments):
+        self.n_calls += 1
+        if self.n_calls == self.at:
+            raise self.error
+        return self.function(*arguments)
+
+    def __deepcopy__(self, memo):
+        return self  # clones count together
+
+    def __getstate__(self):
+        return {}
+
+
+def identity(y, source):
+    return y
+
+
+def small_networks(*shapes):
+    return dense_networks(*shapes, hidden_layer_sizes=(8,))
+
+
+# all or nothing
+
+KINDS = ["new", "fitted", "continued", "stream"]
+
+
+@pytest.fixture
+def begun(make, X):
+    """Return a function that makes an estimator that has been through what a kind says."""
+
+    def begin(kind, **parameters):
+        estimator = make(max_iter=2, init="random", **parameters)
+        if kind == "stream":
+            estimator.partial_fit(X).partial_fit(X)
+        elif kind != "new":
+            estimator.fit(X)
+            estimator.set_params(warm_start=kind == "continued", max_iter=4)
+        return estimator
+
+    return begin
+
+
+class Unchanged:
+    """Within this context an estimator should not change."""
+
+    def __init__(self, estimator, X):
+        self.estimator, self.X = estimator, X
+
+    def look(self):
+        held = dict(vars(self.estimator))
+        answers = () if "_fitted" not in held else (
+            self.estimator.reconstruct(self.X), self.estimator.weights_, self.estimator.n_iter_,
+            self.estimator.history_["lower_bound"], self.estimator.labels_,
+            pickle.dumps(self.estimator.__getstate__()["_fitted"]),
+        )
+        return held, answers
+
+    def __enter__(self):
+        self.before = self.look()
+
+    def __exit__(self, *error):
+        held, answers = self.look()
+        assert held.keys() == self.before[0].keys()
+        assert all(held[name] is value for name, value in self.before[0].items())
+        for one, other in zip(answers, self.before[1], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_perturbation_that_fails_leaves_everything_as_it_was(begun, X, method, kind, error):
+    estimator = begun(kind)
+    perturbation = Failing(2, error("the second call"), identity)
+    estimator.set_params(perturbation=perturbation)
+    with Unchanged(estimator, X), pytest.raises(error):
+        getattr(estimator, method)(X)
+    assert perturbation.n_calls == 2
+    getattr(estimator, method)(X)  # and does not stand in the way of another try
+
+
+@pytest.mark.parametrize("kind", ["new", "fitted", "continued"])
+def test_a_factory_that_fails_late_leaves_everything_as_it_was(begun, X, kind):
+    factory = Failing(None, RuntimeError("the second call"), small_networks)
+    estimator = begun(kind, networks=factory)
+    factory.at = factory.n_calls + 2  # the first is of the training, which is then in vain
+    with Unchanged(estimator, X), pytest.raises(RuntimeError, match="the second call"):
+        estimator.fit(X)
+    assert factory.n_calls == factory.at
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_description_that_fails_leaves_everything_as_it_was(
+    begun, X, method, kind, error, monkeypatch
+):
+    estimator = begun(kind)
+
+    def failing(self, X):
+        raise error("while describing")
+
+    with Unchanged(estimator, X), monkeypatch.context() as patch:
+        patch.setattr(Fitted, "elbo", failing)
+        with pytest.raises(error, match="while describing"):
+            getattr(estimator, method)(X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_warning_that_is_an_error_leaves_everything_as_it_was(begun, X, kind):
+    estimator = begun(kind)
+    with Unchanged(estimator, X), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConvergenceWarning, match="max_iter"):
+            estimator.fit(X)
+
+
+def test_a_warning_that_is_an_error_undoes_a_chunk(begun, X):
+    estimator = begun("stream")
+    with Unchanged(estimator, X), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataConversionWarning, match="1 of 60"):
+            estimator.partial_fit(np.vstack([X[1:], 1e30 * X[:1]]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_or_parameters_that_are_refused_leave_everything_as_they_were(begun, X, kind):
+    estimator = begun(kind)
+    with Unchanged(estimator, X):
+        with pytest.raises(ValueError, match="NaN"):
+            estimator.fit(np.full((60, 7), np.nan))
+        parameters = estimator.get_params()
+        with pytest.raises(ValueError, match="n_samples=60 should be >= 200"):
+            estimator.set_params(n_clusters=200, warm_start=False).fit(np.ones((60, 5)))
+        estimator.set_params(**parameters)
+    if kind == "new":
+        with pytest.raises(NotFittedError):
+            estimator.predict(X)
+
+
+@pytest.mark.parametrize("parameters", [
+    {"networks": lambda *shape: None},
+    {"networks": lambda *shape: (torch.nn.Unflatten(1, (1, -1)),) * 3},
+    {"networks": lambda *shape: (torch.nn.Linear(2, 2),) * 3},
+    {"perturbation": lambda y, source: None},
+    {"perturbation": lambda y, source: y[:, :1]},
+], ids=["nothing", "wrong shapes", "wrong input", "perturbed to nothing", "perturbed to fewer"])
+def test_a_callable_that_breaks_its_contract_is_named(make, X, parameters):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=rf"{name}=.* must return (three|a tensor of shape)"):
+        make(**parameters).fit(X)
+
+
+def test_a_thread_beside_fits_gets_answers_of_whole_models_only(make, X):
+    estimator = make(max_iter=2, init="random", warm_start=True).fit(X)
+    models, answers, done = [estimator.reconstruct(X)], [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            answers.append((estimator.reconstruct(X), estimator.predict(X)))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for k in range(4):
+            estimator.partial_fit(X)
+            models.append(estimator.reconstruct(X))
+            estimator.set_params(max_iter=estimator.n_iter_ + 2).fit(X)
+            models.append(estimator.reconstruct(X))
+            estimator.set_params(warm_start=False, max_iter=2, random_state=k + 1).fit(X)
+            models.append(estimator.reconstruct(X))
+            estimator.set_params(warm_start=True)
+    finally:
+        done.set()
+        thread.join()
+    assert len(answers) > 10
+    known = {model.round(6).tobytes() for model in models}
+    assert len(known) == 13
+    assert all(answer.round(6).tobytes() in known for answer, _ in answers)
+    assert len({answer.round(6).tobytes() for answer, _ in answers}) > 2
+    assert all(labels.max() < 3 for _, labels in answers)
+
+
+def test_a_model_that_somebody_holds_never_changes(make, X):
+    estimator = make(max_iter=2, init="random", warm_start=True).fit(X)
+    held, before = [], []
+    for train in (
+        estimator.partial_fit, estimator.partial_fit,
+        lambda X: estimator.set_params(max_iter=6).fit(X),
+        lambda X: estimator.set_params(warm_start=False, random_state=1).fit(X),
+    ):
+        held.append(estimator._fitted)
+        before.append((held[-1].reconstructed(X), held[-1].latent(X.astype(np.float32))))
+        train(X)
+    for model, (reconstructed, latent) in zip(held, before, strict=True):
+        np.testing.assert_array_equal(model.reconstructed(X), reconstructed)
+        np.testing.assert_array_equal(model.latent(X.astype(np.float32)), latent)
+    assert len({model.reconstructed(X).tobytes() for model in held}) == 4
+
+
+# Ctrl-C
+
+
+def interrupting(n_calls):
+    """Return a perturbation that sends this process a signal, as Ctrl-C does, once."""
+
+    def send(y, source):
+        nonlocal n_calls
+        n_calls -= 1
+        if n_calls == 0:
+            signal.raise_signal(signal.SIGINT)
+        return y
+
+    return send
+
+
+def test_after_ctrl_c_a_fit_holds_its_best_model(make, X, device):
+    settings = {"init": "random", "learning_rate": "constant", "device": device}
+    n_calls, interrupt = 0, interrupting(9)
+
+    def worse_from_the_third_epoch_on(y, source):
+        nonlocal n_calls
+        n_calls += 1
+        return interrupt(y if n_calls <= 4 else 1 - 20 * y, source)
+
+    estimator = make(perturbation=worse_from_the_third_epoch_on, max_iter=50, **settings)
+    with pytest.raises(KeyboardInterrupt, match="Interrupted after 4 epochs: the best weights"):
+        estimator.fit(X)  # of two steps an epoch
+    assert estimator.n_iter_ == len(estimator.history_["z_prior"]) == 4
+    np.testing.assert_array_equal(estimator.labels_, estimator.predict(X))
+    losses = [record["loss"] for record in estimator._records]
+    assert np.argmin(losses) == 1
+    best = make(perturbation=identity, max_iter=2, **settings).fit(X)
+    np.testing.assert_allclose(estimator.reconstruct(X), best.reconstruct(X), rtol=1e-6)
+
+
+def test_a_fit_that_was_interrupted_may_be_continued(make, X):
+    estimator = make(perturbation=interrupting(9), max_iter=8, warm_start=True)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X)
+    assert estimator.fit(X).n_iter_ == 8
+
+
+def test_ctrl_c_from_outside_ends_a_long_fit(make, X):
+    started = threading.Event()
+
+    def perturbation(y, source):
+        started.set()
+        return y
+
+    def press():
+        started.wait()
+        threading.Event().wait(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    estimator = make(perturbation=perturbation, max_iter=10**6, tol=0.0, n_iter_no_change=10**6)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X)
+    thread.join()
+    if estimator.__sklearn_is_fitted__():  # had there been an epoch by then
+        assert np.isfinite(estimator.score(X))
+
+
+@pytest.mark.parametrize("n_calls", [1, 9])
+def test_ctrl_c_in_a_fit_ends_the_search_around_it(make, X, n_calls):
+    perturbation = Failing(None, None, interrupting(n_calls))
+    search = GridSearchCV(
+        make(perturbation=perturbation, init="random"), {"latent_dim": [1, 2, 3]}, cv=2
+    )
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X)
+    assert perturbation.n_calls == n_calls  # no fit was begun after it
+    assert not hasattr(search, "best_estimator_")
+
+
+def test_ctrl_c_in_a_trial_keeps_the_best_of_the_trials(make, X):
+    # a trial is 2 of 12 epochs of two steps: the signal comes in the third
+    estimator = make(n_init=4, max_iter=12, init="random", perturbation=interrupting(11))
+    with pytest.raises(KeyboardInterrupt, match="Interrupted after"):
+        estimator.fit(X)
+    assert 1 <= estimator.n_iter_ <= 2
+
+
+# losses that are not finite
+
+
+def test_the_learning_rate_is_lowered_after_nan_and_the_rate_in_use_is_told(make, X):
+    calls = []
+
+    def perturbation(y, source):
+        calls.append(y)
+        return y * torch.nan if len(calls) == 1 else y
+
+    estimator = make(perturbation=perturbation, learning_rate_init=0.05)
+    with pytest.warns(
+        ConvergenceWarning, match=r"not finite at learning_rate_init=0.05; the fit went on at 0.01"
+    ):
+        estimator.fit(X)
+    assert np.isfinite(estimator.history_["lower_bound"]).all()
+    assert estimator.n_iter_ == 10
+
+
+def test_a_rate_that_is_too_high_at_last_is_an_error_that_names_it(make, X):
+    with pytest.raises(ValueError, match=r"not finite in epoch 1.* Lower learning_rate_init"):
+        make(learning_rate_init=1e30).fit(X)
+
+
+def nan_perturbation(y, source):
+    return y * torch.nan
+
+
+def nan_networks(*shapes):
+    class Logarithm(torch.nn.Module):
+        def forward(self, y):
+            return y + (y - 1e9).log()
+
+    encoder, prior, decoder = small_networks(*shapes)
+    return torch.nn.Sequential(encoder, Logarithm()), prior, decoder
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("kind", ["new", "fitted", "stream"])
+def test_a_perturbation_that_makes_nan_is_named(begun, X, method, kind):
+    estimator = begun(kind)
+    with Unchanged(estimator.set_params(perturbation=nan_perturbation), X), pytest.raises(
+        ValueError, match=r"perturbation=<function nan_perturbation .*not finite"
+    ):
+        getattr(estimator, method)(X)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("consistency", [0, 50.0])
+def test_networks_that_make_nan_are_named(make, X, method, consistency):
+    estimator = make(networks=nan_networks, consistency=consistency, init="random")
+    with pytest.raises(ValueError, match=r"networks=<function nan_networks .*not finite"):
+        getattr(estimator, method)(X)
+
+
+def test_a_chunk_that_diverges_is_undone(begun, X):
+    estimator = begun("stream").set_params(learning_rate_init=1e30)
+    with Unchanged(estimator, X), pytest.raises(ValueError, match=r"undone\. Lower learning_rate"):
+        estimator.partial_fit(X)
+
+
+# what is said of the rows
+
+
+def test_what_is_said_of_the_rows_agrees_with_the_methods(fit, X, device):
+    estimator = fit(X, device=device)
+    np.testing.assert_array_equal(estimator.labels_, estimator.predict(X))
+    counts = np.bincount(estimator.labels_, minlength=3)
+    np.testing.assert_array_equal(estimator.cluster_counts_, counts)
+    assert estimator.n_clusters_found_ == np.count_nonzero(counts)
+    assert estimator.weights_.sum() == pytest.approx(1)
+    assert estimator.weights_.dtype == estimator.cluster_centers_.dtype == np.float64
+    assert estimator.lower_bound_ == pytest.approx(estimator.score(X))
+    assert isinstance(estimator.lower_bound_, float)
+    assert isinstance(estimator.converged_, bool)
+    odds = estimator.decision_function(X)
+    for k in np.flatnonzero(counts):
+        members = np.flatnonzero(estimator.labels_ == k)
+        assert estimator.exemplar_indices_[k] == members[odds[members, k].argmax()]
+    assert torch.device(estimator.device_) == torch.device(device)
+    assert next(estimator.module_.parameters()).device == torch.device(device)
+    assert not estimator.module_.training
+    assert estimator.n_iter_ == 10
+
+
+def test_the_bound_of_many_rows_is_that_of_some_that_lie_evenly(clusterer, X, monkeypatch):
+    model = clusterer._fitted
+    _, of_all = recipe._describe(model, X, converged=True, largest_first=False)
+    assert of_all.lower_bound == pytest.approx(clusterer.score(X), rel=1e-12)
+    rule = DESCRIPTION._replace(bound_rows=20)
+    _, of_some = recipe._describe(model, X, converged=True, largest_first=False, rule=rule)
+    assert of_some.lower_bound == pytest.approx(clusterer.score(X[::3]), rel=1e-12)
+    assert DESCRIPTION.bound_rows == 10_000  # as documented
+
+
+def test_components_are_ordered_by_their_rows_and_empty_ones_have_no_exemplar(fit):
+    X, _ = make_blobs([40, 30, 20], 3, centers=10 * np.eye(3), cluster_std=0.3, random_state=0)
+    estimator = fit(X, n_clusters=6, max_iter=40)
+    assert (np.diff(estimator.cluster_counts_) <= 0).all()
+    n_found = estimator.n_clusters_found_
+    assert n_found < 6
+    assert set(estimator.labels_) == set(range(n_found))
+    assert (estimator.exemplar_indices_[n_found:] == -1).all()
+    assert (estimator.exemplar_indices_[:n_found] >= 0).all()
+    assert (estimator.weights_ > 0).all()
+    assert np.isfinite(estimator.predict_log_proba(X)).all()
+    assert np.isfinite(estimator.cluster_centers_).all()
+
+
+def test_cluster_centers_are_near_the_clusters_in_the_units_of_the_data(fit):
+    X, _ = make_blobs(120, 3, centers=3, cluster_std=0.5, random_state=0)
+    X = 1e-3 * X + 1e2
+    estimator = fit(X, **LARGE)
+    means = np.array([X[estimator.labels_ == k].mean(0) for k in range(3)])
+    distances = np.linalg.norm(estimator.cluster_centers_[:, None] - means, axis=-1)
+    assert distances.argmin(1).tolist() == [0, 1, 2]
+    assert np.diag(distances).max() < 1e-3 * 3
+
+
+def test_whether_a_fit_converged_is_judged_over_all_epochs(make, X, monkeypatch):
+    seen, original = [], recipe.is_settled
+    monkeypatch.setattr(
+        recipe, "is_settled", lambda losses, tol: seen.append(list(losses)) or original(losses, tol)
+    )
+    estimator = make(n_init=2, warm_start=True, init="random").fit(X)
+    assert len(seen[-1]) == estimator.n_iter_ == 10  # of the trial and after it
+    assert seen[-1] == [record["loss"] for record in estimator._records]
+    estimator.set_params(max_iter=14).fit(X)
+    assert len(seen[-1]) == estimator.n_iter_ == 14
+    assert seen[-1] == [record["loss"] for record in estimator._records]
+
+
+def test_a_continued_fit_that_changes_nothing_has_converged_and_stops_early(make, X):
+    settings = {"warm_start": True, "init": "random", "tol": 0.1, "learning_rate": "constant"}
+    estimator = make(max_iter=25, n_iter_no_change=1000, learning_rate_init=0.01, **settings)
+    estimator.fit(X)
+    assert not estimator.converged_
+    fall = estimator._records[0]["loss"] - estimator._records[-1]["loss"]
+    # of its own epochs the loss only jumps with the noise, which is no change beside that fall
+    still = copy.copy(estimator).set_params(max_iter=65, learning_rate_init=1e-9).fit(X)
+    own = [record["loss"] for record in still._records[25:]]
+    assert still.n_iter_ == 65
+    assert 0 < np.ptp(own) < 0.5 * fall
+    assert still.converged_
+    early = copy.copy(estimator).set_params(
+        max_iter=65, learning_rate_init=1e-9, n_iter_no_change=8, tol=1.0
+    )
+    assert early.fit(X).n_iter_ == 26  # nothing has counted for longer than that
+
+
+@pytest.mark.parametrize("max_iter", ["auto", 3])
+def test_a_loss_that_still_changes_is_warned_of_if_max_iter_was_given(
+    make, X, monkeypatch, max_iter
+):
+    monkeypatch.setattr(recipe, "auto_max_iter", lambda *shape: 3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator = make(max_iter=max_iter, init="random").fit(X)
+    assert not estimator.converged_
+    told = any("still changing after max_iter=3" in str(warning.message) for warning in caught)
+    assert told == (max_iter == 3)
+    assert all(warning.filename == __file__ for warning in caught)
+
+
+def test_rows_in_fewer_clusters_than_asked_for_are_warned_of_with_what_to_do(make):
+    X, _ = make_blobs(90, 4, centers=3, cluster_std=0.3, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"fall into 3 .*n_clusters=6 .*init='random'"):
+        make(n_clusters=6, max_iter=40, learning_rate_init=1e-2).fit(X)
+
+
+def test_dead_components_are_warned_of_with_what_to_do(make, X):
+    estimator = make(n_clusters=12, consistency=0, max_iter=3)
+    with pytest.warns(ConvergenceWarning, match=r"components died.*raise consistency"):
+        estimator.fit(X)
+    assert estimator.n_clusters_found_ < 12
+
+
+@pytest.mark.parametrize(("factor", "warned"), [(0.9, True), (1.1, False)])
+def test_clusters_read_from_the_noise_are_warned_of(make, X, monkeypatch, factor, warned):
+    at_draws = factor * DESCRIPTION.min_agreement * 0.9
+    monkeypatch.setattr(Fitted, "certainty", lambda self, X: (0.9, at_draws))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make(init="random", max_iter=2).fit(X)
+    told = [str(warning.message) for warning in caught]
+    assert any("the noise in w; raise consistency" in message for message in told) == warned
+
+
+# initial partition
+
+
+def test_a_fit_is_held_to_its_initial_partition_unless_it_starts_at_random(fit, X):
+    held = fit(X, max_iter=20).history_["pseudo_label_loss"]
+    assert held[0] > held[-1] > 0
+    assert not fit(X, init="random").history_["pseudo_label_loss"].any()
+
+
+def test_consistency_0_is_the_objective_of_the_paper_and_has_no_regularizer(fit, X):
+    history = fit(X, consistency=0, max_iter=2).history_
+    assert not history["regularizer"].any()
+    assert "disagreement" not in history
+
+
+def test_the_weights_stay_uniform_with_the_objective_of_the_paper(make, X):
+    estimator = make(consistency=0, max_iter=2).fit(X)
+    assert not np.allclose(estimator.predict_proba(X).mean(0), 1 / 3, atol=1e-3)
+    for method in ("fit", "partial_fit", "partial_fit"):
+        np.testing.assert_allclose(getattr(estimator, method)(X).weights_, 1 / 3, rtol=1e-6)
+    other = make(max_iter=2, init="random").fit(X)
+    assert not np.allclose(other.weights_, 1 / 3, atol=1e-3)
+
+
+# warm start
+
+
+def test_warm_start_trains_up_to_max_iter_in_all(make, X, device):
+    estimator = make(warm_start=True, max_iter=3, device=device).fit(X)
+    before = copy.copy(estimator)
+    with pytest.warns(ConvergenceWarning, match=r"No epoch was run.* max_iter=3 .*Raise max_iter"):
+        estimator.fit(X)
+    assert estimator.n_iter_ == 3
+    assert same_weights(estimator, before)
+    estimator.set_params(max_iter=5).fit(X)
+    assert not same_weights(estimator, before)
+    assert estimator.n_iter_ == len(estimator.history_["z_prior"]) == 5
+    assert before.n_iter_ == 3  # a copy has its own
+    np.testing.assert_array_equal(estimator.history_["z_prior"][:3], before.history_["z_prior"])
+
+
+def test_without_warm_start_a_fit_begins_anew(make, X):
+    estimator = make(max_iter=3, init="random").fit(X)
+    assert estimator.fit(X).n_iter_ == 3
+    assert same_weights(estimator, make(max_iter=3, init="random").fit(X))
+
+
+def test_warm_start_with_automatic_epochs_trains_on_more_rows(make, X, monkeypatch):
+    few = functools.partial(auto_max_iter, rule=EPOCHS._replace(steps_at_one_row=3.0, min_epochs=4))
+    monkeypatch.setattr(recipe, "auto_max_iter", few)
+    estimator = make(warm_start=True, max_iter="auto", batch_size=256, init="random").fit(X[:20])
+    first = estimator.n_iter_
+    with pytest.warns(ConvergenceWarning, match="No epoch was run"):
+        estimator.fit(X[:20])
+    estimator.fit(X)
+    assert first < estimator.n_iter_ < 2 * first
+    more = estimator.n_iter_
+    # an epoch of so few rows was a step, one of these is four: what counts is the steps
+    many = np.tile(X, (17, 1))
+    estimator.fit(many)
+    steps = estimator._progress.n_steps
+    assert estimator.n_iter_ > more
+    assert steps == more + 4 * (estimator.n_iter_ - more)
+    assert 0 <= steps - 4 * few(len(many), 256) < 4
+
+
+def test_a_continued_fit_is_held_to_the_clusters_that_it_has(make):
+    X, _ = make_blobs(
+        [40, 20, 8], 3, centers=10 * np.eye(3), cluster_std=0.5, random_state=0
+    )
+    estimator = make(**LARGE | {"warm_start": True, "max_iter": 25}).fit(X)
+    labels, counts = estimator.labels_, estimator.cluster_counts_
+    assert counts.tolist() == [40, 20, 8]
+    estimator.set_params(max_iter=35).fit(X)
+    history = estimator.history_
+    assert 0 < history["pseudo_label_loss"][25:].max() < history["pseudo_label_loss"][0]
+    assert history["imbalance"][25:].max() < 0.1
+    np.testing.assert_array_equal(estimator.labels_, labels)
+    estimator.set_params(max_iter=37, init="random").fit(X)
+    assert not estimator.history_["pseudo_label_loss"][35:].any()
+    assert history["imbalance"][25:].max() < estimator.history_["imbalance"][35:].min()
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(("changed", "name"), [
+    ({"n_clusters": 4}, "n_clusters from 3 to 4"),
+    ({"image_shape": (2, 2)}, "image_shape"),
+    ({"likelihood": "bernoulli"}, "likelihood from Gaussian"),
+    ({"latent_dim": 3}, "latent_dim from 2 to 3"),
+    ({"hidden_layer_sizes": (9,)}, "hidden_layer_sizes"),
+    ({"networks": small_networks}, "networks from 'dense' to <function small_networks"),
+])
+def test_what_cannot_change_in_a_fitted_model_is_named(clusterer, X, method, changed, name):
+    estimator = copy.copy(clusterer).set_params(warm_start=True, **changed)
+    with Unchanged(estimator, X), pytest.raises(
+        ValueError, match=rf"cannot be changed in .*{name}.*warm_start=False"
+    ):
+        getattr(estimator, method)(X)
+
+
+def test_equal_partial_factories_are_the_same_networks(make, X):
+    def factory(width):
+        return functools.partial(dense_networks, hidden_layer_sizes=(width,))
+
+    estimator = make(networks=factory(8), warm_start=True, max_iter=2, init="random").fit(X)
+    estimator.set_params(networks=factory(8), max_iter=4).fit(X)
+    assert estimator.n_iter_ == 4
+    estimator.set_params(networks=factory(9), max_iter=6)
+    with pytest.raises(ValueError, match="cannot be changed in networks"):
+        estimator.fit(X)
+
+
+# partial_fit
+
+
+def test_partial_fit_learns_chunk_by_chunk(make, X, device):
+    estimator = make(device=device, learning_rate_init=1e-2)
+    for _ in range(10):
+        for chunk in np.array_split(X, 3):
+            estimator.partial_fit(chunk)
+    bounds = estimator.history_["lower_bound"]
+    assert estimator.n_iter_ == 30
+    assert bounds[-6:].mean() > bounds[:6].mean()
+    assert estimator.labels_.shape == (20,)
+    np.testing.assert_array_equal(estimator.labels_, estimator.predict(X[-20:]))
+    assert estimator.lower_bound_ == pytest.approx(estimator.score(X[-20:]))
+    assert torch.device(estimator.device_) == torch.device(device)
+
+
+def test_chunks_of_one_row_may_follow_the_first(make, X, device):
+    estimator = make(device=device).partial_fit(X[:30])
+    for k in range(30, 40):
+        estimator.partial_fit(X[k : k + 1])
+    assert estimator.n_iter_ == 11
+    assert np.isfinite(estimator.history_["lower_bound"]).all()
+    assert np.isfinite(estimator.predict_log_proba(X)).all()
+    with pytest.raises(ValueError, match="n_samples=1 should be >= 3"):
+        make().partial_fit(X[:1])
+
+
+def test_a_row_without_company_keeps_the_statistics_of_batch_norm(make, X):
+    estimator = pickle.loads(pickle.dumps(make().partial_fit(X)))  # remembers no rows
+    before = copy.deepcopy(estimator.module_.state_dict())
+    estimator.partial_fit(X[:1])
+    after = estimator.module_.state_dict()
+    running = [name for name in before if "running" in name]
+    assert running
+    assert all(torch.equal(before[name], after[name]) for name in running)
+    assert np.isfinite(estimator.reconstruct(X)).all()
+    assert not same_weights(estimator, make().partial_fit(X))
+
+
+def test_chunks_may_come_one_cluster_after_another(make):
+    # ten standard deviations apart; ARI 1.0 with all of three seeds, of these networks and of LARGE
+    centers = 10 / np.sqrt(2) * np.eye(5)[:3]
+    X, y = make_blobs([200] * 3, 5, centers=centers, random_state=1)
+    X, y = X[np.argsort(y)], np.sort(y)
+    estimator = make(random_state=2, hidden_layer_sizes=(16,), batch_size=256)
+    for _ in range(15):
+        for k in range(0, 600, 50):
+            estimator.partial_fit(X[k : k + 50])
+    assert adjusted_rand_score(y, estimator.predict(X)) > 0.9
+    np.testing.assert_allclose(estimator.weights_, 1 / 3, atol=0.05)
+
+
+def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, monkeypatch):
+    monkeypatch.setattr(
+        recipe.partial_fit.__wrapped__, "__defaults__", (None, STREAM._replace(capacity=40))
+    )
+    estimator = make()
+    for k in range(6):
+        estimator.partial_fit(X + 1e3 * k)
+    rows = estimator._progress.reservoir.rows
+    assert rows.shape == (40, 4)
+    chunks = (rows * torch.tensor(estimator._fitted.units.scale))[:, 0].div(1e3).round()
+    assert len(set(chunks.tolist())) >= 4
+
+
+def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
+    monkeypatch.setattr(
+        recipe.partial_fit.__wrapped__, "__defaults__", (None, STREAM._replace(capacity=0))
+    )
+    estimator = make().partial_fit(X).partial_fit(X[:20])
+    assert len(estimator._progress.reservoir.rows) == 0
+    assert np.isfinite(estimator.predict_log_proba(X)).all()
+    assert estimator.weights_.sum() == pytest.approx(1)
+
+
+def test_the_history_of_a_stream_is_extended_and_not_copied(make, X):
+    estimator = make().partial_fit(X)
+    records = estimator._records
+    for _ in range(3):
+        estimator.partial_fit(X)
+    assert estimator._records is records
+    assert len(records) == estimator.n_iter_ == 4
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_shares_neither_history_nor_model_with_the_original(make, X, copied):
+    estimator = make().partial_fit(X)
+    other = copied(estimator)
+    before = estimator.reconstruct(X)
+    for _ in range(2):
+        other.partial_fit(X)
+    assert (estimator.n_iter_, other.n_iter_) == (1, 3)
+    np.testing.assert_array_equal(estimator.reconstruct(X), before)
+    estimator.partial_fit(X)
+    assert (estimator.n_iter_, other.n_iter_) == (2, 3)
+
+
+@pytest.mark.parametrize("of_each", [(150, 30, 12), (64, 64, 64)])
+def test_partial_fit_keeps_the_clusters_of_a_fit_uneven_or_fewer(make, of_each):
+    X, y = make_blobs(of_each, 4, cluster_std=0.5, random_state=0)
+    estimator = make(n_clusters=5, **LARGE).fit(X)
+    assert estimator.n_clusters_found_ == 3
+    for _ in range(20):
+        estimator.partial_fit(X)
+    assert adjusted_rand_score(y, estimator.labels_) == 1.0
+    assert estimator.n_clusters_found_ == 3
+    np.testing.assert_allclose(
+        estimator.weights_[:3], np.array(of_each) / sum(of_each), atol=0.03
+    )
+
+
+@pytest.mark.parametrize("between", [None, "pickle"])
+def test_rows_that_are_not_remembered_still_count_in_the_weights(make, between):
+    X, _ = make_blobs([60, 15], 4, centers=10 * np.eye(4)[:2], cluster_std=0.5, random_state=0)
+    estimator = make(**LARGE | {"n_clusters": 2, "max_iter": 40}).fit(X)
+    before = estimator.weights_
+    np.testing.assert_allclose(before, [0.8, 0.2], atol=0.03)
+    for _ in range(3):  # all of the smaller cluster
+        estimator.partial_fit(X[estimator.predict(X) == 1][:1])
+        if between == "pickle":
+            estimator = pickle.loads(pickle.dumps(estimator))
+    expected = (75 * before + 3 * np.array([0, 1])) / 78
+    np.testing.assert_allclose(estimator.weights_, expected, atol=0.02)
+    assert estimator._progress.n_rows == 78
+
+
+def test_components_keep_their_numbers_from_chunk_to_chunk(make):
+    X, y = make_blobs([60, 15], 4, centers=10 * np.eye(4)[:2], cluster_std=0.5, random_state=0)
+    estimator = make(**LARGE | {"n_clusters": 2, "max_iter": 40}).fit(X)
+    before = estimator.predict(X)
+    estimator.partial_fit(X[y == 1])  # though it has most rows now
+    np.testing.assert_array_equal(estimator.predict(X), before)
+    assert estimator.cluster_counts_.tolist() == [0, 15]
+
+
+def test_partial_fit_follows_the_device(make, X, monkeypatch):
+    estimator = make().partial_fit(X)
+    before = copy.copy(estimator)
+    estimator.partial_fit(X)
+    # to torch another device than "cpu", which its tensors do not keep: it moves at each call
+    monkeypatch.setattr(recipe, "select_device", lambda name: torch.device("cpu:0"))
+    for n_calls in (3, 4):
+        estimator.partial_fit(X)
+        progress = estimator._progress
+        assert estimator.n_iter_ == n_calls
+        assert progress.n_rows == 60 * n_calls
+        assert len(progress.reservoir.rows) == 60
+        assert progress.forgotten.n_rows == 60 * (n_calls - 1)
+        assert {float(state["step"]) for state in progress.optimizer.state.values()} == {2.0}
+    assert before.n_iter_ == 1
+    assert not same_weights(estimator, before)
+
+
+def test_a_model_moves_to_the_gpu_and_back(make, X, device):
+    estimator = make(device="cpu").partial_fit(X)
+    before = estimator.reconstruct(X)
+    for where in (device, "cpu", device):
+        estimator.set_params(device=where).partial_fit(X)
+        assert torch.device(estimator.device_) == torch.device(where)
+        assert np.isfinite(estimator.reconstruct(X)).all()
+    assert not np.allclose(estimator.reconstruct(X), before)
+    assert estimator.n_iter_ == 4
+
+
+def test_rows_of_a_stream_may_lie_anywhere(make, X):
+    estimator = make(max_iter=3).partial_fit(X)
+    with pytest.warns(DataConversionWarning, match="1 of 4"):
+        estimator.partial_fit(np.full((4, 4), 1e200) * [[0], [0], [0], [1]])
+    estimator.partial_fit(np.full((4, 4), 1e-200) * [[0], [0], [0], [1]])
+    assert np.isfinite(estimator.predict_proba(X)).all()
+
+
+def test_a_fit_after_a_stream_begins_anew_unless_it_is_told_to_go_on(make, X):
+    estimator = make(max_iter=4).partial_fit(X).partial_fit(X)
+    assert estimator.set_params(warm_start=True).fit(X).n_iter_ == 4
+    assert estimator.set_params(warm_start=False, max_iter=2).fit(X).n_iter_ == 2
+    assert same_weights(estimator, make(max_iter=2).fit(X))
