@@ -126,9 +126,10 @@ class GMVAEClustering(
         Component of each training row.
     weights_ : ndarray of shape (n_clusters,)
         p(z) of the fitted model, by which `sample` draws components, and `predict_proba` and
-        `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b); then it is set to the
-        mean posterior probability of each component over the training rows under that uniform
-        one, and is left uniform with the paper's objective (``consistency=0``).
+        `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b), and with the paper's
+        objective (``consistency=0``) it stays so. Otherwise it is then set to the mean posterior
+        probability of each component over the training rows, drawn to uniform as far as these
+        probabilities are undecided.
     cluster_counts_ : ndarray of shape (n_clusters,)
         Rows in each component. After `fit` the largest comes first, empty ones last.
     n_clusters_found_ : int

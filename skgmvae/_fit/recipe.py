@@ -21,10 +21,11 @@ from .._objective import Consistency
 from .._rows import BLOCK_ROWS, Reservoir, Rows, Units, n_batches
 from .._start import find_neighbors, initial_labels, nearest_up_to_affine, perturbation_radius
 from .._training import Schedule, all_finite, is_settled, make_optimizer, run_epoch
-from ..fitted import Fitted, load_arrays, log_odds, to_arrays
+from ..fitted import Fitted, load_arrays, to_arrays
 from ..likelihoods import LIKELIHOODS, Likelihood
 from ..parameters import PSEUDO_LABELS, auto_max_iter, hidden_sizes, is_affine, pseudo_label_share
 from ..runtime import CPU, draw_seed, generator, ordinary_torch, select_device
+from .description import Description, component_weights, describe, warnings_of_clusters
 from .restarts import (
     Recorded,
     Settings,
@@ -36,25 +37,6 @@ from .restarts import (
 )
 
 __all__ = ["Description", "Fit", "Progress", "fit", "partial_fit"]
-
-
-class DescriptionRule(NamedTuple):
-    """What is said of a fit, and when it warns. Chosen by hand, for time.
-
-    Attributes
-    ----------
-    bound_rows : int
-        Rows, evenly among all, that `lower_bound_` is taken of at most.
-    certainty_rows : int
-        The same of the probabilities of rows' clusters at the means of q(x|y), q(w|y) and at draws.
-    min_agreement : float
-        Share of the probability at the means that there should be at draws: well below it (the
-        paper's objective on digits has .94, docs/collapse.md) clusters are read from the noise.
-    """
-
-    bound_rows: int = 10_000
-    certainty_rows: int = 2_000
-    min_agreement: float = 0.5
 
 
 class StreamRule(NamedTuple):
@@ -69,20 +51,7 @@ class StreamRule(NamedTuple):
     capacity: int = 2_000
 
 
-DESCRIPTION = DescriptionRule()
 STREAM = StreamRule()
-
-
-class Description(NamedTuple):
-    """What is said of the training rows: attributes of the estimator, less the underscore."""
-
-    labels: NDArray[np.intp]
-    cluster_counts: NDArray[np.intp]
-    n_clusters_found: int
-    exemplar_indices: NDArray[np.intp]
-    cluster_centers: NDArray[np.float64]
-    lower_bound: float
-    converged: bool
 
 
 class Forgotten(NamedTuple):
@@ -201,9 +170,9 @@ def fit(
     load_arrays(module, trained.arrays)
     module.set_weights()
     if consistency is not None:  # without a regularizer p(z) is the paper's, uniform
-        module.set_weights(_floored(mean_probabilities(module, rows.blocks())))
+        module.set_weights(component_weights(module, rows.blocks()))
     settled = is_settled([record["loss"] for record in records], estimator.tol)
-    fitted, description = _describe(
+    fitted, description = describe(
         Fitted(architecture, module, units), X, converged=settled, largest_first=True
     )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
@@ -221,7 +190,7 @@ def fit(
     warned = [
         *_of_epochs(estimator, schedule, settled),
         *_of_learning_rate(schedule.learning_rate, trained.learning_rate),
-        *_of_clusters(fitted, description, X, found),
+        *warnings_of_clusters(fitted, description, X, found),
     ]
     return Fit(fitted, progress, trained.records, description, warned, trained.interrupted)
 
@@ -295,14 +264,14 @@ def partial_fit(
     reservoir = reservoir.updated(torch.cat([*chunk.blocks()]), rule.capacity, source)
     if consistency is not None:
         some = reservoir.rows.split(BLOCK_ROWS) if len(reservoir.rows) else chunk.blocks()
-        weights = mean_probabilities(module, some)
+        weights = component_weights(module, some)
         if progress.forgotten is not None:
             n_old, old = progress.forgotten
             n_new = progress.n_rows - n_old + chunk.n_rows
             old_weights = torch.from_numpy(old).to(weights)
             weights = (n_old * old_weights + n_new * weights) / (n_old + n_new)
-        module.set_weights(_floored(weights))
-    fitted, description = _describe(
+        module.set_weights(weights)
+    fitted, description = describe(
         Fitted(architecture, module, units), X, converged=False, largest_first=False
     )
     progress = progress._replace(
@@ -414,57 +383,6 @@ def _labels(module: GMVAE, y: Tensor) -> Tensor:
     return module.eval().cluster_logits(module.q(y)).argmax(1)
 
 
-@torch.no_grad()
-def mean_probabilities(module: GMVAE, blocks: Any) -> Tensor:
-    """Return the mean of p(z|y) over rows that come in blocks, (K,)."""
-    module.eval()
-    total, n_rows = torch.zeros_like(module.log_weights), 0
-    for y in blocks:
-        total += module.cluster_logits(module.q(y)).exp().sum(0)
-        n_rows += len(y)
-    return total / n_rows
-
-
-def _floored(weights: Tensor) -> Tensor:
-    """Keep the logarithm of a component without rows finite, as GaussianMixture does."""
-    weights = weights + 10 * torch.finfo(weights.dtype).eps
-    return weights / weights.sum()
-
-
-def _describe(
-    fitted: Fitted,
-    X: NDArray[Any],
-    *,
-    converged: bool,
-    largest_first: bool,
-    rule: DescriptionRule = DESCRIPTION,
-) -> tuple[Fitted, Description]:
-    """Describe the rows of X, after ordering the components if asked to."""
-    n_clusters = fitted.architecture.n_clusters
-    logits = fitted.log_proba(X)
-    if largest_first:
-        counts = np.bincount(logits.argmax(1), minlength=n_clusters)
-        order = np.argsort(-counts, kind="stable")
-        module = fitted.module
-        module.reorder_components(torch.from_numpy(order).to(fitted.device))
-        fitted = Fitted(fitted.architecture, module, fitted.units)
-        logits = logits[:, order]
-    labels = logits.argmax(1)
-    counts = np.bincount(labels, minlength=n_clusters)
-    odds = log_odds(torch.from_numpy(logits)).numpy()
-    exemplars = np.where(labels[:, None] == np.arange(n_clusters), odds, -np.inf).argmax(0)
-    few = X[:: math.ceil(len(X) / rule.bound_rows)]
-    return fitted, Description(
-        labels=labels,
-        cluster_counts=counts,
-        n_clusters_found=int(np.count_nonzero(counts)),
-        exemplar_indices=np.where(counts > 0, exemplars, -1),
-        cluster_centers=fitted.centers(),
-        lower_bound=float(np.mean(fitted.elbo(few).bound)),
-        converged=converged,
-    )
-
-
 def _median(radii: NDArray[np.float32] | None) -> float | None:
     return None if radii is None else float(np.median(radii))
 
@@ -490,37 +408,3 @@ def _of_learning_rate(asked: float, used: float) -> list[Warning]:
         f"The loss was not finite at learning_rate_init={asked:g}; the fit went on at {used:.2g}. "
         "Lower learning_rate_init, or look for extreme values in X."
     )]
-
-
-def _of_clusters(
-    fitted: Fitted,
-    description: Description,
-    X: NDArray[Any],
-    pseudo_labels: NDArray[np.intp] | None,
-    rule: DescriptionRule = DESCRIPTION,
-) -> list[Warning]:
-    """Warn of clusters without rows, and of such as are read from the noise."""
-    messages = []
-    n_found, n_clusters = description.n_clusters_found, fitted.architecture.n_clusters
-    if n_found < n_clusters:
-        if pseudo_labels is not None and len(np.unique(pseudo_labels)) < n_clusters:
-            messages.append(
-                f"The rows fall into {n_found} separate clusters; the other components of "
-                f"n_clusters={n_clusters} have no rows. Lower n_clusters, or set init='random' to "
-                "ask for even clusters."
-            )
-        else:
-            messages.append(
-                f"{n_clusters - n_found} of n_clusters={n_clusters} components died: they have no "
-                "rows. Lower n_clusters if fewer clusters are as good, or raise consistency or "
-                "min_information."
-            )
-    at_means, at_draws = fitted.certainty(X[:: math.ceil(len(X) / rule.certainty_rows)])
-    if at_draws < rule.min_agreement * at_means:
-        messages.append(
-            "The clusters are not those that the model was fitted with: a row's cluster at the "
-            f"means of q(x|y) and q(w|y) has a probability of {at_means:.2f} there, but "
-            f"{at_draws:.2f} at draws from them. The model reads the cluster from the noise in w; "
-            "raise consistency."
-        )
-    return [ConvergenceWarning(message) for message in messages]

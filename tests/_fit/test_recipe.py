@@ -18,7 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 
 from skgmvae._fit import recipe
-from skgmvae._fit.recipe import DESCRIPTION, STREAM
+from skgmvae._fit.recipe import STREAM
 from skgmvae.fitted import Fitted
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, auto_max_iter
@@ -395,62 +395,7 @@ def test_a_chunk_that_diverges_is_undone(begun, X):
         estimator.partial_fit(X)
 
 
-# what is said of the rows
-
-
-def test_what_is_said_of_the_rows_agrees_with_the_methods(fit, X, device):
-    estimator = fit(X, device=device)
-    np.testing.assert_array_equal(estimator.labels_, estimator.predict(X))
-    counts = np.bincount(estimator.labels_, minlength=3)
-    np.testing.assert_array_equal(estimator.cluster_counts_, counts)
-    assert estimator.n_clusters_found_ == np.count_nonzero(counts)
-    assert estimator.weights_.sum() == pytest.approx(1)
-    assert estimator.weights_.dtype == estimator.cluster_centers_.dtype == np.float64
-    assert estimator.lower_bound_ == pytest.approx(estimator.score(X))
-    assert isinstance(estimator.lower_bound_, float)
-    assert isinstance(estimator.converged_, bool)
-    odds = estimator.decision_function(X)
-    for k in np.flatnonzero(counts):
-        members = np.flatnonzero(estimator.labels_ == k)
-        assert estimator.exemplar_indices_[k] == members[odds[members, k].argmax()]
-    assert torch.device(estimator.device_) == torch.device(device)
-    assert next(estimator.module_.parameters()).device == torch.device(device)
-    assert not estimator.module_.training
-    assert estimator.n_iter_ == 10
-
-
-def test_the_bound_of_many_rows_is_that_of_some_that_lie_evenly(clusterer, X, monkeypatch):
-    model = clusterer._fitted
-    _, of_all = recipe._describe(model, X, converged=True, largest_first=False)
-    assert of_all.lower_bound == pytest.approx(clusterer.score(X), rel=1e-12)
-    rule = DESCRIPTION._replace(bound_rows=20)
-    _, of_some = recipe._describe(model, X, converged=True, largest_first=False, rule=rule)
-    assert of_some.lower_bound == pytest.approx(clusterer.score(X[::3]), rel=1e-12)
-    assert DESCRIPTION.bound_rows == 10_000  # as documented
-
-
-def test_components_are_ordered_by_their_rows_and_empty_ones_have_no_exemplar(fit):
-    X, _ = make_blobs([40, 30, 20], 3, centers=10 * np.eye(3), cluster_std=0.3, random_state=0)
-    estimator = fit(X, n_clusters=6, max_iter=40)
-    assert (np.diff(estimator.cluster_counts_) <= 0).all()
-    n_found = estimator.n_clusters_found_
-    assert n_found < 6
-    assert set(estimator.labels_) == set(range(n_found))
-    assert (estimator.exemplar_indices_[n_found:] == -1).all()
-    assert (estimator.exemplar_indices_[:n_found] >= 0).all()
-    assert (estimator.weights_ > 0).all()
-    assert np.isfinite(estimator.predict_log_proba(X)).all()
-    assert np.isfinite(estimator.cluster_centers_).all()
-
-
-def test_cluster_centers_are_near_the_clusters_in_the_units_of_the_data(fit):
-    X, _ = make_blobs(120, 3, centers=3, cluster_std=0.5, random_state=0)
-    X = 1e-3 * X + 1e2
-    estimator = fit(X, **LARGE)
-    means = np.array([X[estimator.labels_ == k].mean(0) for k in range(3)])
-    distances = np.linalg.norm(estimator.cluster_centers_[:, None] - means, axis=-1)
-    assert distances.argmin(1).tolist() == [0, 1, 2]
-    assert np.diag(distances).max() < 1e-3 * 3
+# convergence
 
 
 def test_whether_a_fit_converged_is_judged_over_all_epochs(make, X, monkeypatch):
@@ -498,30 +443,6 @@ def test_a_loss_that_still_changes_is_warned_of_if_max_iter_was_given(
     assert all(warning.filename == __file__ for warning in caught)
 
 
-def test_rows_in_fewer_clusters_than_asked_for_are_warned_of_with_what_to_do(make):
-    X, _ = make_blobs(90, 4, centers=3, cluster_std=0.3, random_state=0)
-    with pytest.warns(ConvergenceWarning, match=r"fall into 3 .*n_clusters=6 .*init='random'"):
-        make(n_clusters=6, max_iter=40, learning_rate_init=1e-2).fit(X)
-
-
-def test_dead_components_are_warned_of_with_what_to_do(make, X):
-    estimator = make(n_clusters=12, consistency=0, max_iter=3)
-    with pytest.warns(ConvergenceWarning, match=r"components died.*raise consistency"):
-        estimator.fit(X)
-    assert estimator.n_clusters_found_ < 12
-
-
-@pytest.mark.parametrize(("factor", "warned"), [(0.9, True), (1.1, False)])
-def test_clusters_read_from_the_noise_are_warned_of(make, X, monkeypatch, factor, warned):
-    at_draws = factor * DESCRIPTION.min_agreement * 0.9
-    monkeypatch.setattr(Fitted, "certainty", lambda self, X: (0.9, at_draws))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        make(init="random", max_iter=2).fit(X)
-    told = [str(warning.message) for warning in caught]
-    assert any("the noise in w; raise consistency" in message for message in told) == warned
-
-
 # initial partition
 
 
@@ -543,7 +464,7 @@ def test_the_weights_stay_uniform_with_the_objective_of_the_paper(make, X):
     for method in ("fit", "partial_fit", "partial_fit"):
         np.testing.assert_allclose(getattr(estimator, method)(X).weights_, 1 / 3, rtol=1e-6)
     other = make(max_iter=2, init="random").fit(X)
-    assert not np.allclose(other.weights_, 1 / 3, atol=1e-3)
+    assert not np.allclose(other.weights_, 1 / 3, rtol=1e-6)
 
 
 # warm start
