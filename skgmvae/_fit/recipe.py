@@ -40,7 +40,11 @@ __all__ = ["Description", "Fit", "Progress", "fit", "partial_fit"]
 
 
 class StreamRule(NamedTuple):
-    """How `partial_fit` mixes a chunk with rows of earlier ones, see docs/results.md.
+    """How `partial_fit` mixes a chunk with rows of earlier ones.
+
+    By ``examples/benchmarks/streams.py`` (docs/results.md, "Streams"): without remembered rows
+    chunks of one cluster each find nothing, with 200 most of it, with 2,000 all clusters in each
+    of four seeds.
 
     Attributes
     ----------
