@@ -1,4 +1,4 @@
-"""Fixtures that several files share: a small clusterer, a small model, and the devices there are."""
+"""Fixtures that several files share: a clusterer, a small model, and the devices that there are."""
 
 import os
 import warnings
