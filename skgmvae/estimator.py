@@ -85,15 +85,15 @@ class GMVAEClustering(
         row's distance to its 10th neighbor.
     init : {"neighbors", "random"}, default="neighbors"
         "neighbors" begins with a partition of the rows, whose clusters are the pseudo-labels that
-        the fit is held to at first, less and less: a spectral clustering of the graph of nearest
-        neighbors, or k-means where more features have information on its clusters. Images that
-        should survive affine changes are compared up to such changes, and a part of the loss to
-        the pseudo-labels lasts. "random" begins with none, and so does `consistency=0`.
+        the posterior is fitted to, with a weight that falls: a spectral clustering of the graph of
+        nearest neighbors, or k-means where more features have information on its clusters. Images
+        that should survive affine changes are compared up to such changes, and a part of the loss
+        to the pseudo-labels lasts. "random" begins with none, and so does `consistency=0`.
     n_init : int, default=1
         Number of random initializations of the weights, of which only the best is trained to the
         end: each is run for a sixth of the epochs, and the one whose clusters have most
         information on the rows (mutual information; without the regularizer, the best bound)
-        goes on. The initial partition is the same for all.
+        goes on. The initial partition is the same for all. Not used where a fit is continued.
     learning_rate : {"cosine", "constant"}, default="cosine"
         "cosine" falls to zero on a half cosine over `max_iter` epochs.
     learning_rate_init : float, default=2e-3
@@ -149,7 +149,8 @@ class GMVAEClustering(
         Epochs run, those of earlier fits included where a fit was continued.
     converged_ : bool
         Whether the loss was flat at the end of the schedule, not whether training stopped before
-        it: the last tenth of all epochs brought no change that counts by `tol`.
+        it: the last tenth of all epochs, those of earlier fits included, brought no change that
+        counts by `tol`. False after a fit that was interrupted.
     module_ : torch.nn.Module
         The trained GMVAE, in evaluation mode. To be read only.
     device_ : str
@@ -184,7 +185,7 @@ class GMVAEClustering(
     _parameter_constraints = PARAMETER_CONSTRAINTS
 
     _fitted: Fitted
-    _progress: _fit.Progress
+    _state: _fit.FitState
     _records: list[_fit.Recorded]
 
     def __init__(
@@ -282,18 +283,15 @@ class GMVAEClustering(
             self, *rows.shape, min_samples=2 if continued else max(2, self.n_clusters)
         )
         result = _fit.fit(self, rows, image_shape, self._previous() if continued else None)
-        if not result.interrupted:
-            # last, but before anything is assigned: where warnings are errors, nothing is
-            for warning in result.warnings:
-                warnings.warn(warning, stacklevel=3)
+        if not result.state.interrupted:
+            _warn(result.warnings, stacklevel=4)  # the decorator wraps this method
         self._assign(result, columns, continued=continued)
-        if result.interrupted:
+        if result.state.interrupted:
             raise KeyboardInterrupt(
                 f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept."
             )
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Take one pass over X, in batches, at a constant learning rate.
 
@@ -330,15 +328,18 @@ class GMVAEClustering(
         >>> stream.n_iter_
         2
         """
+        if not sklearn.get_config()["skip_parameter_validation"]:
+            self._validate_params()  # at each call, where scikit-learn's decorator would skip it
         continued = self.__sklearn_is_fitted__()
-        columns, rows = self._checked_training_rows(X, continued=continued)
-        image_shape = check_parameters(
-            self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
-        )
-        previous = self._previous() if continued else None
-        self._assign(
-            _fit.partial_fit(self, rows, image_shape, previous), columns, continued=continued
-        )
+        with sklearn.config_context(skip_parameter_validation=True):
+            columns, rows = self._checked_training_rows(X, continued=continued)
+            image_shape = check_parameters(
+                self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
+            )
+            previous = self._previous() if continued else None
+            result = _fit.partial_fit(self, rows, image_shape, previous)
+        _warn(result.warnings, stacklevel=3)
+        self._assign(result, columns, continued=continued)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
@@ -364,7 +365,8 @@ class GMVAEClustering(
         >>> bool((clusterer.predict(X) == clusterer.labels_).all())
         True
         """
-        return self._fitted_model().labels(self._checked_rows(X))
+        fitted, rows = self._checked_rows(X)
+        return fitted.labels(rows)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return p(z|x, w) at the means of q(x|y) and q(w|y) (Eq. 4).
@@ -390,7 +392,8 @@ class GMVAEClustering(
         >>> clusterer.predict_proba(X[:2]).sum(1)
         array([1., 1.])
         """
-        return np.exp(self.predict_log_proba(X))
+        fitted, rows = self._checked_rows(X)
+        return np.exp(fitted.log_proba(rows))
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`, which does not underflow.
@@ -415,7 +418,8 @@ class GMVAEClustering(
         >>> clusterer.predict_log_proba(X).shape
         (150, 3)
         """
-        return self._fitted_model().log_proba(self._checked_rows(X))
+        fitted, rows = self._checked_rows(X)
+        return fitted.log_proba(rows)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Return the log-odds of each component, log p / (1 - p).
@@ -445,7 +449,8 @@ class GMVAEClustering(
         >>> max_probability_accuracy(y, clusterer.decision_function(X)) > 0.8
         True
         """
-        return self._fitted_model().log_odds(self._checked_rows(X))
+        fitted, rows = self._checked_rows(X)
+        return fitted.log_odds(rows)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the mean of q(x|y), the latent representation of each row.
@@ -470,7 +475,8 @@ class GMVAEClustering(
         >>> clusterer.transform(X).shape
         (150, 10)
         """
-        return self._fitted_model().latent(self._checked_rows(X))
+        fitted, rows = self._checked_rows(X, stacklevel=4)  # set_output wraps this method
+        return fitted.latent(rows)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Decode latent points: the mean of p(y|x), in the units of the data.
@@ -530,7 +536,8 @@ class GMVAEClustering(
         >>> clusterer.reconstruct(X).shape
         (150, 4)
         """
-        return self._fitted_model().reconstructed(self._checked_rows(X))
+        fitted, rows = self._checked_rows(X)
+        return fitted.reconstructed(rows)
 
     def elbo(self, X: ArrayLike) -> Terms:
         """Estimate the four terms of Eq. 3 for each row, under noise that all rows share.
@@ -561,7 +568,8 @@ class GMVAEClustering(
         >>> bool(terms.z_prior.mean() <= np.log(3))
         True
         """
-        return self._fitted_model().elbo(self._checked_rows(X))
+        fitted, rows = self._checked_rows(X)
+        return fitted.elbo(rows)
 
     def score_samples(self, X: ArrayLike, *, n_draws: int | None = None) -> NDArray[Any]:
         """Return a lower bound on the log-density of each row, in the units of X.
@@ -595,10 +603,10 @@ class GMVAEClustering(
         >>> bool(bound[0] > bound[1])
         True
         """
-        if n_draws is None:
-            return self.elbo(X).bound
-        check_scalar(n_draws, "n_draws", Integral, min_val=1)
-        return self._fitted_model().log_density(self._checked_rows(X), n_draws)
+        if n_draws is not None:
+            check_scalar(n_draws, "n_draws", Integral, min_val=1)
+        fitted, rows = self._checked_rows(X)
+        return fitted.elbo(rows).bound if n_draws is None else fitted.log_density(rows, n_draws)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the mean of `score_samples`.
@@ -625,7 +633,8 @@ class GMVAEClustering(
         >>> clusterer.score(X) > clusterer.score(X + 10)
         True
         """
-        return float(np.mean(self.score_samples(X)))
+        fitted, rows = self._checked_rows(X)
+        return float(np.mean(fitted.elbo(rows).bound))
 
     def sample(
         self,
@@ -671,6 +680,8 @@ class GMVAEClustering(
         """
         fitted = self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        if isinstance(n_samples, bool):
+            raise TypeError(f"n_samples={n_samples} must be a number, not a bool.")
         return fitted.sample(
             int(n_samples), draw_seed(self.random_state),
             labels=_components(cluster, n_samples, fitted.architecture.n_clusters),
@@ -717,13 +728,19 @@ class GMVAEClustering(
     def history_(self) -> dict[str, NDArray[np.float64]]:
         """Means per epoch, while training."""
         fitted = self._fitted_model()
-        return _fit.history(self._records, fitted)
+        return _fit.history(self._records[: self._n_records], fitted)
 
     @property
     def n_iter_(self) -> int:
         """Epochs run."""
         check_is_fitted(self)
-        return len(self._records)
+        return self._n_records
+
+    @property
+    def converged_(self) -> bool:
+        """Whether the loss was flat at the end of the schedule."""
+        check_is_fitted(self)
+        return _fit.has_converged(self._records[: self._n_records], self._state)
 
     @property
     def _n_features_out(self) -> int:
@@ -741,12 +758,22 @@ class GMVAEClustering(
         check_is_fitted(self)
         return self._fitted
 
-    def _checked_rows(self, X: ArrayLike) -> Any:
-        """Validate rows to predict: a checked array of the training columns."""
-        check_is_fitted(self)
+    def _checked_rows(self, X: ArrayLike, stacklevel: int = 3) -> tuple[Fitted, Any]:
+        """Return the model and rows to predict, checked against it; warn of rows far away.
+
+        Both at once: another thread may fit meanwhile.
+        """
+        fitted = self._fitted_model()
         rows = validate_data(self, X, dtype=DTYPES, reset=False)
-        self._fitted.check(rows)
-        return rows
+        n_features = len(fitted.units.scale)
+        if rows.shape[1] != n_features:
+            raise ValueError(
+                f"X has {rows.shape[1]} features, but the model was fitted to {n_features}."
+            )
+        fitted.check(rows)
+        for warning in fitted.far_rows(rows):
+            warnings.warn(warning, stacklevel=stacklevel)
+        return fitted, rows
 
     def _checked_training_rows(self, X: ArrayLike, *, continued: bool) -> tuple[Self, Any]:
         """Validate rows to fit to; what they tell of the columns is noted on a copy.
@@ -761,20 +788,19 @@ class GMVAEClustering(
         return columns, validate_data(columns, X, dtype=DTYPES, reset=not continued)
 
     def _previous(self) -> _fit.Previous:
-        return _fit.Previous(self._fitted, self._progress, self._records)
+        return _fit.Previous(self._fitted, self._state, self._records[: self._n_records])
 
     def _assign(self, result: _fit.Fit, columns: Self, *, continued: bool) -> None:
-        """Take over the result of a fit, in one step."""
+        """Take over the result of a fit, in one step that no reader can come between."""
         names = "n_features_in_", "feature_names_in_"
-        new = {name: vars(columns)[name] for name in names if name in vars(columns)}
+        new = {name: value for name, value in vars(self).items() if name not in names}
+        new |= {name: vars(columns)[name] for name in names if name in vars(columns)}
         new |= {f"{name}_": value for name, value in result.description._asdict().items()}
-        new |= {"_fitted": result.fitted, "_progress": result.progress}
-        if continued:
-            self._records.extend(result.records)
-        else:
-            new["_records"] = result.records
-            self.__dict__.pop("feature_names_in_", None)
-        self.__dict__.update(new)
+        records: list[_fit.Recorded] = self._records if continued else []
+        del records[self._n_records if continued else 0 :]  # of a fit that did not come so far
+        records.extend(result.records)
+        new |= {"_records": records, "_n_records": len(records)}
+        self.__dict__ = new | {"_fitted": result.fitted, "_state": result.state}
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
@@ -783,8 +809,9 @@ class GMVAEClustering(
             "torch": str(torch.__version__),  # is of a class of torch's
         }
         if "_fitted" in state:
-            state["_progress"] = self._progress.without_stream()
-            state["_records"] = list(self._records)
+            state["_fitted"] = self._fitted.to_state()
+            state["_state"] = self._state.without_stream()._asdict()
+            state["_records"] = self._records[: self._n_records]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -804,7 +831,16 @@ class GMVAEClustering(
                 ),
                 stacklevel=2,
             )
+        if "_fitted" in state:
+            state["_fitted"] = Fitted.from_state(state["_fitted"])
+            state["_state"] = _fit.FitState(**state["_state"])
         super().__setstate__(state)
+
+
+def _warn(caught: list[Warning], stacklevel: int) -> None:
+    """Issue the warnings of a fit, before anything is assigned: as errors they undo it."""
+    for warning in caught:
+        warnings.warn(warning, stacklevel=stacklevel)
 
 
 def _components(
@@ -832,7 +868,10 @@ def _style(w: ArrayLike | None, n_samples: int, style_dim: int) -> NDArray[np.fl
     """Return the style of all rows or of each, checked."""
     if w is None:
         return None
-    style = np.asarray(w, dtype=np.float32)
+    try:
+        style = np.asarray(w, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"w={w!r} must hold numbers.") from error
     if style.shape not in [(style_dim,), (n_samples, style_dim)]:
         raise ValueError(
             f"w has shape {style.shape}; it must be ({style_dim},) or ({n_samples}, {style_dim})."

@@ -1,15 +1,14 @@
 """A fitted model: rows in, arrays out. It is what is pickled, moved and shared by threads.
 
-All methods treat each row by itself, give the same answer at every call, and leave no trace.
+All methods treat each row by itself and give the same answer at every call.
 """
 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from ._model import GMVAE, Architecture
 from ._objective import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
 from ._rows import BLOCK_ROWS, FARTHEST, Units
+from .likelihoods import LIKELIHOODS, Likelihood
 from .runtime import CPU, available_device, generator, ordinary_torch, supports_float64
 
 __all__ = ["ESTIMATION", "Estimation", "Fitted", "load_arrays", "log_odds", "to_arrays"]
@@ -68,6 +68,11 @@ class Fitted:
         """Where the module is."""
         return self.module.log_weights.device
 
+    @property
+    def likelihood(self) -> Likelihood:
+        """The family of p(y|x)."""
+        return cast(Likelihood, self.architecture.likelihood)
+
     @cached_property
     def _double(self) -> GMVAE:
         """The module in double precision.
@@ -79,8 +84,17 @@ class Fitted:
 
     def check(self, X: NDArray[Any]) -> None:
         """Raise a ValueError where rows of X can have no density."""
-        likelihood: Any = self.architecture.likelihood
-        likelihood.check(X, self.units)
+        self.likelihood.check(X, self.units)
+
+    def far_rows(self, X: NDArray[Any]) -> list[Warning]:
+        """Return a warning if rows of X are so far away that the model sees them nearer."""
+        n_far = self.units.n_far(X)
+        if not n_far:
+            return []
+        return [DataConversionWarning(
+            f"{n_far} of {len(X)} rows lie more than {FARTHEST:.0e} units of the training data "
+            "away from it, and are taken for rows at that distance."
+        )]
 
     def labels(self, X: NDArray[Any]) -> NDArray[np.intp]:
         """Return the most probable component of each row."""
@@ -188,8 +202,8 @@ class Fitted:
         model, source = self.module, generator(CPU, seed)
         if labels is None:
             weights = torch.from_numpy(self.weights).to(torch.float32)
-            drawn = torch.multinomial(weights, n_samples, replacement=True, generator=source)
-            labels = drawn.numpy().astype(np.intp)
+            z = torch.multinomial(weights, n_samples, replacement=True, generator=source)
+            labels = z.numpy().astype(np.intp)
 
         def standard_normal(n_columns: int) -> Tensor:
             shape = n_samples, n_columns
@@ -206,14 +220,12 @@ class Fitted:
             picked = torch.arange(len(z), device=self.device), z
             x = p_x.mean[picked] + p_x.stddev[picked] * noise[block].to(self.device)
             p_y = model.p_y(x)
-            likelihood: Any = self.architecture.likelihood
-            y = likelihood.draw(p_y, source) if observation_noise else p_y.mean
+            y = self.likelihood.draw(p_y, source) if observation_noise else p_y.mean
             rows[block] = self.units.to_data(y, rows.dtype)
         return rows, labels
 
     def _in_data(self, log_density: Any) -> Any:
-        likelihood: Any = self.architecture.likelihood
-        return likelihood.log_density_in_data(log_density, self.units)
+        return self.likelihood.log_density_in_data(log_density, self.units)
 
     def _in_precision_of(self, dtype: Any) -> tuple[GMVAE, torch.dtype]:
         if dtype == np.float64 and supports_float64(self.device):
@@ -237,21 +249,13 @@ class Fitted:
         dtype = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
         model, precision = self._in_precision_of(dtype)
         result: NDArray[Any] | None = None
-        n_far = 0
         for block in gen_batches(len(X), n_rows):
-            n_far += int(self.units.are_far(X[block]).sum())
             values = function(model, self.units.to_model(X[block], precision, self.device))
             part = self.units.to_data(values, dtype) if decoded else values.cpu().numpy()
             if result is None:
                 out = dtype if part.dtype.kind == "f" else part.dtype
                 result = np.empty((len(X), *part.shape[1:]), out)
             result[block] = part
-        if n_far:
-            warnings.warn(
-                f"{n_far} of {len(X)} rows lie more than {FARTHEST:.0e} units of the training data "
-                "away from it, and are taken for rows that do.",
-                DataConversionWarning, stacklevel=6,
-            )
         assert result is not None
         return result
 
@@ -273,18 +277,27 @@ class Fitted:
 
         return self._map(X, with_noise, n_rows=max(1, BLOCK_ROWS // n_draws))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def to_state(self) -> dict[str, Any]:
+        """Return builtins and arrays (and a factory of the user's), which any version can read."""
+        architecture = self.architecture._asdict()
+        named = [name for name, family in LIKELIHOODS.items() if family == self.likelihood]
+        if named:
+            architecture["likelihood"] = named[0]
         return {
-            "architecture": self.architecture, "units": self.units, "device": str(self.device),
-            "weights": to_arrays(self.module),
+            "architecture": architecture, "units": self.units._asdict(),
+            "device": str(self.device), "weights": to_arrays(self.module),
         }
 
+    @classmethod
     @ordinary_torch()
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        architecture = state["architecture"]
+    def from_state(cls, state: dict[str, Any]) -> Fitted:
+        """Return the model of a state, on its device if that is there."""
+        architecture = Architecture(**state["architecture"])
+        if isinstance(architecture.likelihood, str):
+            architecture = architecture._replace(likelihood=LIKELIHOODS[architecture.likelihood])
         module = architecture.build(available_device(state["device"]), 0)
         load_arrays(module, state["weights"])
-        Fitted.__init__(self, architecture, module, state["units"])
+        return cls(architecture, module, Units(**state["units"]))
 
 
 def to_arrays(module: nn.Module) -> dict[str, NDArray[Any]]:

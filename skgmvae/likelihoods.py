@@ -119,7 +119,8 @@ class BernoulliLikelihood(Likelihood):
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError where values are not probabilities in these units."""
         low, high, top = X.min(), X.max(), units.scale[0]
-        if low < 0 or high > top:
+        rounding = 1e-6 * top  # as MinMaxScaler leaves it
+        if low < -rounding or high > top + rounding:
             remedy = (
                 "The model was fitted to values from 0 to 1: pass X / 255."
                 if X.dtype == np.uint8 else

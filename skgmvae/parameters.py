@@ -104,7 +104,7 @@ class WidthRule(NamedTuple):
 
 
 class PseudoLabelRule(NamedTuple):
-    """How long, and how strongly, a fit is held to its initial partition.
+    """How long, and with what weight, a fit minimizes the loss to its pseudo-labels.
 
     Networks find clusters that survive perturbation by themselves only if rows are many, or if it
     is known that affine changes should not matter. The number of rows and the exponent were chosen

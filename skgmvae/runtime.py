@@ -82,7 +82,7 @@ def available_device(name: str | torch.device) -> torch.device:
 
 
 def supports_float64(device: torch.device) -> bool:
-    """Whether results in double precision are worth their time: on a CPU only.
+    """Whether to compute in double precision what is given in it: on a CPU only.
 
     On a GPU they cost many times as much, and Apple's has none.
     """
@@ -110,8 +110,8 @@ def draw_seed(random_state: Any) -> int:
 def global_draws_from(source: torch.Generator) -> Iterator[None]:
     """Within this context torch's global generator of the CPU goes on from `source`.
 
-    Modules of the user's draw their weights from it and cannot be told otherwise. Afterwards it is
-    as before, and `source` where they left it.
+    Modules of the user's draw their weights from it and from no other. Afterwards it is as before,
+    and `source` where they left it.
     """
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.set_rng_state(source.get_state())

@@ -247,3 +247,12 @@ def test_what_is_a_probability_depends_on_the_training_data():
 def test_a_gaussian_takes_all_finite_values():
     X = np.array([[-1e9, 1e9], [0.0, 1.0]])
     GAUSSIAN.check(1e200 * X, GAUSSIAN.units(X, None))
+
+
+def test_bernoulli_takes_what_minmaxscaler_makes():
+    family = LIKELIHOODS["bernoulli"]
+    X = np.array([[0.0, 1 + 1e-15], [-1e-15, 0.5]])
+    units = family.units(X, None)
+    family.check(X, units)
+    with pytest.raises(ValueError, match="needs values between 0 and 1"):
+        family.check(X + 0.01, units)

@@ -21,7 +21,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skgmvae import GMVAEClustering, _fit
-from skgmvae._fit import recipe
+from skgmvae._fit import stream
 
 CHUNK = 50
 AFTER = (1, 5, 10, 20)  # passes
@@ -40,7 +40,7 @@ def curve(model, X, y):
 
 def remembering(n_rows, seed):
     """Return a clusterer, after which `partial_fit` remembers so many rows."""
-    _fit.partial_fit = partial(recipe.partial_fit, rule=recipe.StreamRule(n_rows))
+    _fit.partial_fit = partial(stream.partial_fit, rule=stream.StreamRule(n_rows))
     return GMVAEClustering(3, random_state=seed)
 
 

@@ -1,7 +1,11 @@
 """What a fit does, from top to bottom."""
 
-from .history import history
-from .recipe import Fit, Previous, Progress, fit, partial_fit
+from .history import has_converged, history
+from .recipe import fit
 from .restarts import Recorded
+from .state import Fit, FitState, Previous
+from .stream import partial_fit
 
-__all__ = ["Fit", "Previous", "Progress", "Recorded", "fit", "history", "partial_fit"]
+__all__ = [
+    "Fit", "FitState", "Previous", "Recorded", "fit", "has_converged", "history", "partial_fit",
+]

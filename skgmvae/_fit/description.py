@@ -52,7 +52,6 @@ class Description(NamedTuple):
     exemplar_indices: NDArray[np.intp]
     cluster_centers: NDArray[np.float64]
     lower_bound: float
-    converged: bool
 
 
 @torch.no_grad()
@@ -82,7 +81,6 @@ def describe(
     fitted: Fitted,
     X: NDArray[Any],
     *,
-    converged: bool,
     largest_first: bool,
     rule: DescriptionRule = DESCRIPTION,
 ) -> tuple[Fitted, Description]:
@@ -108,7 +106,6 @@ def describe(
         exemplar_indices=np.where(counts > 0, exemplars, -1),
         cluster_centers=fitted.centers(),
         lower_bound=float(np.mean(fitted.elbo(few).bound)),
-        converged=converged,
     )
 
 

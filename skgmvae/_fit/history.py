@@ -9,28 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._objective import Regularizer, Terms
+from .._training import is_settled
 from ..fitted import Fitted
 from .restarts import Recorded
+from .state import FitState
 
-__all__ = ["history"]
+__all__ = ["has_converged", "history"]
 
 
 def history(records: Sequence[Recorded], fitted: Fitted) -> dict[str, NDArray[np.float64]]:
     """Return the records of all epochs by name, in the units of X, with sums beside their parts.
 
-    A regularizer that was off for some epochs has no parts here.
+    Parts of the regularizer are NaN for epochs in which it was off, and left out if it always was.
     """
-    common = set.intersection(*(set(record) for record in records)) if records else set()
+    recorded = set().union(*records)
     parts: dict[str, Any] = {
-        name: np.array([record[name] for record in records], np.float64)
+        name: np.array([record.get(name, np.nan) for record in records], np.float64)
         for name in (*Terms._fields, *Regularizer._fields)
-        if name in common or (not records and name in Terms._fields)
+        if name in recorded or name in Terms._fields
     }
-    likelihood: Any = fitted.architecture.likelihood
-    parts["reconstruction"] = likelihood.log_density_in_data(parts["reconstruction"], fitted.units)
+    parts["reconstruction"] = fitted.likelihood.log_density_in_data(
+        parts["reconstruction"], fitted.units
+    )
     parts["lower_bound"] = Terms(*(parts[name] for name in Terms._fields)).bound
+    parts["regularizer"] = np.zeros_like(parts["lower_bound"])
     if Regularizer._fields[0] in parts:
-        parts["regularizer"] = Regularizer(*(parts[n] for n in Regularizer._fields)).total()
-    else:
-        parts["regularizer"] = np.zeros_like(parts["lower_bound"])
+        total = Regularizer(*(parts[name] for name in Regularizer._fields)).total()
+        parts["regularizer"] = np.nan_to_num(total)
     return parts
+
+
+def has_converged(records: Sequence[Recorded], state: FitState) -> bool:
+    """Whether the last fit went to its end, and the loss was flat there, of all epochs so far."""
+    settled = is_settled([record["loss"] for record in records], state.tol)
+    return settled and not state.interrupted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
 from .._model import GMVAE, Architecture
-from .._objective import Batch, Batches, Consistency, Objective
+from .._objective import Batches, Objective, RegularizerInputs
 from .._rows import Rows
 from .._training import Diverged, Schedule, train
 from ..fitted import load_arrays, to_arrays
@@ -49,7 +49,7 @@ class Settings(NamedTuple):
     n_mc_samples: int
     min_information: float
     consistency: float
-    regularizer: Consistency | None  # None where `consistency` is 0
+    inputs: RegularizerInputs | None  # of the regularizer; None where `consistency` is 0
     batch_size: int
     verbose: int
 
@@ -91,14 +91,18 @@ def objective_of(module: GMVAE, rows: Rows, settings: Settings) -> Objective:
 
 
 def batches_of(
-    architecture: Architecture, rows: Rows, settings: Settings, schedule: Schedule, restart: int
+    architecture: Architecture,
+    rows: Rows,
+    settings: Settings,
+    progress: Callable[[float], float],
+    restart: int,
 ) -> Batches:
     """Return the batches of a restart."""
     return Batches(
         rows, batch_size=settings.batch_size, n_mc_samples=settings.n_mc_samples,
         latent_dim=architecture.latent_dim, style_dim=architecture.style_dim,
-        n_clusters=architecture.n_clusters, consistency=settings.regularizer,
-        key=(settings.seed, restart), progress=schedule.progress,
+        n_clusters=architecture.n_clusters, inputs=settings.inputs,
+        key=(settings.seed, restart), progress=progress,
     )
 
 
@@ -118,7 +122,7 @@ def run_restart(
         load_arrays(module, arrays)
     module.set_weights()  # while training p(z) is uniform (Eq. 1b)
     objective = objective_of(module, rows, settings)
-    batches = batches_of(architecture, rows, settings, schedule, restart)
+    batches = batches_of(architecture, rows, settings, schedule.progress, restart)
 
     def report(epoch: int, record: list[float]) -> None:
         number, last = epoch + 1, schedule.first_epoch + schedule.n_epochs
@@ -133,7 +137,7 @@ def run_restart(
     try:
         outcome = train(objective, batches, schedule, earlier=earlier, report=report)
     except Diverged as error:
-        cause = cause_of_nan(module, batches(schedule.first_epoch, 0), architecture, settings)
+        cause = cause_of_nan(module, batches, schedule.first_epoch, architecture, settings)
         if not cause:
             raise
         raise Diverged(cause) from error
@@ -145,25 +149,28 @@ def run_restart(
 
 @torch.no_grad()
 def cause_of_nan(
-    module: GMVAE, batch: Batch, architecture: Architecture, settings: Settings
+    module: GMVAE, batches: Batches, epoch: int, architecture: Architecture, settings: Settings
 ) -> str:
     """Say which callable of the user's makes values that are not finite; "" if none does."""
-
-    def are_finite(*tensors: torch.Tensor) -> bool:
-        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-
-    if settings.regularizer and batch.perturbed is not None and not are_finite(batch.perturbed):
-        blamed = f"perturbation={settings.regularizer.perturbation!r}"
-    else:
+    blamed = ""
+    for step in range(batches.n_steps):
+        batch = batches(epoch, step)
         q_x, q_w = module.q(batch.y)
         made = module.encoder(batch.y), module.prior(q_w.mean), module.decoder(q_x.mean)
-        if are_finite(*made):
-            return ""
-        blamed = f"networks={architecture.networks!r}"
-    return (
-        f"{blamed} makes values that are not finite of rows that are: look for divisions by zero, "
-        "logarithms and exponentials in it."
-    )
+        if batch.perturbed is not None and settings.inputs and not _are_finite(batch.perturbed):
+            blamed = f"perturbation={settings.inputs.perturbation!r}"
+        elif not _are_finite(*made):
+            blamed = f"networks={architecture.networks!r}"
+        if blamed:
+            return (
+                f"{blamed} makes values that are not finite of rows that are: look for divisions "
+                "by zero, logarithms and exponentials in it."
+            )
+    return ""
+
+
+def _are_finite(*tensors: torch.Tensor) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
 def _attempt(*task: Any) -> Restart | Diverged:

@@ -22,16 +22,16 @@ NETWORKS: dict[str, Callable[..., Networks]] = {"dense": dense_networks, "conv":
 
 
 class Initialization(NamedTuple):
-    """How far apart the components begin.
+    """The distance between components before training.
 
     The layer alone puts them 23 nats apart in 200 dimensions: p(z|x, w) is then nearly certain
-    before anything is learnt, and most clusters die. Measured on MNIST with the paper's networks
+    before anything is learned, and most clusters die. Measured on MNIST with the paper's networks
     by ``examples/benchmarks/paper_variants.py``, see docs/reproduction.md.
 
     Attributes
     ----------
     max_separated_dimensions : int
-        Latent dimensions beyond which components are drawn together, to be no further apart than
+        Latent dimensions beyond which components are drawn together, at no larger a distance than
         in so many (about 2 nats).
     """
 
@@ -181,12 +181,11 @@ def check_network(
     ValueError, TypeError
         If it does not keep to the contract. What its own code raises passes unchanged.
     """
-    # in evaluation mode: batch statistics of zeros must not enter the running ones
-    network.to(CPU, torch.float32).eval()
     rows = torch.zeros(2, *in_shape, device=CPU, dtype=torch.float32)
     shape = tuple(rows.shape)
     try:
-        made = network(rows)
+        # in evaluation mode: batch statistics of zeros must not enter the running ones
+        made = network.to(CPU, torch.float32).eval()(rows)
         made_of_double = copy.deepcopy(network).double()(rows.double())
         before = torch.get_rng_state()
         copy.deepcopy(network).train()(rows)
@@ -218,5 +217,14 @@ def check_network(
 def _are_equal(one: Any, other: Any) -> bool:
     """Whether two parameters are the same; a `partial` is if what it holds is."""
     if isinstance(one, partial) and isinstance(other, partial):
-        return (one.func, one.args, one.keywords) == (other.func, other.args, other.keywords)
-    return bool(one == other)
+        return (
+            _are_equal(one.func, other.func)
+            and len(one.args) == len(other.args)
+            and all(map(_are_equal, one.args, other.args))
+            and one.keywords.keys() == other.keywords.keys()
+            and all(_are_equal(one.keywords[name], other.keywords[name]) for name in one.keywords)
+        )
+    try:
+        return bool(one == other)
+    except (RuntimeError, ValueError):  # arrays and tensors, which are compared value by value
+        return one is other

@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Distribution, Normal
 __all__ = ["categorical", "log_prob_rows", "normal"]
 
 # The standard deviation stays within e^-4 .. e^4 of the unit of the standardized data: wide
-# enough for anything that can be learnt, narrow enough that a constant column has a density.
+# enough for anything that can be learned, narrow enough that a constant column has a density.
 LOG_VARIANCE_LIMIT = 8.0
 
 

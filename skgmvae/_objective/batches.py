@@ -20,7 +20,7 @@ from ..runtime import generator
 from .elbo import Noise, draw_noise
 from .regularizer import PseudoLabels, PseudoLabelWeights
 
-__all__ = ["Batch", "Batches", "Consistency"]
+__all__ = ["Batch", "Batches", "RegularizerInputs"]
 
 
 class Batch(NamedTuple):
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     pseudo_weights: PseudoLabelWeights | None  # 0-d tensors
 
 
-class Consistency(NamedTuple):
+class RegularizerInputs(NamedTuple):
     """What the regularizer needs of the rows.
 
     Attributes
@@ -67,7 +67,7 @@ class Batches:
     batch_size : int
     n_mc_samples, latent_dim, style_dim, n_clusters : int
         M, N_x, N_w and K.
-    consistency : Consistency or None
+    inputs : RegularizerInputs or None
         None leaves out all that the regularizer reads.
     key : tuple of int
         (seed, restart), with (epoch, step) of every draw.
@@ -84,7 +84,7 @@ class Batches:
         latent_dim: int,
         style_dim: int,
         n_clusters: int,
-        consistency: Consistency | None,
+        inputs: RegularizerInputs | None,
         key: tuple[int, int],
         progress: Callable[[float], float],
     ) -> None:
@@ -93,16 +93,17 @@ class Batches:
         self.n_mc_samples = n_mc_samples
         self.latent_dim = latent_dim
         self.style_dim = style_dim
-        self.consistency = consistency
+        self.inputs = inputs
         self.key = key
         self.progress = progress
         self.n_steps = n_batches(rows.n_rows, batch_size)
         self._epoch = -1
+        self._perturbed_once = False
         self._radius = self._pseudo = None
-        if consistency is not None and consistency.radius is not None:
-            self._radius = torch.tensor(consistency.radius, device=rows.device)
-        if consistency is not None and consistency.labels is not None:
-            labels = torch.tensor(consistency.labels, device=rows.device)
+        if inputs is not None and inputs.radius is not None:
+            self._radius = torch.tensor(inputs.radius, device=rows.device)
+        if inputs is not None and inputs.labels is not None:
+            labels = torch.tensor(inputs.labels, device=rows.device)
             counts = torch.bincount(labels, minlength=n_clusters)
             self._pseudo = PseudoLabels(labels, torch.log(counts.to(torch.float32) + 1.0))
 
@@ -114,7 +115,7 @@ class Batches:
         noise = draw_noise(
             self.n_mc_samples, len(y), self.latent_dim, self.style_dim, source
         )
-        if self.consistency is None:
+        if self.inputs is None:
             return Batch(y, noise, None, None, None, None, None)
         perturbed = self._perturbed(y, source)
         direction = radius = pseudo = weights = None
@@ -136,9 +137,9 @@ class Batches:
         return self._shuffled
 
     def _pseudo_weights(self, progress: float) -> PseudoLabelWeights:
-        assert self.consistency is not None
-        falling = max(0.0, 1 - progress / self.consistency.share_of_cross_entropy)
-        values = falling, self.consistency.weight_of_other_cluster
+        assert self.inputs is not None
+        falling = max(0.0, 1 - progress / self.inputs.share_of_cross_entropy)
+        values = falling, self.inputs.weight_of_other_cluster
         return PseudoLabelWeights(*(
             torch.full((), value, device=self.rows.device, dtype=torch.float32)
             for value in values
@@ -146,11 +147,19 @@ class Batches:
 
     def _perturbed(self, y: Tensor, source: torch.Generator) -> Tensor:
         """Return the rows after the part of the perturbation that does not look at the model."""
-        assert self.consistency is not None
-        perturbation = self.consistency.perturbation
+        assert self.inputs is not None
+        perturbation = self.inputs.perturbation
         if not callable(perturbation):
             return y if perturbation == "adversarial" else affine(y, source)
+        before = torch.get_rng_state()
         changed = perturbation(y.clone(), source)  # a copy: it may change its argument in place
+        if not self._perturbed_once and not torch.equal(before, torch.get_rng_state()):
+            raise ValueError(
+                f"perturbation={perturbation!r} draws from torch's global generator, so that no "
+                "seed could fix the fit. Pass the generator that it is given to what draws: "
+                "torch.randn(y.shape, generator=generator, device=y.device)."
+            )
+        self._perturbed_once = True
         if not isinstance(changed, Tensor) or changed.shape != y.shape:
             got = tuple(changed.shape) if isinstance(changed, Tensor) else changed
             raise ValueError(

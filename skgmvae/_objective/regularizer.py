@@ -33,7 +33,7 @@ class InformationWeights(NamedTuple):
     """Weights of the information terms against the first one, the disagreement.
 
     Chosen by hand on MNIST and USPS, with their labels in sight, and not varied since. What the
-    terms are worth is in docs/collapse.md, by ``examples/benchmarks/ablation.py``.
+    terms gain is in docs/collapse.md, by ``examples/benchmarks/ablation.py``.
 
     Attributes
     ----------

@@ -56,7 +56,10 @@ class Units(NamedTuple):
             raise ValueError(
                 f"X has values too large to square, up to {np.abs(X).max():.3g}; scale X."
             )
-        constants = np.where(spread <= 1e-10 * np.abs(mean), X[0], np.nan)  # up to rounding
+        # what a feature may vary by that has one value but for the rounding of some operations
+        rounding = 32 * np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps * np.abs(mean)
+        constants = np.where(spread <= rounding, X[0], np.nan)
+        mean = np.where(spread <= rounding, X[0], mean)
         if image_shape is not None:
             n_channels = image_shape[2] if len(image_shape) == 3 else 1
             pixels = mean.reshape(-1, n_channels)
@@ -65,7 +68,7 @@ class Units(NamedTuple):
             spread = np.tile(spread.reshape(-1, n_channels).max(0), len(pixels))
         elif _are_directions(X, spread, np.isnan(constants)):
             spread = np.where(spread > 0, spread.max(), 0.0)
-        without_scale = spread <= 1e-10 * np.abs(mean)
+        without_scale = spread <= rounding
         scale = np.where(without_scale, 1.0, spread)
         with np.errstate(divide="ignore", invalid="ignore"):
             scaled_variance = (variance / scale**2)[~without_scale]
@@ -116,12 +119,19 @@ class Units(NamedTuple):
         rows = np.where(np.isnan(self.constants), rows, self.constants)
         return np.clip(rows, -limit, limit).astype(dtype, copy=False)
 
-    def are_far(self, X: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which rows of X the model sees nearer than they are, see `FARTHEST`."""
+    def n_far(self, X: NDArray[Any]) -> int:
+        """Return how many rows of X the model sees nearer than they are, see `FARTHEST`."""
         reach = FARTHEST * self.scale
         with np.errstate(over="ignore"):
-            far: NDArray[np.bool_] = np.any(np.abs(X - self.location) > reach, axis=1)
-        return far
+            return sum(
+                int((np.abs(X[block] - self.location) > reach).any(1).sum())
+                for block in gen_batches(len(X), BLOCK_ROWS)
+            )
+
+    def seeing(self, X: NDArray[Any]) -> Units:
+        """Return units in which features that vary in further rows X are no longer constant."""
+        same = (self.constants == X).all(0)
+        return self._replace(constants=np.where(same, self.constants, np.nan))
 
 
 def _are_directions(

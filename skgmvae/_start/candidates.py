@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from itertools import islice, product
+from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "kmeans_labels", "merge_subclusters", "propagate_labels",
 ]
 
+_FILTERS = RLock()
 _TINY = 1e-12  # divisors are at least this, which only rounding leaves below it
 
 
@@ -340,5 +342,6 @@ def _fit_quietly(
     kmeans: KMeans, values: NDArray[Any], sample_weight: NDArray[np.intp] | None = None
 ) -> KMeans:
     """Fit without the warning of fewer clusters than asked for, which near-duplicates cause."""
-    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+    # locked: two threads in this block would leave each other's filters behind
+    with _FILTERS, warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         return kmeans.fit(values, sample_weight=sample_weight)

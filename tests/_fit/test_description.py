@@ -116,10 +116,10 @@ def test_what_is_said_of_the_rows_agrees_with_the_methods(fit, X, device):
 
 def test_the_bound_of_many_rows_is_that_of_some_that_lie_evenly(clusterer, X):
     model = clusterer._fitted
-    _, of_all = describe(model, X, converged=True, largest_first=False)
+    _, of_all = describe(model, X, largest_first=False)
     assert of_all.lower_bound == pytest.approx(clusterer.score(X), rel=1e-12)
     rule = DESCRIPTION._replace(bound_rows=20)
-    _, of_some = describe(model, X, converged=True, largest_first=False, rule=rule)
+    _, of_some = describe(model, X, largest_first=False, rule=rule)
     assert of_some.lower_bound == pytest.approx(clusterer.score(X[::3]), rel=1e-12)
     assert DESCRIPTION.bound_rows == 10_000  # as documented
 

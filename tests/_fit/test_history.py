@@ -50,10 +50,14 @@ def test_a_history_without_a_regularizer_has_zeros_for_it(clusterer):
     assert found["regularizer"].tolist() == [0, 0, 0]
 
 
-def test_a_regularizer_that_was_off_for_some_epochs_has_no_parts(clusterer):
+def test_a_regularizer_that_was_off_for_some_epochs_has_no_parts_there(clusterer):
     found = history([{"loss": 9.0, **TERMS}, {"loss": 9.0, **TERMS, **PARTS}], clusterer._fitted)
-    assert set(found) == {*Terms._fields, "lower_bound", "regularizer"}
-    assert all(len(values) == 2 for values in found.values())
+    alone = history([{"loss": 9.0, **TERMS, **PARTS}], clusterer._fitted)
+    assert set(found) == set(alone) > {*Terms._fields, "lower_bound", "regularizer"}
+    for name in PARTS:
+        assert np.isnan(found[name][0])
+        assert found[name][1] == alone[name][0]
+    assert found["regularizer"].tolist() == [0, alone["regularizer"][0]]
 
 
 def test_a_history_of_no_epoch_is_empty(clusterer):

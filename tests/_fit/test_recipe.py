@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import os
 import pickle
 import signal
@@ -17,8 +18,8 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFit
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 
-from skgmvae._fit import recipe
-from skgmvae._fit.recipe import STREAM
+from skgmvae._fit import recipe, stream
+from skgmvae._fit.stream import STREAM
 from skgmvae.fitted import Fitted
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, auto_max_iter
@@ -28,6 +29,9 @@ LARGE = {
     "latent_dim": 10, "style_dim": 10, "hidden_layer_sizes": "auto", "max_iter": "auto",
     "batch_size": 256,
 }
+
+# the package's __init__ names a function of the same name
+history_room = importlib.import_module("skgmvae._fit.history")
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -399,9 +403,10 @@ def test_a_chunk_that_diverges_is_undone(begun, X):
 
 
 def test_whether_a_fit_converged_is_judged_over_all_epochs(make, X, monkeypatch):
-    seen, original = [], recipe.is_settled
+    seen, original = [], history_room.is_settled
     monkeypatch.setattr(
-        recipe, "is_settled", lambda losses, tol: seen.append(list(losses)) or original(losses, tol)
+        history_room, "is_settled",
+        lambda losses, tol: seen.append(list(losses)) or original(losses, tol),
     )
     estimator = make(n_init=2, warm_start=True, init="random").fit(X)
     assert len(seen[-1]) == estimator.n_iter_ == 10  # of the trial and after it
@@ -503,7 +508,7 @@ def test_warm_start_with_automatic_epochs_trains_on_more_rows(make, X, monkeypat
     # an epoch of so few rows was a step, one of these is four: what counts is the steps
     many = np.tile(X, (17, 1))
     estimator.fit(many)
-    steps = estimator._progress.n_steps
+    steps = estimator._state.n_steps
     assert estimator.n_iter_ > more
     assert steps == more + 4 * (estimator.n_iter_ - more)
     assert 0 <= steps - 4 * few(len(many), 256) < 4
@@ -610,12 +615,12 @@ def test_chunks_may_come_one_cluster_after_another(make):
 
 def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, monkeypatch):
     monkeypatch.setattr(
-        recipe.partial_fit.__wrapped__, "__defaults__", (None, STREAM._replace(capacity=40))
+        stream.partial_fit.__wrapped__, "__defaults__", (None, STREAM._replace(capacity=40))
     )
     estimator = make()
     for k in range(6):
         estimator.partial_fit(X + 1e3 * k)
-    rows = estimator._progress.reservoir.rows
+    rows = estimator._state.reservoir.rows
     assert rows.shape == (40, 4)
     chunks = (rows * torch.tensor(estimator._fitted.units.scale))[:, 0].div(1e3).round()
     assert len(set(chunks.tolist())) >= 4
@@ -623,10 +628,10 @@ def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, mon
 
 def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
     monkeypatch.setattr(
-        recipe.partial_fit.__wrapped__, "__defaults__", (None, STREAM._replace(capacity=0))
+        stream.partial_fit.__wrapped__, "__defaults__", (None, STREAM._replace(capacity=0))
     )
     estimator = make().partial_fit(X).partial_fit(X[:20])
-    assert len(estimator._progress.reservoir.rows) == 0
+    assert len(estimator._state.reservoir.rows) == 0
     assert np.isfinite(estimator.predict_log_proba(X)).all()
     assert estimator.weights_.sum() == pytest.approx(1)
 
@@ -679,7 +684,7 @@ def test_rows_that_are_not_remembered_still_count_in_the_weights(make, between):
             estimator = pickle.loads(pickle.dumps(estimator))
     expected = (75 * before + 3 * np.array([0, 1])) / 78
     np.testing.assert_allclose(estimator.weights_, expected, atol=0.02)
-    assert estimator._progress.n_rows == 78
+    assert estimator._state.n_rows == 78
 
 
 def test_components_keep_their_numbers_from_chunk_to_chunk(make):
@@ -699,7 +704,7 @@ def test_partial_fit_follows_the_device(make, X, monkeypatch):
     monkeypatch.setattr(recipe, "select_device", lambda name: torch.device("cpu:0"))
     for n_calls in (3, 4):
         estimator.partial_fit(X)
-        progress = estimator._progress
+        progress = estimator._state
         assert estimator.n_iter_ == n_calls
         assert progress.n_rows == 60 * n_calls
         assert len(progress.reservoir.rows) == 60
@@ -733,3 +738,62 @@ def test_a_fit_after_a_stream_begins_anew_unless_it_is_told_to_go_on(make, X):
     assert estimator.set_params(warm_start=True).fit(X).n_iter_ == 4
     assert estimator.set_params(warm_start=False, max_iter=2).fit(X).n_iter_ == 2
     assert same_weights(estimator, make(max_iter=2).fit(X))
+
+
+# what later rows bring
+
+
+def test_a_feature_that_was_constant_in_the_first_chunk_may_vary_later(make, X):
+    first = np.hstack([X, np.zeros((len(X), 1))])
+    later = first.copy()
+    later[::2, -1] = 5.0
+    estimator = make().partial_fit(first)
+    assert (estimator.sample(20)[0][:, -1] == 0).all()
+    estimator.partial_fit(later)
+    assert estimator.sample(50)[0][:, -1].std() > 0
+
+
+@pytest.mark.parametrize("changed", [
+    {"batch_size": 0}, {"likelihood": "nope"}, {"n_mc_samples": 0}, {"perturbation": "nope"},
+    {"learning_rate_init": "a"}, {"consistency": -5.0}, {"init": "neighbours"},
+])
+def test_parameters_are_checked_at_each_chunk(begun, X, changed):
+    estimator = begun("stream").set_params(**changed)
+    with pytest.raises(ValueError, match=next(iter(changed))):
+        estimator.partial_fit(X)
+
+
+def test_a_stream_after_a_fit_that_converged_is_judged_over_all_epochs(fit, X):
+    estimator = fit(X, max_iter=60)
+    assert estimator.converged_
+    assert estimator.partial_fit(X).converged_
+
+
+def test_far_rows_of_a_continued_fit_are_warned_of_once(make, X):
+    far = X.copy()
+    far[0] = 1e12
+    for method, parameters in (("fit", {"warm_start": True}), ("partial_fit", {})):
+        estimator = make(**parameters).fit(X).set_params(max_iter=12)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            getattr(estimator, method)(far)
+        of_rows = [w for w in caught if w.category is DataConversionWarning]
+        assert len(of_rows) == 1
+        assert of_rows[0].filename == __file__
+
+
+def test_fits_in_threads_leave_the_warning_filters_as_they_were(make, X):
+    before = list(warnings.filters)
+    threads = [
+        threading.Thread(target=lambda seed=seed: make(random_state=seed, max_iter=1).fit(X))
+        for seed in range(6)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inside = list(warnings.filters)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert warnings.filters == inside
+    assert warnings.filters == before

@@ -19,14 +19,14 @@ from skgmvae._fit.restarts import (
     run_restarts,
 )
 from skgmvae._model import Architecture
-from skgmvae._objective import Consistency
+from skgmvae._objective import RegularizerInputs
 from skgmvae._rows import Rows, Units
 from skgmvae._training import Diverged, Schedule
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.runtime import CPU
 
 SETTINGS = Settings(
-    seed=3, n_mc_samples=1, min_information=0.0, consistency=0.0, regularizer=None, batch_size=32,
+    seed=3, n_mc_samples=1, min_information=0.0, consistency=0.0, inputs=None, batch_size=32,
     verbose=0,
 )
 SCHEDULE = Schedule(
@@ -41,8 +41,8 @@ def task(X, device="cpu", regularized=False, n_epochs=6, **changes):
     )
     if regularized:
         radius = np.full(len(X), 0.3, np.float32)
-        regularizer = Consistency("adversarial", radius, None, 1.0, 0.0)
-        changes = {"consistency": 50.0, "regularizer": regularizer} | changes
+        inputs = RegularizerInputs("adversarial", radius, None, 1.0, 0.0)
+        changes = {"consistency": 50.0, "inputs": inputs} | changes
     return architecture, rows, SETTINGS._replace(**changes), SCHEDULE._replace(n_epochs=n_epochs)
 
 
@@ -268,11 +268,11 @@ def nan_perturbation(y, source):
 def blamed(X, networks="dense", perturbation=None):
     architecture, rows, settings, schedule = task(X)
     if perturbation is not None:
-        regularizer = Consistency(perturbation, None, None, 1.0, 0.0)
-        settings = settings._replace(consistency=1.0, regularizer=regularizer)
+        inputs = RegularizerInputs(perturbation, None, None, 1.0, 0.0)
+        settings = settings._replace(consistency=1.0, inputs=inputs)
     architecture = architecture._replace(networks=networks)
-    batch = restarts.batches_of(architecture, rows, settings, schedule, 0)(0, 0)
-    return cause_of_nan(architecture.build(CPU, 0), batch, architecture, settings)
+    batches = restarts.batches_of(architecture, rows, settings, schedule.progress, 0)
+    return cause_of_nan(architecture.build(CPU, 0), batches, 0, architecture, settings)
 
 
 def test_the_callable_that_makes_nan_is_named(X):
@@ -289,8 +289,12 @@ def test_the_callable_that_makes_nan_is_named(X):
 
         return factory
 
+    rows = task(X)[1]
     for which in range(3):
         assert blamed(X, networks_of(which)).startswith("networks=<function ")
     assert blamed(X, perturbation=nan_perturbation).startswith("perturbation=<function nan_pert")
+    # of one row, in some batch
+    row = rows.take(torch.tensor([7]))
+    assert blamed(X, perturbation=lambda y, source: torch.where(y == row, torch.nan, y))
     assert blamed(X) == ""
     assert blamed(X, perturbation=lambda y, source: y) == ""

@@ -435,3 +435,23 @@ def test_differences_are_named_with_both_values():
 ])
 def test_a_partial_is_what_it_holds(other, same):
     assert operator.not_(OWN_CONV.differences(OWN_CONV._replace(networks=other))) is same
+
+
+def test_partial_factories_that_hold_tensors_are_compared():
+    values = torch.arange(3)
+    one, same = (partial(dense_networks, hidden_layer_sizes=values) for _ in range(2))
+    other = partial(dense_networks, hidden_layer_sizes=torch.arange(3))
+    architecture = Architecture((4,), 3, 2, 2, (8,), one, LIKELIHOODS["gaussian"])
+    assert architecture.differences(architecture._replace(networks=same)) == []
+    (difference,) = architecture.differences(architecture._replace(networks=other))
+    assert difference.startswith("networks from ")
+
+
+def test_a_network_without_values_breaks_the_contract():
+    def factory(data_shape, latent_dim, style_dim, n_parameters):
+        with torch.device("meta"):
+            return tuple(torch.nn.Linear(width, 4) for width in (4, 2, 2))
+
+    architecture = Architecture((4,), 3, 2, 2, (8,), factory, LIKELIHOODS["gaussian"])
+    with pytest.raises(ValueError, match=r"networks=.*its encoder fails"):
+        architecture.build(CPU, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skgmvae._objective import Batches, Consistency
+from skgmvae._objective import Batches, RegularizerInputs
 from skgmvae._rows import Rows
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def numbers(batch):
 
 
 def consistency(**changes):
-    return Consistency(
+    return RegularizerInputs(
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, N_ROWS, dtype=np.float32),
         labels=np.arange(N_ROWS) % 3, share_of_cross_entropy=0.5, weight_of_other_cluster=0.25,
     )._replace(**changes)
@@ -36,7 +36,7 @@ def make(consistency=None, rows=None, **changes):
         "batch_size": 16, "n_mc_samples": 2, "latent_dim": 3, "style_dim": 5,
         "n_clusters": N_CLUSTERS, "key": (5, 0), "progress": lambda epoch: epoch / 10,
     }
-    return Batches(rows or numbered(), consistency=consistency, **(parameters | changes))
+    return Batches(rows or numbered(), inputs=consistency, **(parameters | changes))
 
 
 def tensors(batch):
@@ -293,3 +293,9 @@ def test_a_batch_is_made_whatever_the_default_dtype():
     for one, other in zip(tensors(batch), tensors(expected), strict=True):
         assert one.dtype == other.dtype
         assert torch.equal(one, other)
+
+
+def test_a_perturbation_that_draws_from_the_global_generator_is_refused():
+    inputs = RegularizerInputs(lambda y, source: y + torch.randn_like(y), None, None, 1.0, 0.0)
+    with pytest.raises(ValueError, match=r"perturbation=.*global generator.*generator=generator"):
+        make(inputs)(0, 0)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
 from skgmvae._model import Architecture
-from skgmvae._objective import Batches, Consistency, Objective, Regularizer, Terms
+from skgmvae._objective import Batches, Objective, Regularizer, RegularizerInputs, Terms
 from skgmvae._objective import objective as module_under_test
 from skgmvae._objective.regularizer import regularizer
 from skgmvae._rows import Rows, Units
@@ -21,7 +21,7 @@ PARTS = [*Terms._fields, *Regularizer._fields]
 
 
 def settings(n_rows, **changes):
-    return Consistency(
+    return RegularizerInputs(
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, n_rows, dtype=np.float32),
         labels=np.arange(n_rows) % 3, share_of_cross_entropy=1.0, weight_of_other_cluster=0.25,
     )._replace(**changes)
@@ -31,7 +31,7 @@ def batches_of(X, consistency, image_shape=None):
     rows = Rows.standardized(X, Units.standardizing(X, image_shape), CPU)
     return Batches(
         rows, batch_size=16, n_mc_samples=2, latent_dim=2, style_dim=2, n_clusters=3,
-        consistency=consistency, key=(5, 0), progress=lambda epoch: epoch / 10,
+        inputs=consistency, key=(5, 0), progress=lambda epoch: epoch / 10,
     )
 
 

@@ -214,7 +214,7 @@ def test_rows_of_any_size_are_seen_and_come_back_as_numbers_without_a_warning(dt
         for precision in (torch.float32, torch.float64):
             y = units.to_model(extreme, precision, CPU)
             assert y.abs().max() == FARTHEST
-        assert units.are_far(extreme).all()
+        assert units.n_far(extreme) == len(extreme)
         assert np.isfinite(units.to_data(y, dtype)).all()
 
 
@@ -226,8 +226,8 @@ def test_rows_beyond_the_farthest_distance_are_moved_to_it_and_only_those():
     y = seen(units, rows)
     np.testing.assert_allclose(y[:, 0], FARTHEST * np.clip(steps, -1, 1), rtol=1e-9)
     np.testing.assert_allclose(y[:, 1], 0, atol=1e-9)
-    assert units.are_far(rows).tolist() == [False, False, False, True, True]
-    assert not units.are_far(X).any()
+    assert units.n_far(rows) == 2
+    assert units.n_far(X) == 0
 
 
 def test_results_in_single_precision_are_finite_where_those_in_double_would_be_larger():
@@ -248,3 +248,31 @@ def test_data_comes_back_in_the_type_asked_for():
     for precision in (torch.float32, torch.float64):
         for dtype in (SINGLE, DOUBLE):
             assert units.to_data(torch.zeros(2, 3, dtype=precision), dtype).dtype == dtype
+
+
+def test_a_feature_of_large_values_that_vary_is_not_constant():
+    X = rng().standard_normal((50, 2))
+    X[:, 1] = 1.7e12 + rng().uniform(0, 100, 50)  # milliseconds since 1970
+    units = Units.standardizing(X, None)
+    assert np.isnan(units.constants).all()
+    seen = units.to_model(X, torch.float64, CPU)
+    assert 0.1 < seen[:, 1].var() / seen[:, 0].var() < 10
+
+
+@pytest.mark.parametrize("value", [1.7e24, -0.1, 1e100])
+def test_rows_that_share_a_value_of_any_size_are_near(value):
+    X = rng().standard_normal((150, 2))
+    X[:, 1] = value
+    units = Units.standardizing(X, None)
+    assert units.n_far(X) == 0
+    assert (units.to_model(X, torch.float64, CPU)[:, 1] == 0).all()
+
+
+def test_features_that_vary_in_later_rows_are_no_longer_constant():
+    X = rng().standard_normal((20, 3))
+    X[:, 1:] = 5.0
+    later = X.copy()
+    later[3, 2] = 6.0
+    units = Units.standardizing(X, None).seeing(later)
+    assert np.isnan(units.constants).tolist() == [True, False, True]
+    assert units.constants[1] == 5.0

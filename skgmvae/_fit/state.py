@@ -1,0 +1,94 @@
+"""What a fit leaves behind, and what a continued fit goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._rows import Reservoir
+from ..fitted import Fitted
+from .description import Description
+from .restarts import Recorded
+
+__all__ = ["Fit", "FitState", "Forgotten", "Previous"]
+
+
+class Forgotten(NamedTuple):
+    """Rows that a model has seen and the reservoir is no sample of.
+
+    Those of a fit, and those before a pickle was loaded or the device changed.
+
+    Attributes
+    ----------
+    n_rows : int
+    weights : ndarray of shape (n_clusters,)
+        p(z) by these rows.
+    """
+
+    n_rows: int
+    weights: NDArray[np.float64]
+
+
+class FitState(NamedTuple):
+    """What a continued fit needs to know of the one before, beside the model.
+
+    Attributes
+    ----------
+    seed : int
+    n_epochs, n_steps : int
+        Of the schedules so far, whether or not they stopped early.
+    n_rows : int
+        Of the last `fit`, and of all calls of `partial_fit` since.
+    keeps_clusters : bool
+        Whether `partial_fit` keeps the clusters that the model has, or expects even ones.
+    typical_radius : float or None
+        Median radius of the adversarial perturbation.
+    tol : float
+        Of the last fit, by which it is judged whether it converged.
+    interrupted : bool
+        Whether the last fit was.
+    optimizer : Optimizer or None
+        With the moments of the last `partial_fit`.
+    reservoir : Reservoir or None
+        Rows that `partial_fit` remembers.
+    forgotten : Forgotten or None
+        Rows that it does not remember.
+    """
+
+    seed: int
+    n_epochs: int
+    n_steps: int
+    n_rows: int
+    keeps_clusters: bool
+    typical_radius: float | None
+    tol: float
+    interrupted: bool = False
+    optimizer: torch.optim.Optimizer | None = None
+    reservoir: Reservoir | None = None
+    forgotten: Forgotten | None = None
+
+    def without_stream(self) -> FitState:
+        """Return what can be pickled."""
+        return self._replace(optimizer=None, reservoir=None, forgotten=None)
+
+
+class Previous(NamedTuple):
+    """The model that a fit goes on from."""
+
+    fitted: Fitted
+    state: FitState
+    records: Sequence[Recorded]  # by epoch, in the model's units
+
+
+class Fit(NamedTuple):
+    """All that comes of a fit."""
+
+    fitted: Fitted
+    state: FitState
+    records: list[Recorded]  # of the new epochs
+    description: Description
+    warnings: list[Warning]

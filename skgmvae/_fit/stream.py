@@ -1,0 +1,142 @@
+"""`partial_fit`: a pass over a chunk, and over remembered rows of the chunks before."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .._model import GMVAE
+from .._rows import BLOCK_ROWS, Reservoir, Rows, n_batches
+from .._training import all_finite, make_optimizer, run_epoch
+from ..fitted import Fitted
+from ..runtime import CPU, draw_seed, generator, ordinary_torch
+from .description import component_weights, describe
+from .recipe import median, prepare, regularizer_inputs, settings_of
+from .restarts import batches_of, cause_of_nan, objective_of
+from .state import Fit, FitState, Forgotten, Previous
+
+__all__ = ["STREAM", "StreamRule", "partial_fit"]
+
+
+class StreamRule(NamedTuple):
+    """How `partial_fit` mixes a chunk with rows of earlier ones.
+
+    By ``examples/benchmarks/streams.py`` (docs/results.md, "Streams"): without remembered rows
+    chunks of one cluster each find nothing, with 200 most of it, with 2,000 all clusters in each
+    of four seeds.
+
+    Attributes
+    ----------
+    capacity : int
+        Rows of the stream that are remembered.
+    """
+
+    capacity: int = 2_000
+
+
+STREAM = StreamRule()
+
+
+@ordinary_torch()
+def partial_fit(
+    estimator: Any,
+    X: NDArray[Any],
+    image_shape: tuple[int, ...] | None,
+    previous: Previous | None = None,
+    rule: StreamRule = STREAM,
+) -> Fit:
+    """Take one pass over the rows of a checked X and as many remembered ones.
+
+    A copy of the previous model is trained, so that others may read it meanwhile. Parameters are
+    those of `recipe.fit`.
+    """
+    units, architecture, device = prepare(estimator, X, image_shape, previous)
+    chunk = Rows.standardized(X, units, device)
+    if previous is None:
+        seed = draw_seed(estimator.random_state)
+        inputs = regularizer_inputs(estimator, chunk, seed, None, find_labels=False)
+        state = FitState(
+            seed, n_epochs=0, n_steps=0, n_rows=0, keeps_clusters=False,
+            typical_radius=median(inputs.radius if inputs else None), tol=estimator.tol,
+        )
+        module, optimizer = architecture.build(device, seed, 0), None
+    else:
+        state = previous.state
+        module, optimizer = copy.deepcopy((previous.fitted.module, state.optimizer))
+        if previous.fitted.device != device:
+            module, optimizer = module.to(device), None
+    epoch = len(previous.records) if previous else 0
+    source = generator(CPU, state.seed, 0, epoch, 0, 1)
+    reservoir = state.reservoir
+    if reservoir is None or reservoir.rows.device != device:
+        reservoir = Reservoir.empty(architecture.data_shape, device)
+        if previous is not None:
+            state = state._replace(forgotten=Forgotten(state.n_rows, previous.fitted.weights))
+    n_remembered = max(chunk.n_rows, estimator.batch_size)
+    rows = Rows(torch.cat([*chunk.blocks(), reservoir.drawn(n_remembered, source)]))
+
+    labels = None
+    if state.keeps_clusters:
+        labels = torch.cat([_labels(module, y) for y in rows.blocks()]).cpu().numpy()
+    inputs = regularizer_inputs(
+        estimator, rows, state.seed, labels, find_labels=False, radius=state.typical_radius
+    )
+    settings = settings_of(estimator, state.seed, inputs)
+    module.set_weights()  # while training p(z) is uniform (Eq. 1b)
+    objective = objective_of(module, rows, settings)
+    if optimizer is None:
+        optimizer = make_optimizer(objective, estimator.learning_rate_init)
+    # a single row has no variance: batch norm goes by its running statistics then
+    objective.train(rows.n_rows > 1)
+    # pseudo-labels only say which sizes to expect: their own weight has fallen to zero
+    batches = batches_of(architecture, rows, settings, lambda epoch: 1.0, 0)
+    record = run_epoch(
+        objective, optimizer, batches, epoch, lambda epoch: estimator.learning_rate_init
+    )
+    if not all_finite(objective, record):
+        before = previous.fitted.module if previous else architecture.build(
+            device, state.seed, 0
+        ).eval()
+        raise ValueError(
+            cause_of_nan(before, batches, epoch, architecture, settings) or
+            "The loss of this pass was not finite, and the pass was undone. Lower "
+            f"learning_rate_init={estimator.learning_rate_init:g}, or look for extreme values in X."
+        )
+    optimizer.zero_grad()
+
+    reservoir = reservoir.updated(torch.cat([*chunk.blocks()]), rule.capacity, source)
+    state = state._replace(
+        n_epochs=state.n_epochs + 1,
+        n_steps=state.n_steps + n_batches(rows.n_rows, estimator.batch_size),
+        n_rows=state.n_rows + chunk.n_rows,
+        tol=estimator.tol, interrupted=False, optimizer=optimizer, reservoir=reservoir,
+    )
+    if inputs is not None:
+        module.set_weights(_weights_of_stream(module, chunk, reservoir, state))
+    fitted, description = describe(Fitted(architecture, module, units), X, largest_first=False)
+    named = dict(zip(objective.recorded, record, strict=True))
+    far = previous.fitted.far_rows(X) if previous else []
+    return Fit(fitted, state, [named], description, far)
+
+
+def _weights_of_stream(
+    module: GMVAE, chunk: Rows, reservoir: Reservoir, state: FitState
+) -> Tensor:
+    """Return p(z) by all rows that were seen, those that are not remembered among them."""
+    some = reservoir.rows.split(BLOCK_ROWS) if len(reservoir.rows) else chunk.blocks()
+    weights = component_weights(module, some)
+    if state.forgotten is None:
+        return weights
+    n_old, old = state.forgotten
+    old_weights = torch.from_numpy(np.asarray(old)).to(weights)
+    return (n_old * old_weights + (state.n_rows - n_old) * weights) / state.n_rows
+
+
+@torch.no_grad()
+def _labels(module: GMVAE, y: Tensor) -> Tensor:
+    return module.eval().cluster_logits(module.q(y)).argmax(1)
