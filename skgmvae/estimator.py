@@ -254,8 +254,8 @@ class GMVAEClustering(
 
         With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all;
         the clusters that it has take the place of an initial partition (`init`). With `max_iter`
-        as before the weights are not trained further, only what is said of the rows, `labels_`
-        and the order of the components among it, is derived anew.
+        as before the networks are not trained further: `weights_`, the order of the components
+        and the attributes that describe the rows are derived anew.
 
         Parameters
         ----------
@@ -660,7 +660,8 @@ class GMVAEClustering(
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            In the units of the training data; features that had but one value there have it here.
+            In the units of the training data; a feature that had one value there has it here, as
+            it has in `reconstruct`, `inverse_transform` and `cluster_centers_`.
         labels : ndarray of shape (n_samples,)
             The component that each row was drawn from.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -71,9 +71,9 @@ class EpochsRule(NamedTuple):
     steps_at_one_row, exponent : float
         Steps are ``steps_at_one_row * n_rows ** exponent``.
     min_epochs : int
-        Epochs at the least,
+        Epochs at the least, as far as `max_steps_of_min_epochs` allows.
     max_steps_of_min_epochs : int
-        unless they are more steps than this, a quarter of an hour of a CPU.
+        Steps up to which `min_epochs` count, a quarter of an hour of a CPU for MNIST.
     """
 
     steps_at_one_row: float = 22.25
@@ -205,6 +205,8 @@ def positive_integers(value: Any) -> tuple[int, ...]:
     def is_array_of_one(v: Any) -> bool:
         return isinstance(v, np.ndarray) and not v.ndim
 
+    if isinstance(value, Mapping | Set):  # without an order
+        return ()
     several = isinstance(value, Iterable) and not is_array_of_one(value)
     values = [v.item() if is_array_of_one(v) else v for v in (value if several else [value])]
     whole = all(isinstance(v, Integral) and not isinstance(v, bool) for v in values)

@@ -90,6 +90,7 @@ def test_a_bool_is_no_number(name, value):
     ({"hidden_layer_sizes": (8, 2.5)}, ["hidden_layer_sizes=(8, 2.5)"]),
     ({"hidden_layer_sizes": (8, True)}, ["hidden_layer_sizes=(8, True)"]),
     ({"hidden_layer_sizes": [[8, 8]]}, ["hidden_layer_sizes=[[8, 8]]"]),
+    ({"hidden_layer_sizes": {64: 1}}, ["hidden_layer_sizes"]),
     ({"hidden_layer_sizes": [[8], [8, 8]]}, ["hidden_layer_sizes=[[8], [8, 8]]"]),
     ({"hidden_layer_sizes": [8, [8, 8]]}, ["hidden_layer_sizes=[8, [8, 8]]"]),
     ({"hidden_layer_sizes": np.array([], dtype=int)}, ["hidden_layer_sizes=array([]"]),
