@@ -256,6 +256,14 @@ def test_a_model_that_somebody_holds_never_changes(make, X):
 # Ctrl-C
 
 
+@pytest.fixture
+def at_a_terminal():
+    """Have signals interrupt as they do there: a shell has jobs in the background ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupting(n_calls):
     """Return a perturbation that sends this process a signal, as Ctrl-C does, once."""
 
@@ -269,6 +277,7 @@ def interrupting(n_calls):
     return send
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_after_ctrl_c_a_fit_holds_its_best_model(make, X, device):
     settings = {"init": "random", "learning_rate": "constant", "device": device}
     n_calls, interrupt = 0, interrupting(9)
@@ -289,6 +298,7 @@ def test_after_ctrl_c_a_fit_holds_its_best_model(make, X, device):
     np.testing.assert_allclose(estimator.reconstruct(X), best.reconstruct(X), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_a_fit_that_was_interrupted_may_be_continued(make, X):
     estimator = make(perturbation=interrupting(9), max_iter=8, warm_start=True)
     with pytest.raises(KeyboardInterrupt):
@@ -296,6 +306,7 @@ def test_a_fit_that_was_interrupted_may_be_continued(make, X):
     assert estimator.fit(X).n_iter_ == 8
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_ctrl_c_from_outside_ends_a_long_fit(make, X):
     started = threading.Event()
 
@@ -318,6 +329,7 @@ def test_ctrl_c_from_outside_ends_a_long_fit(make, X):
         assert np.isfinite(estimator.score(X))
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 @pytest.mark.parametrize("n_calls", [1, 9])
 def test_ctrl_c_in_a_fit_ends_the_search_around_it(make, X, n_calls):
     perturbation = Failing(None, None, interrupting(n_calls))
@@ -330,6 +342,7 @@ def test_ctrl_c_in_a_fit_ends_the_search_around_it(make, X, n_calls):
     assert not hasattr(search, "best_estimator_")
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_ctrl_c_in_a_trial_keeps_the_best_of_the_trials(make, X):
     # a trial is 2 of 12 epochs of two steps: the signal comes in the third
     estimator = make(n_init=4, max_iter=12, init="random", perturbation=interrupting(11))
