@@ -201,8 +201,8 @@ def clustering_accuracy(y_true: ArrayLike, labels: ArrayLike) -> float:
     >>> clustering_accuracy(["a", "a", "b", "b"], [1, 1, 0, 1])
     0.75
     """
-    _, classes_of_rows = _encode(y_true, "y_true", "labels")
-    _, clusters_of_rows = _encode(labels, "labels", "y_true")
+    _, classes_of_rows = encode_labels(y_true, "y_true", "labels")
+    _, clusters_of_rows = encode_labels(labels, "labels", "y_true")
     _check_lengths(len(classes_of_rows), "y_true", len(clusters_of_rows), "labels")
     counts = contingency_matrix(classes_of_rows, clusters_of_rows)
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum()
@@ -236,7 +236,7 @@ def _check(
     y: Any, scores: Any, y_name: str = "y_true", scores_name: str = "scores", rows_name: str = "",
 ) -> _Scored:
     """Return labels and scores as arrays of one length, or raise an error that names them."""
-    classes, codes = _encode(y, y_name, rows_name or scores_name)
+    classes, codes = encode_labels(y, y_name, rows_name or scores_name)
     try:
         checked = check_array(scores, ensure_all_finite=False, input_name=scores_name)
         if checked.dtype == object:  # a list with None in it
@@ -265,8 +265,15 @@ def _check_lengths(length: int, name: str, other_length: int, other_name: str) -
         )
 
 
-def _encode(labels: Any, name: str, other_name: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Return the sorted classes, and for each row the index of its class."""
+def encode_labels(labels: Any, name: str, other_name: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the sorted classes, and for each row the index of its class.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a label is missing, or labels are not one-dimensional or cannot be sorted; it names the
+        argument.
+    """
     if labels is None:
         raise ValueError(f"{name} is None; one label for each row is needed.")
     values, elements = _as_arrays(labels, name)

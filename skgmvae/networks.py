@@ -19,8 +19,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 __all__ = [
     "LIGHT_LAYERS",
@@ -31,7 +30,6 @@ __all__ = [
     "Networks",
     "conv_networks",
     "dense_networks",
-    "output_shape",
     "paper_conv_networks",
 ]
 
@@ -307,14 +305,3 @@ def _conv_encoder(
             nn.Conv2d(before[0], *layer, bias=False), nn.BatchNorm2d(layer.channels), nn.ReLU(),
         ]
     return nn.Sequential(*stack, nn.Flatten(), *_dense_stack([math.prod(shapes[-1]), *hidden]))
-
-
-@torch.no_grad()
-def output_shape(network: nn.Module, in_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of what `network` makes of a row, by running two rows of zeros."""
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    rows = torch.zeros(2, *in_shape, dtype=torch.float32, device=device)
-    # in evaluation mode: batch statistics of zeros must not enter the running ones
-    made: Tensor = network.eval()(rows)
-    network.train()
-    return tuple(made.shape[1:])

@@ -14,7 +14,6 @@ from skgmvae.networks import (
     ConvLayer,
     conv_networks,
     dense_networks,
-    output_shape,
     paper_conv_networks,
 )
 
@@ -181,23 +180,6 @@ def test_the_dense_decoder_is_the_encoder_backwards():
         for network in (encoder, decoder)
     ]
     assert widths == [[(6, 8), (8, 4)], [(2, 4), (4, 8)]]
-
-
-def test_output_shape_leaves_no_trace():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4))
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert output_shape(network, (2, 3)) == (4,)
-    assert all(module.training for module in network.modules())
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before[name])
-    assert not any(p.grad is not None for p in network.parameters())
-
-
-def test_output_shape_needs_no_data():
-    with torch.device("meta"):
-        network = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3))
-    assert output_shape(network, (1, 5, 4)) == (3, 4, 3)
-    assert output_shape(nn.Flatten(), (2, 3)) == (6,)
 
 
 @given(st.integers(1, 40), st.builds(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ..networks import NetworkFactory, Networks, conv_networks, dense_networks, output_shape
+from ..networks import NetworkFactory, Networks, conv_networks, dense_networks
 from ..runtime import CPU, generator, global_draws_from
 from .gmvae import GMVAE
 
@@ -140,6 +140,17 @@ class Architecture(NamedTuple):
                 check_network(network, f"{contract}; its {name}", in_shape, alternative)
         # copied: what a factory hands out twice must not be trained twice
         return Networks(*copy.deepcopy(tuple(made)))
+
+
+@torch.no_grad()
+def output_shape(network: nn.Module, in_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of what `network` makes of a row, by running two rows of zeros."""
+    device = next((parameter.device for parameter in network.parameters()), CPU)
+    rows = torch.zeros(2, *in_shape, dtype=torch.float32, device=device)
+    # in evaluation mode: batch statistics of zeros must not enter the running ones
+    made: Tensor = network.eval()(rows)
+    network.train()
+    return tuple(made.shape[1:])
 
 
 def draw_weights(module: nn.Module, source: torch.Generator) -> None:

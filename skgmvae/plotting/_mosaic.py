@@ -119,7 +119,8 @@ def _cell(n_clusters: int) -> float:
 
 def _check_image_shape(image_shape: Sequence[int], n_features: int) -> tuple[int, ...]:
     shape = tuple(np.atleast_1d(image_shape).tolist())
-    if len(shape) not in (2, 3) or math.prod(shape) != n_features:
+    whole = all(isinstance(size, int) for size in shape)
+    if not whole or len(shape) not in (2, 3) or math.prod(shape) != n_features:
         raise ValueError(
             f"image_shape={shape} must be (height, width) or (height, width, channels) of rows "
             f"with {n_features} values."

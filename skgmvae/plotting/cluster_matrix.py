@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 
+from ..metrics import encode_labels
 from ._axes import label_ticks, make_axes
 from ._last_step import last_step
 
@@ -177,8 +178,8 @@ class ClusterMatrixDisplay:
 
         Raises
         ------
-        ValueError
-            If the two have different lengths.
+        ValueError, TypeError
+            If the two have different lengths, labels are missing (NaN, None) or of mixed types.
         ImportError
             If matplotlib is not installed.
 
@@ -189,13 +190,12 @@ class ClusterMatrixDisplay:
         array([[2, 0],
                [0, 1]])
         """
-        y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
-        check_consistent_length(y_true, y_pred)
-        matrix = contingency_matrix(y_true, y_pred)  # in the order of np.unique
+        labels, label_of_row = encode_labels(y_true, "y_true", "y_pred")
+        clusters, cluster_of_row = encode_labels(y_pred, "y_pred", "y_true")
+        check_consistent_length(label_of_row, cluster_of_row)
+        matrix = contingency_matrix(label_of_row, cluster_of_row)
         order = np.lexsort((-matrix.max(0), matrix.argmax(0)))
-        return cls(
-            matrix[:, order], np.unique(y_true), np.unique(y_pred)[order], cmap=cmap
-        ).plot(ax)
+        return cls(matrix[:, order], labels, clusters[order], cmap=cmap).plot(ax)
 
     def plot(self, ax: Axes | None = None, *, cmap: str | Colormap | None = None) -> Self:
         """Draw.

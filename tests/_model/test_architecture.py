@@ -12,7 +12,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from skgmvae._model import Architecture
-from skgmvae._model.architecture import Initialization
+from skgmvae._model.architecture import Initialization, output_shape
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.networks import Networks, dense_networks, paper_conv_networks
 
@@ -455,3 +455,20 @@ def test_a_network_without_values_breaks_the_contract():
     architecture = Architecture((4,), 3, 2, 2, (8,), factory, LIKELIHOODS["gaussian"])
     with pytest.raises(ValueError, match=r"networks=.*its encoder fails"):
         architecture.build(CPU, 0)
+
+
+def test_output_shape_leaves_no_trace():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert output_shape(network, (2, 3)) == (4,)
+    assert all(module.training for module in network.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert not any(p.grad is not None for p in network.parameters())
+
+
+def test_output_shape_needs_no_data():
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3))
+    assert output_shape(network, (1, 5, 4)) == (3, 4, 3)
+    assert output_shape(nn.Flatten(), (2, 3)) == (6,)

@@ -96,3 +96,14 @@ def test_the_colormap_is_kept(clusterer, X):
     assert display.ax_.images[0].get_cmap().name == "Greens"
     assert display.plot(cmap="Reds").ax_.images[0].get_cmap().name == "Reds"
     assert display.plot().ax_.images[0].get_cmap().name == "Greens"
+
+
+@pytest.mark.parametrize(("y_true", "error", "message"), [
+    (["a", None, "b"], ValueError, "y_true has 1 missing label"),
+    ([0.0, np.nan, np.nan], ValueError, "y_true has 2 missing labels"),
+    (["a", 1, "b"], TypeError, "y_true should hold labels of one type"),
+])
+def test_labels_that_are_missing_or_mixed_are_refused(y_true, error, message):
+    with pytest.raises(error, match=message):
+        ClusterMatrixDisplay.from_predictions(y_true, [0, 1, 1])
+    assert not plt.get_fignums()

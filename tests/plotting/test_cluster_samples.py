@@ -172,3 +172,9 @@ def test_a_display_of_profiles_is_drawn_as_images_when_asked():
     assert not display.ax_.images
     assert len(display.plot(image_shape=(2, 2)).ax_.images) == 12
     assert not display.plot().ax_.images
+
+
+@pytest.mark.parametrize("image_shape", [4, (2, 3), "4"])
+def test_an_image_shape_that_is_none_is_named(clusterer, image_shape):
+    with pytest.raises((TypeError, ValueError), match="image_shape"):
+        ClusterSamplesDisplay.from_estimator(clusterer, image_shape=image_shape)
