@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -133,7 +132,7 @@ def _weights_of_stream(
     if state.forgotten is None:
         return weights
     n_old, old = state.forgotten
-    old_weights = torch.from_numpy(np.asarray(old)).to(weights)
+    old_weights = torch.from_numpy(old).to(weights)
     return (n_old * old_weights + (state.n_rows - n_old) * weights) / state.n_rows
 
 
