@@ -29,6 +29,7 @@ ROOMS = {
     "networks": (-0.2, "encoder, prior, decoder"),
     "perturbations": (1, "small changes of rows"),
     "_rows": (2, "units, rows,\norder of batches"),
+    "exceptions": (3, "warnings of a fit"),
     "runtime": (0.5, "devices, seeds,\ntorch modes"),
     "plotting": (4.25, "displays"),
     "metrics": (4.25, "accuracies"),

@@ -29,7 +29,8 @@ X, y = load_digits(return_X_y=True)
 digits = GMVAEClustering(10, image_shape=(8, 8), random_state=0).fit(X)
 
 wine = load_wine(as_frame=True)
-wines = make_pipeline(RobustScaler(), GMVAEClustering(3, random_state=0)).fit(wine.data)
+scaled = make_pipeline(RobustScaler(), GMVAEClustering(3, scale=None, random_state=0))
+wines = scaled.fit(wine.data)
 
 # %%
 # The course of training: the three terms that the bound subtracts (left), and the bound with its

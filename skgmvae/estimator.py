@@ -43,8 +43,9 @@ class GMVAEClustering(
 
     A deep generative model with a mixture prior: a component z and a style w give a latent point
     x, which gives the observed row y. Fitting maximizes the paper's evidence lower bound
-    (Eq. 3, with the constraint of Eq. 7) less a regularizer that keeps the components in use
-    and the cluster of a row unchanged by small changes of the row.
+    (Eq. 3, with the constraint of Eq. 7) less a regularizer, by which the cluster of a row is
+    unchanged by small changes of the row, and a loss to pseudo-labels, the probabilities that an
+    initial partition gives to the rows.
 
     Parameters
     ----------
@@ -68,12 +69,23 @@ class GMVAEClustering(
         Family of p(y|x), see :mod:`skgmvae.likelihoods`. "bernoulli" is for values in [0, 1], or
         bytes, which are scaled by 255 unless they are zeros and ones. What is a unit is decided
         by `fit`: a model fitted to bytes takes floats from 0 to 255.
+    scale : {"auto", "range", "std"} or None, default="auto"
+        What a column of X is divided by before all are divided by one number, so that their mean
+        variance is 1; for the Gaussian likelihood only. "range" is the range of the column,
+        "std" its standard deviation. None leaves the columns as they are, so that a scaler or
+        weights of your own, in a `Pipeline`, have their effect. "auto" is the range, in which a
+        few values far from all others do not count, and a column of few values (a flag, a rating)
+        spans its range and the smallest gap between two of its values; columns of rows of unit
+        length, as `TfidfVectorizer` returns them, share a scale. The pixels of an image share it
+        by channel in any case.
     n_mc_samples : int, default=1
         Monte Carlo samples M of x and w for each row and step.
     min_information : float, default=0.0
         The threshold lambda of Eq. 7 in nats, below log(n_clusters).
-    consistency : float, default=50.0
-        Weight of the regularizer; 0 gives exactly the paper's objective.
+    consistency : "auto" or float, default="auto"
+        Weight of the regularizer. "auto" is ``1.8 * sqrt(n_features)``, since the bound that it
+        is weighed against is a sum over features. 0 gives exactly the paper's objective, without
+        an initial partition.
     perturbation : {"adversarial", "affine", "both"} or callable, default="adversarial"
         The change of a row that its cluster should survive. "adversarial" knows nothing of the
         data; "affine" rotates, scales, shears and shifts images (`image_shape`), and "both"
@@ -84,11 +96,14 @@ class GMVAEClustering(
         feature is 1 (Gaussian) or values lie in [0, 1] (Bernoulli). "auto" is a share of each
         row's distance to its 10th neighbor.
     init : {"neighbors", "random"}, default="neighbors"
-        "neighbors" begins with a partition of the rows, whose clusters are the pseudo-labels that
-        the posterior is fitted to, with a weight that falls: a spectral clustering of the graph of
-        nearest neighbors, or k-means where more features have information on its clusters. Images
-        that should survive affine changes are compared up to such changes, and a part of the loss
-        to the pseudo-labels lasts. "random" begins with none, and so does `consistency=0`.
+        "neighbors" begins with a partition of the rows, the best of several cuts of the graph of
+        nearest neighbors and of its minimum spanning tree by a criterion that needs no labels; or
+        with a Gaussian mixture, where BIC says that it is the right model. The posterior is fitted
+        to the probabilities of clusters there, with the same weight to the end for up to 2,500
+        rows and for mixtures. With more rows, or if images should survive affine changes, the
+        weight falls early to a small one. Images that should survive affine changes are compared
+        up to such changes. "random" begins with no partition and asks for even clusters;
+        `consistency=0` begins with none.
     n_init : int, default=1
         Number of random initializations of the weights, of which only the best is trained to the
         end: each is run for a sixth of the epochs, and the one whose clusters have most
@@ -124,18 +139,25 @@ class GMVAEClustering(
     ----------
     labels_ : ndarray of shape (n_samples,)
         Component of each training row.
+    init_labels_ : ndarray of shape (n_samples,) or None
+        Component of each training row in the initial partition; None if the fit began with none.
     weights_ : ndarray of shape (n_clusters,)
         p(z) of the fitted model, by which `sample` draws components, and `predict_proba` and
         `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b), and with the paper's
         objective (``consistency=0``) it stays so. Otherwise it is then set to the mean posterior
         probability of each component over the training rows, drawn to uniform as far as these
-        probabilities are undecided.
+        probabilities are undecided. With it the distribution p(x|z) that `latent_components`
+        returns is fitted.
     cluster_counts_ : ndarray of shape (n_clusters,)
         Rows in each component. After `fit` the largest comes first, empty ones last.
     n_clusters_found_ : int
         Components that have rows.
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
-        Each component's typical row: its mean at w = 0, decoded, in the units of X.
+        Mean of the rows that `sample` draws from each component, in the units of X, as `means_` of
+        `GaussianMixture`; with ``consistency=0`` the decoded mean at w = 0. Where `predict` puts
+        that point in another cluster (the mean of a ring may be in the disc that it surrounds),
+        the training row of the cluster that is nearest to the component's mean in the latent
+        space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own number.
     exemplar_indices_ : ndarray of shape (n_clusters,)
         The training row that most surely belongs to each component; -1 if it has no row.
     lower_bound_ : float
@@ -143,8 +165,8 @@ class GMVAEClustering(
         units of X: ``score(X)``, of 10,000 rows at the most.
     history_ : dict of str to ndarray of shape (`n_iter_`,)
         Means per epoch, while training: the four terms of Eq. 3 (`reconstruction`,
-        `conditional_prior`, `w_prior`, `z_prior`), `lower_bound`, and the `regularizer` with its
-        parts.
+        `conditional_prior`, `w_prior`, `z_prior`), `lower_bound`, and the `regularizer`, which
+        `consistency` weighs, with its parts and `pseudo_label_loss`, which has its own weights.
     n_iter_ : int
         Epochs run, those of earlier fits included where a fit was continued.
     converged_ : bool
@@ -198,9 +220,10 @@ class GMVAEClustering(
         networks: str | NetworkFactory = "dense",
         image_shape: Sequence[int] | None = None,
         likelihood: str = "gaussian",
+        scale: str | None = "auto",
         n_mc_samples: int = 1,
         min_information: float = 0.0,
-        consistency: float = 50.0,
+        consistency: str | float = "auto",
         perturbation: str | Perturbation = "adversarial",
         perturbation_radius: str | float = "auto",
         init: str = "neighbors",
@@ -224,6 +247,7 @@ class GMVAEClustering(
         self.networks = networks
         self.image_shape = image_shape
         self.likelihood = likelihood
+        self.scale = scale
         self.n_mc_samples = n_mc_samples
         self.min_information = min_information
         self.consistency = consistency
@@ -260,7 +284,8 @@ class GMVAEClustering(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows at any location and scale.
+            Rows at any location and scale. If a few are far from all others,
+            :class:`~skgmvae.exceptions.FarRowsWarning` is issued.
         y : Ignored
 
         Returns
@@ -572,17 +597,21 @@ class GMVAEClustering(
         return fitted.elbo(rows)
 
     def score_samples(self, X: ArrayLike, *, n_draws: int | None = None) -> NDArray[Any]:
-        """Return a lower bound on the log-density of each row, in the units of X.
+        """Return the log-density of each row, or a lower bound on it, in the units of X.
 
-        It is the density of what `sample` draws, as in `GaussianMixture`.
+        With `n_draws` it is an estimate of the density of what `sample` draws, which compares with
+        `GaussianMixture.score_samples`. Without, it is the bound that is maximized by `fit`, Eq. 3
+        with its prior p(x|w, z), which is quicker and mostly lower, by tenths of a nat to some
+        nats.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         n_draws : int, default=None
-            ``None`` gives the bound of Eq. 3. A number gives the importance-weighted estimate
-            by so many draws of (x, w) (Burda et al., arXiv:1509.00519), which comes near the
-            density itself: in two dimensions some hundred draws do.
+            ``None`` gives the bound of Eq. 3. A number gives the importance-weighted estimate of
+            the density by so many points x, which are fixed: 64 to 100 suffice in up to ten
+            dimensions. With ``consistency=0`` the points are draws of (x, w), and the density is
+            that of the paper's generative model (Burda et al., arXiv:1509.00519).
 
         Returns
         -------
@@ -609,7 +638,7 @@ class GMVAEClustering(
         return fitted.elbo(rows).bound if n_draws is None else fitted.log_density(rows, n_draws)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
-        """Return the mean of `score_samples`.
+        """Return the mean of `score_samples` without `n_draws`: the bound of Eq. 3.
 
         Parameters
         ----------
@@ -644,7 +673,12 @@ class GMVAEClustering(
         *,
         observation_noise: bool = True,
     ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        """Draw rows from the generative model (Eq. 1).
+        """Draw rows from the fitted model.
+
+        Without `w`, the latent point x is drawn from the normal distribution of the component that
+        was fitted to the posteriors of its training rows (`latent_components`); with `w`, from the
+        paper's p(x|w, z) (Eq. 1c), as for the paper's figures. With ``consistency=0`` it is the
+        paper's in any case.
 
         Parameters
         ----------
@@ -652,7 +686,8 @@ class GMVAEClustering(
         cluster : int or array-like of shape (n_samples,), default=None
             Component of each row; ``None`` draws it from `weights_`.
         w : array-like of shape (style_dim,) or (n_samples, style_dim), default=None
-            The style; ``None`` draws it from N(0, I). Zeros give the typical style.
+            The style. Zeros give the typical style; draws from N(0, I) (Eq. 1a) give the paper's
+            generative process. ``None`` does without a style, see above.
         observation_noise : bool, default=True
             ``False`` returns the mean of p(y|x) rather than a draw, as the paper's figures do;
             images look better so, and a Bernoulli draw is black and white.
@@ -691,11 +726,16 @@ class GMVAEClustering(
         )
 
     def latent_components(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return where each component lies in the latent space: p(x|w, z) at w = 0 (Eq. 1c).
+        """Return where each component lies in the latent space: the mean and covariance of p(x|z).
+
+        They are those of the posteriors q(x|y) of its training rows, by which `sample` draws and
+        `score_samples` weighs. With ``consistency=0`` they are those of p(x|w, z) at w = 0
+        (Eq. 1c).
 
         Returns
         -------
-        means, variances : ndarray of shape (n_clusters, latent_dim)
+        means : ndarray of shape (n_clusters, latent_dim)
+        covariances : ndarray of shape (n_clusters, latent_dim, latent_dim)
 
         Raises
         ------
@@ -704,9 +744,9 @@ class GMVAEClustering(
 
         Examples
         --------
-        >>> means, variances = clusterer.latent_components()
-        >>> means.shape
-        (3, 10)
+        >>> means, covariances = clusterer.latent_components()
+        >>> means.shape, covariances.shape
+        ((3, 10), (3, 10, 10))
         """
         return self._fitted_model().components()
 

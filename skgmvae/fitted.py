@@ -6,6 +6,7 @@ All methods treat each row by itself and give the same answer at every call.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -17,8 +18,21 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
-from ._model import GMVAE, Architecture
-from ._objective import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
+from ._model import GMVAE, Architecture, LatentMixture
+from ._objective import (
+    PROPOSAL,
+    Noise,
+    Proposal,
+    Terms,
+    draw_noise,
+    drawn,
+    elbo_terms,
+    fixed_points,
+    log_evidence,
+    mixture_log_evidence,
+    shifted_points,
+    standard_normal,
+)
 from ._rows import BLOCK_ROWS, FARTHEST, Units
 from .likelihoods import LIKELIHOODS, Likelihood
 from .runtime import CPU, available_device, generator, ordinary_torch, supports_float64
@@ -36,11 +50,15 @@ class Estimation(NamedTuple):
     ----------
     n_draws : int
         Of x and w, for Eq. 3.
+    n_center_draws : int
+        Of x, for the mean row of each component: they leave an error of a few hundredths of a
+        standard deviation.
     seed : int
         Of the noise, the same at every call and on every device.
     """
 
     n_draws: int = 16
+    n_center_draws: int = 256
     seed: int = 1611
 
 
@@ -56,12 +74,22 @@ class Fitted:
     module : GMVAE
         Is put in evaluation mode, and must not be changed afterwards.
     units : Units
+    latent_mixture : LatentMixture or None
+        p(x|z), fitted to the posteriors of the training rows, in double precision on the CPU. None
+        leaves the paper's, the integral of p(x|w, z) over the style w.
     """
 
-    def __init__(self, architecture: Architecture, module: GMVAE, units: Units) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        module: GMVAE,
+        units: Units,
+        latent_mixture: LatentMixture | None = None,
+    ) -> None:
         self.architecture = architecture
         self.module = module.eval()
         self.units = units
+        self.latent_mixture = latent_mixture
 
     @property
     def device(self) -> torch.device:
@@ -126,14 +154,38 @@ class Fitted:
         return terms._replace(reconstruction=self._in_data(terms.reconstruction))
 
     def log_density(
-        self, X: NDArray[Any], n_draws: int, estimation: Estimation = ESTIMATION
+        self,
+        X: NDArray[Any],
+        n_draws: int,
+        estimation: Estimation = ESTIMATION,
+        proposal: Proposal = PROPOSAL,
     ) -> NDArray[Any]:
         """Estimate the log-density of each row by importance weighting."""
+        latent = self.latent_mixture
+        if latent is None:
+            return self._in_data(self._map_noise(
+                X, lambda model, y, noise: log_evidence(model, y, *model.q(y), noise),
+                n_draws, estimation,
+            ))
+        n_prior = int(proposal.prior_share * n_draws)
+        n_columns = self.module.latent_dim + 1
+        points = [
+            fixed_points(n_points, n_columns, estimation.seed + number)
+            for number, n_points in enumerate((n_draws - n_prior, n_prior))
+        ]
+        directions = proposal.frequency * torch.randn(
+            len(points), math.prod(self.architecture.data_shape), n_columns,
+            generator=generator(CPU, estimation.seed), device=CPU, dtype=torch.float64,
+        )
 
-        def evidence(model: GMVAE, y: Tensor, noise: Noise) -> Tensor:
-            return log_evidence(model, y, *model.q(y), noise)
+        def evidence(model: GMVAE, y: Tensor) -> Tensor:
+            of_posterior, of_prior = map(shifted_points, points, (y, y), directions)
+            return mixture_log_evidence(
+                model, latent.to(y.device, y.dtype), y, model.q(y).q_x, of_posterior, of_prior,
+                proposal.inflation,
+            )
 
-        return self._in_data(self._map_noise(X, evidence, n_draws, estimation))
+        return self._in_data(self._map(X, evidence, n_rows=max(1, BLOCK_ROWS // n_draws)))
 
     def certainty(
         self, X: NDArray[Any], estimation: Estimation = ESTIMATION
@@ -170,13 +222,28 @@ class Fitted:
     @ordinary_torch()
     @torch.no_grad()
     def components(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the means and variances of p(x|w, z) at w = 0, each (K, latent_dim)."""
-        p_x = self.module.typical_p_x()
-        return p_x.mean.cpu().numpy(), p_x.variance.cpu().numpy()
+        """Return the means (K, N_x) and covariances (K, N_x, N_x) of p(x|z); at w = 0 if by w."""
+        latent = self.latent_mixture
+        if latent is None:
+            p_x = self.module.typical_p_x()
+            return p_x.mean.cpu().numpy(), torch.diag_embed(p_x.variance).cpu().numpy()
+        return latent.means.numpy().copy(), latent.covariances.numpy()
 
-    def centers(self) -> NDArray[np.float64]:
-        """Return the decoded mean of each component at w = 0, in the units of X."""
-        return self.decoded(self.components()[0], np.float64)
+    @ordinary_torch()
+    @torch.no_grad()
+    def centers(self, estimation: Estimation = ESTIMATION) -> NDArray[np.float64]:
+        """Return the mean of p(y|z), in the units of X; the decoded mean at w = 0 if by w."""
+        if self.latent_mixture is None:
+            return self.decoded(self.components()[0], np.float64)
+        model, precision = self._in_precision_of(np.float64)
+        latent = self.latent_mixture.to(self.device, precision)
+        points = fixed_points(estimation.n_center_draws, model.latent_dim, estimation.seed)
+        noise = standard_normal(points).to(self.device, precision)
+        of_components = []
+        for k in range(model.n_components):
+            z = torch.full((len(noise),), k, device=self.device)
+            of_components.append(model.p_y(latent.points(z, noise)).mean.mean(0))
+        return self.units.to_data(torch.stack(of_components), np.dtype(np.float64))
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -195,7 +262,7 @@ class Fitted:
         style: NDArray[np.float32] | None,
         observation_noise: bool,
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Draw rows from the generative model (Eq. 1), and the component of each.
+        """Draw rows and the component of each: from Eq. 1, or by p(x|z) where no style is given.
 
         All randomness is drawn on the CPU: the same rows on every device, up to rounding.
         """
@@ -209,16 +276,24 @@ class Fitted:
             shape = n_samples, n_columns
             return torch.randn(shape, generator=source, device=CPU, dtype=torch.float32)
 
-        w = standard_normal(model.style_dim) if style is None else torch.from_numpy(
-            np.broadcast_to(style, (n_samples, model.style_dim)).copy()
-        )
+        latent, w = None, torch.empty(n_samples, 0, device=CPU)
+        if style is not None:
+            w = torch.from_numpy(np.broadcast_to(style, (n_samples, model.style_dim)).copy())
+        elif self.latent_mixture is not None:
+            latent = self.latent_mixture.to(self.device, torch.float32)
+        else:
+            w = standard_normal(model.style_dim)
         noise = standard_normal(model.latent_dim)
         rows = np.empty((n_samples, len(self.units.scale)))
         for block in gen_batches(n_samples, BLOCK_ROWS):
-            p_x = model.p_x(w[block].to(self.device))  # (B, K, N_x)
             z = torch.from_numpy(labels[block]).to(self.device)
-            picked = torch.arange(len(z), device=self.device), z
-            x = p_x.mean[picked] + p_x.stddev[picked] * noise[block].to(self.device)
+            x_noise = noise[block].to(self.device)
+            if latent is not None:
+                x = latent.points(z, x_noise)
+            else:
+                p_x = model.p_x(w[block].to(self.device))  # (B, K, N_x)
+                picked = torch.arange(len(z), device=self.device), z
+                x = p_x.mean[picked] + p_x.stddev[picked] * x_noise
             p_y = model.p_y(x)
             y = self.likelihood.draw(p_y, source) if observation_noise else p_y.mean
             rows[block] = self.units.to_data(y, rows.dtype)
@@ -286,6 +361,9 @@ class Fitted:
         return {
             "architecture": architecture, "units": self.units._asdict(),
             "device": str(self.device), "weights": to_arrays(self.module),
+            "latent_mixture": self.latent_mixture and {
+                name: part.numpy().copy() for name, part in self.latent_mixture._asdict().items()
+            },
         }
 
     @classmethod
@@ -297,7 +375,12 @@ class Fitted:
             architecture = architecture._replace(likelihood=LIKELIHOODS[architecture.likelihood])
         module = architecture.build(available_device(state["device"]), 0)
         load_arrays(module, state["weights"])
-        return cls(architecture, module, Units(**state["units"]))
+        latent = state.get("latent_mixture")  # states of before it have none
+        if latent is not None:
+            latent = LatentMixture(**{
+                name: torch.tensor(value, device=CPU) for name, value in latent.items()
+            })
+        return cls(architecture, module, Units(**state["units"]), latent)
 
 
 def to_arrays(module: nn.Module) -> dict[str, NDArray[Any]]:

@@ -34,8 +34,13 @@ class Likelihood(ABC):
     n_parameters: int
 
     @abstractmethod
-    def units(self, X: NDArray[Any], image_shape: tuple[int, ...] | None) -> Units:
-        """Read the units that the model sees off the training data (n_samples, n_features)."""
+    def units(
+        self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
+    ) -> Units:
+        """Read the units that the model sees off the training data (n_samples, n_features).
+
+        `scale` is the parameter of the estimator, for those whose features have no fixed range.
+        """
 
     @abstractmethod
     def check(self, X: NDArray[Any], units: Units) -> None:
@@ -73,9 +78,11 @@ class GaussianLikelihood(Likelihood):
 
     n_parameters = 2  # the mean and the log-variance
 
-    def units(self, X: NDArray[Any], image_shape: tuple[int, ...] | None) -> Units:
+    def units(
+        self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
+    ) -> Units:
         """See `Units.standardizing`."""
-        return Units.standardizing(X, image_shape)
+        return Units.standardizing(X, image_shape, scale)
 
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Take all finite values."""
@@ -111,7 +118,9 @@ class BernoulliLikelihood(Likelihood):
 
     n_parameters = 1  # the logit
 
-    def units(self, X: NDArray[Any], image_shape: tuple[int, ...] | None) -> Units:
+    def units(
+        self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
+    ) -> Units:
         """Take values in [0, 1] as they are, and bytes above 1 as fractions of 255."""
         is_bytes = X.dtype == np.uint8 and X.max(initial=0) > 1
         return Units.fractions(X, 255.0 if is_bytes else 1.0, image_shape)

@@ -49,18 +49,20 @@ def test_defaults_pass_bare_check_estimator():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning")
 @parametrize_with_checks([
-    GMVAEClustering(n_init=2, max_iter=10, **SMALL),
+    GMVAEClustering(n_init=2, max_iter=10, learning_rate_init=1e-2, **SMALL),
     GMVAEClustering(
         consistency=0, min_information=0.5, max_iter=100, learning_rate_init=1e-2, **SMALL
     ),
-    GMVAEClustering(warm_start=True, max_iter=10, **SMALL),
+    GMVAEClustering(warm_start=True, max_iter=10, learning_rate_init=1e-2, **SMALL),
 ])
 def test_settings_pass_every_check(estimator, check):
     check(estimator)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning")
 @pytest.mark.filterwarnings("ignore:X .*feature names")  # the checks mix frames and arrays
 @pytest.mark.parametrize("name", EXTRA_CHECKS)
 def test_checks_that_third_parties_are_not_given(name):
@@ -70,6 +72,7 @@ def test_checks_that_third_parties_are_not_given(name):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning")
 def test_bernoulli_passes_wherever_the_data_lie_between_0_and_1():
     estimator = GMVAEClustering(likelihood="bernoulli", max_iter=2, **SMALL)
     results = check_estimator(estimator, on_fail=None)

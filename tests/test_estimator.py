@@ -11,7 +11,7 @@ import sklearn
 import torch
 from sklearn.base import BaseEstimator, clone, is_clusterer
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_digits, load_iris, make_blobs
+from sklearn.datasets import load_digits, load_iris, load_wine, make_blobs
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgmvae import GMVAEClustering
+from skgmvae.exceptions import FarRowsWarning
 from skgmvae.metrics import (
     clustering_accuracy,
     max_probability_accuracy,
@@ -34,7 +35,10 @@ OF_ROWS = [
     "reconstruct", "score_samples", "elbo", "score",
 ]
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,137 @@ def test_data_at_any_location_and_scale(blobs, location, scale):
     assert deviation < np.abs(X - X.mean(0)).max()
 
 
+# far rows, and the scale
+
+
+def two_blobs_and_a_far_row():
+    X, y = make_blobs(200, 4, centers=[[0] * 4, [6] * 4], random_state=0)
+    return np.vstack([X, np.full((1, 4), 1e6)]), y
+
+
+@pytest.mark.parametrize("scale", ["auto", None])
+def test_a_far_row_does_not_hide_the_clusters_of_the_others_and_is_warned_of(scale):
+    X, y = two_blobs_and_a_far_row()
+    estimator = GMVAEClustering(2, scale=scale, random_state=0)
+    message = (
+        r"1 of 201 rows are far from all others in columns 0, 1, 2 and 1 more of X\. They were "
+        r"left out .* with scale='range' or 'std' they count .* Look at these rows: drop them"
+    )
+    with pytest.warns(FarRowsWarning, match=message) as caught:
+        estimator.fit(X)
+    assert len([w for w in caught if w.category is FarRowsWarning]) == 1
+    assert caught[0].filename == __file__
+    assert adjusted_rand_score(y, estimator.labels_[:-1]) >= 0.99
+    np.testing.assert_array_equal(estimator.labels_, estimator.predict(X))
+
+
+@pytest.mark.parametrize("scale", ["range", "std"])
+def test_a_far_row_that_counts_is_warned_of_too(scale):
+    X, _ = two_blobs_and_a_far_row()
+    message = rf"1 of 201 .* With scale='{scale}' they count .* scale='auto' leaves them out"
+    with pytest.warns(FarRowsWarning, match=message):
+        GMVAEClustering(2, scale=scale, random_state=0, **QUICK).fit(X)
+
+
+def test_a_far_value_in_one_column_is_named(blobs):
+    X = blobs[0].copy()
+    X[7, 1] = 999999
+    with pytest.warns(FarRowsWarning, match="1 of 120 .* in column 1 of X"):
+        GMVAEClustering(3, random_state=0, **QUICK).fit(X)
+
+
+def test_far_rows_are_warned_of_with_the_gaussian_likelihood_and_a_new_model_only(blobs):
+    X = blobs[0].copy()
+    X[7, 1] = 999999
+    estimator = GMVAEClustering(3, random_state=0, warm_start=True, **QUICK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FarRowsWarning)
+        estimator.fit(blobs[0]).fit(X)
+        estimator.predict(X)
+        flags = (X.mean(0) < X).astype(float)
+        GMVAEClustering(3, likelihood="bernoulli", random_state=0, **QUICK).fit(flags)
+
+
+@pytest.mark.parametrize("scale", ["auto", "range", "std"])
+def test_a_scaler_before_the_clusterer_is_of_no_effect_by_default(scale):
+    X, _ = load_wine(return_X_y=True)
+    estimator = GMVAEClustering(3, scale=scale, random_state=0, **QUICK)
+    scaled = make_pipeline(StandardScaler(), clone(estimator)).fit(X)
+    np.testing.assert_allclose(scaled.transform(X), estimator.fit(X).transform(X), atol=1e-6)
+
+
+def test_a_scaler_has_its_effect_if_the_clusterer_does_not_scale():
+    X, y = load_wine(return_X_y=True)
+    estimator = GMVAEClustering(3, scale=None, random_state=0)
+    scaled = make_pipeline(StandardScaler(), clone(estimator)).fit_predict(X)
+    assert adjusted_rand_score(y, estimator.fit_predict(X)) < 0.5
+    assert adjusted_rand_score(y, scaled) > 0.7
+
+
+# the initial partition
+
+
+@pytest.fixture(scope="module")
+def uneven():
+    """Rows of three clusters that are easily told apart, the largest not first."""
+    return make_blobs(
+        [20, 70, 40], 3, centers=10 * np.eye(3), cluster_std=0.5, random_state=0
+    )
+
+
+def test_the_initial_partition_is_numbered_as_the_labels_are(uneven, device):
+    X, y = uneven
+    for seed in range(3):
+        estimator = GMVAEClustering(3, random_state=seed, device=device).fit(X)
+        assert estimator.cluster_counts_.tolist() == [70, 40, 20]
+        np.testing.assert_array_equal(estimator.init_labels_, estimator.labels_)
+        assert adjusted_rand_score(y, estimator.init_labels_) == 1.0
+        assert estimator.init_labels_.dtype == estimator.labels_.dtype == np.intp
+
+
+def test_the_initial_partition_does_not_depend_on_the_networks(uneven):
+    X, _ = uneven
+    partitions = [
+        GMVAEClustering(3, random_state=0, **QUICK | changed).fit(X).init_labels_
+        for changed in ({}, {"max_iter": 1}, {"latent_dim": 5, "consistency": 7.0}, {"n_init": 2})
+    ]
+    for other in partitions[1:]:  # numbers follow the labels of each fit
+        assert adjusted_rand_score(partitions[0], other) == 1.0
+
+
+def test_after_a_warm_start_the_initial_partition_is_that_of_the_model_before(uneven):
+    X, y = uneven
+    estimator = GMVAEClustering(3, random_state=0, warm_start=True, max_iter=80).fit(X)
+    # more rows of the cluster that was the smallest: the components change their places
+    more = np.vstack([X, X[y == 0], X[y == 0], X[y == 0], X[y == 0]])
+    before = estimator.predict(more)
+    estimator.set_params(max_iter=100).fit(more)
+    assert estimator.cluster_counts_.tolist() == [100, 70, 40]
+    assert adjusted_rand_score(before, estimator.init_labels_) == 1.0
+    assert not np.array_equal(before, estimator.init_labels_)
+    np.testing.assert_array_equal(estimator.init_labels_, estimator.labels_)
+    estimator.fit(more)  # no epoch is run
+    np.testing.assert_array_equal(estimator.init_labels_, estimator.labels_)
+
+
+@pytest.mark.parametrize("parameters", [{"init": "random"}, {"consistency": 0}])
+def test_a_fit_that_begins_with_none_has_no_initial_partition(blobs, parameters):
+    estimator = GMVAEClustering(3, random_state=0, warm_start=True, **QUICK)
+    assert estimator.fit(blobs[0]).init_labels_.shape == (120,)
+    estimator.set_params(max_iter=4, **parameters).fit(blobs[0])
+    assert estimator.init_labels_ is None
+    estimator.set_params(warm_start=False).fit(blobs[0])
+    assert estimator.init_labels_ is None
+
+
+def test_a_stream_has_no_initial_partition(blobs):
+    X, _ = blobs
+    estimator = GMVAEClustering(3, random_state=0, **QUICK)
+    assert estimator.partial_fit(X).init_labels_ is None
+    assert estimator.fit(X).init_labels_.shape == (120,)
+    assert estimator.partial_fit(X[:50]).init_labels_ is None
+
+
 # what it is
 
 
@@ -121,7 +256,10 @@ def test_what_has_no_answer_before_a_fit_says_so(blobs):
             call()
     with pytest.raises(NotFittedError):
         estimator.inverse_transform(X)
-    names = {"module_", "device_", "weights_", "history_", "n_iter_", "labels_", "converged_"}
+    names = {
+        "module_", "device_", "weights_", "history_", "n_iter_", "labels_", "init_labels_",
+        "converged_",
+    }
     assert not any(hasattr(estimator, name) for name in names)
 
 
@@ -298,6 +436,7 @@ def test_a_style_that_is_not_finite_is_refused(fitted, value):
 # odd data
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")  # the outlier
 @pytest.mark.parametrize("X", [
     np.column_stack([np.arange(20.0), np.ones(20)]),  # a constant column
     np.ones((20, 2)),
@@ -407,7 +546,7 @@ def jittered(y, source):
 
 SETTINGS = {
     "consistency": 0, "n_clusters": 1, "n_mc_samples": 3, "min_information": 0.5,
-    "perturbation_radius": 0.1, "batch_size": 7, "perturbation": jittered, "init": "random",
+    "perturbation_radius": 5.0, "batch_size": 7, "perturbation": jittered, "init": "random",
     "learning_rate": "constant", "learning_rate_init": 1e-3, "latent_dim": 3, "style_dim": 1,
     "max_iter": 5, "n_init": 2, "hidden_layer_sizes": (9, 5),
 }

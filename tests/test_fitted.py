@@ -16,6 +16,7 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import DataConversionWarning
+from sklearn.mixture import GaussianMixture
 from torch.distributions import Normal
 
 from skgmvae import fitted
@@ -300,16 +301,26 @@ def test_decoding_what_was_encoded_is_reconstruction(on_device, X, digits):
     np.testing.assert_allclose(single, decoded, rtol=1e-3, atol=1e-3)
 
 
-def test_cluster_centers_are_decoded_from_w_0(clusterer):
+def test_cluster_centers_of_the_papers_objective_are_decoded_from_w_0(fit, X):
+    clusterer = fit(X, consistency=0)
     with torch.no_grad():
         p_x = clusterer.module_.p_x(torch.zeros(1, 2))
-    means, variances = clusterer.latent_components()
+    means, covariances = clusterer.latent_components()
     np.testing.assert_array_equal(means, p_x.mean[0])
-    np.testing.assert_array_equal(variances, p_x.variance[0])
-    np.testing.assert_allclose(
-        clusterer.cluster_centers_, clusterer.inverse_transform(means), rtol=1e-5
-    )
-    assert clusterer.cluster_centers_.dtype == np.float64
+    np.testing.assert_array_equal(covariances, torch.diag_embed(p_x.variance[0]))
+    decoded = clusterer.inverse_transform(means).astype(np.float64)
+    np.testing.assert_allclose(clusterer._fitted.centers(), decoded, rtol=1e-5)
+
+
+def test_cluster_centers_are_the_means_of_samples_in_their_cluster(fit, X):
+    clusterer = fit(X, max_iter=60, learning_rate_init=1e-2)
+    centers = clusterer.cluster_centers_
+    assert centers.dtype == np.float64
+    np.testing.assert_array_equal(clusterer.predict(centers), np.arange(3))
+    for k in range(3):
+        rows, _ = clusterer.sample(4000, cluster=k)
+        error = rows.std(0) / np.sqrt(len(rows))
+        assert (np.abs(rows.mean(0) - centers[k]) < 5 * error + 0.05 * rows.std(0)).all()
 
 
 @pytest.mark.parametrize(("location", "scale"), [(1e12, 1.0), (0.0, 1e60)])
@@ -500,6 +511,15 @@ def test_the_weights_are_the_shares_of_the_clusters(uneven):
 
 
 def test_more_draws_are_nearer_the_density(clusterer, X):
+    few, many, most = (
+        clusterer.score_samples(X, n_draws=n) for n in (4, 64, 4096)
+    )
+    assert np.abs(many - most).mean() < np.abs(few - most).mean() / 2
+    assert many.mean() == pytest.approx(most.mean(), abs=0.05)
+
+
+def test_more_draws_are_nearer_the_density_of_the_paper(fit, X):
+    clusterer = fit(X, consistency=0, learning_rate_init=2e-3)
     bound, few, many = (
         clusterer.score_samples(X, n_draws=n).mean() for n in (None, 5, 500)
     )
@@ -570,13 +590,20 @@ def test_a_component_may_be_chosen_for_all_rows_or_each(clusterer):
     assert clusterer.sample(3, np.array([2, 0, 1]))[1].tolist() == [2, 0, 1]
 
 
-def test_samples_are_drawn_from_the_component_chosen(clusterer):
-    means, variances = clusterer.latent_components()
+@pytest.mark.parametrize("by_style", [True, False])
+def test_samples_are_drawn_from_the_component_chosen(clusterer, by_style):
+    means, covariances = clusterer.latent_components()
+    w = None
+    if by_style:
+        w = np.zeros(2)
+        typical = clusterer.module_.typical_p_x()
+        means = typical.mean.detach().numpy()
+        covariances = torch.diag_embed(typical.variance.detach()).numpy()
     source = np.random.default_rng(0)
     for k in range(3):
-        x = means[k] + np.sqrt(variances[k]) * source.standard_normal((4000, 2))
+        x = source.multivariate_normal(means[k], covariances[k], 4000)
         expected = clusterer.inverse_transform(x)
-        rows, _ = clusterer.sample(4000, cluster=k, w=np.zeros(2), observation_noise=False)
+        rows, _ = clusterer.sample(4000, cluster=k, w=w, observation_noise=False)
         error = np.hypot(rows.std(0), expected.std(0)) / np.sqrt(4000)
         assert (np.abs(rows.mean(0) - expected.mean(0)) < 5 * error).all()
         np.testing.assert_allclose(rows.std(0), expected.std(0), rtol=0.1)
@@ -689,3 +716,62 @@ def test_arrays_may_be_read_only_and_are_not_shared_with_the_module(make_model):
 def test_arrays_of_another_shape_are_refused(make_model):
     with pytest.raises(RuntimeError, match="size mismatch"):
         load_arrays(make_model(n_clusters=5), to_arrays(make_model()))
+
+
+# p(x|z), fitted to the posteriors
+
+
+def test_the_latent_mixture_is_kept_by_a_pickle_and_absent_with_the_papers_objective(fit, X):
+    clusterer = fit(X, max_iter=2)
+    before = clusterer._fitted.latent_mixture
+    after = pickle.loads(pickle.dumps(clusterer))._fitted.latent_mixture
+    assert all(map(torch.equal, before, after))
+    state = clusterer._fitted.to_state()["latent_mixture"]
+    assert all(type(value) is np.ndarray for value in state.values())
+    paper = fit(X, consistency=0, max_iter=2)
+    assert paper._fitted.latent_mixture is None
+    assert pickle.loads(pickle.dumps(paper))._fitted.latent_mixture is None
+
+
+@pytest.fixture(scope="module")
+def separate(fit):
+    """Return a clusterer of 900 and 100 rows in two features that are correlated, and the rows."""
+    X, y = make_blobs([450, 50], 2, centers=[[0.0, 0.0], [8.0, 0.0]], random_state=0)
+    X = X @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    clusterer = fit(X, n_clusters=2, max_iter=120, batch_size=64, learning_rate_init=5e-3,
+                    hidden_layer_sizes=(32,))
+    return clusterer, X, y
+
+
+def test_samples_of_a_cluster_are_in_it_and_centers_are_means(separate):
+    clusterer, X, _ = separate
+    assert clusterer.cluster_counts_.tolist() == [450, 50]
+    for k in range(2):
+        rows, _ = clusterer.sample(1000, cluster=k)
+        assert np.mean(clusterer.predict(rows) == k) > 0.95
+        members = X[clusterer.labels_ == k]
+        deviation = (clusterer.cluster_centers_[k] - members.mean(0)) / members.std(0)
+        assert np.sqrt(np.mean(deviation**2)) < 0.3
+
+
+def test_the_density_is_near_that_of_a_gaussian_mixture_and_integrates_to_1(separate):
+    clusterer, X, _ = separate
+    mixture = GaussianMixture(2, random_state=0).fit(X)
+    ours = clusterer.score_samples(X[::2], n_draws=64).mean()
+    assert ours == pytest.approx(mixture.score(X[::2]), abs=0.2)
+    edges = [np.linspace(a - 3, b + 3, 61) for a, b in zip(X.min(0), X.max(0), strict=True)]
+    grid = np.stack(np.meshgrid(*edges), -1).reshape(-1, 2)
+    cell = np.prod([edge[1] - edge[0] for edge in edges])
+    density = np.exp(clusterer.score_samples(grid, n_draws=100))
+    assert density.sum() * cell == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_center_of_a_ring_is_one_of_its_rows(fit):
+    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    ring = 5 * np.column_stack([np.cos(angles), np.sin(angles)])
+    disc = 0.5 * np.random.default_rng(0).standard_normal((100, 2))
+    X = np.concatenate([ring, disc])
+    clusterer = fit(X, n_clusters=2, max_iter=100, learning_rate_init=1e-2, batch_size=64)
+    np.testing.assert_array_equal(clusterer.predict(clusterer.cluster_centers_), [0, 1])
+    distances = np.abs(ring - clusterer.cluster_centers_[0]).max(1)
+    assert distances.min() < 1e-9

@@ -217,6 +217,19 @@ def test_a_bernoulli_log_probability_has_no_unit():
     np.testing.assert_array_equal(found, log_density)
 
 
+@pytest.mark.parametrize("scale", ["auto", "range", "std", None])
+def test_the_scale_is_for_the_gaussian_likelihood_only(scale):
+    X = rng().random((30, 4)) * [0.1, 0.2, 0.3, 1]
+    expected = Units.standardizing(X, None, scale).scale
+    np.testing.assert_array_equal(GAUSSIAN.units(X, None, scale).scale, expected)
+    np.testing.assert_array_equal(BERNOULLI.units(X, None, scale).scale, 1)
+
+
+def test_no_value_between_0_and_1_is_far_up_to_rounding():
+    X = np.array([[0.0, 1 + 1e-15], [-1e-15, 0.5]])
+    assert BERNOULLI.units(X, None).far_from_others(X)[0] == 0
+
+
 # Checks.
 
 @pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (0.0, 3.5)])

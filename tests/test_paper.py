@@ -7,6 +7,11 @@ import torch
 from skgmvae import GMVAEClustering, paper
 from skgmvae.networks import MNIST_LAYERS, SVHN_LAYERS
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+]
+
 
 def fitted(settings, X, **changes):
     changes = {"max_iter": 1, "random_state": 0, "device": "cpu", **changes}
@@ -26,7 +31,6 @@ def shapes(module, kind):
     return [tuple(layer.weight.shape) for layer in module.modules() if isinstance(layer, kind)]
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_arcs_networks_are_those_of_appendix_a():
     X = np.random.RandomState(0).standard_normal((20, 2))
     model = fitted(paper.ARCS, X).module_
@@ -37,7 +41,6 @@ def test_arcs_networks_are_those_of_appendix_a():
     assert (model.latent_dim, model.style_dim) == (2, 2)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("settings", "shape", "layers"), [
     (paper.MNIST, (28, 28), MNIST_LAYERS), (paper.SVHN, (32, 32, 3), SVHN_LAYERS),
 ])

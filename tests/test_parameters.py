@@ -16,20 +16,25 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skgmvae import GMVAEClustering
 from skgmvae._rows import n_batches
 from skgmvae.parameters import (
+    CONSISTENCY,
     EPOCHS,
     MAX_TENSOR_VALUES,
     NUMBERS,
     PARAMETER_CONSTRAINTS,
     PSEUDO_LABELS,
     WIDTHS,
+    auto_consistency,
     auto_max_iter,
     auto_width,
     check_parameters,
     hidden_sizes,
-    pseudo_label_share,
+    pseudo_label_schedule,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+]
 
 X12 = np.random.default_rng(0).random((20, 12))
 SHAPE = X12.shape
@@ -49,6 +54,8 @@ def test_every_parameter_has_a_constraint_and_no_other_has():
     ("hidden_layer_sizes", 12.5), ("networks", "deep"), ("image_shape", 28),
     ("likelihood", "poisson"), ("n_mc_samples", 0), ("min_information", -0.5),
     ("consistency", -1.0), ("consistency", np.nan), ("consistency", np.inf),
+    ("consistency", "automatic"), ("consistency", "50"), ("consistency", None),
+    ("consistency", [1.0]), ("consistency", np.array([1.0, 2.0])), ("consistency", 1j),
     ("perturbation", "noise"), ("perturbation_radius", 0.0), ("perturbation_radius", "small"),
     ("n_init", 0), ("learning_rate_init", 0.0), ("init", "kmeans"), ("init", "neighbours"),
     ("init", None), ("learning_rate", "adaptive"), ("batch_size", 1), ("max_iter", 0),
@@ -251,23 +258,100 @@ def test_an_auto_width_stays_when_a_fit_is_continued(fit):
         clusterer.fit(many)
 
 
-def test_few_rows_have_pseudo_labels_to_the_end_and_many_for_a_share_of_the_epochs():
-    few, least = PSEUDO_LABELS.max_rows_throughout, PSEUDO_LABELS.min_share
-    assert pseudo_label_share(50, "adversarial") == pseudo_label_share(few, "adversarial") == 1
-    assert pseudo_label_share(16 * few, "adversarial") == pytest.approx(
-        16**-PSEUDO_LABELS.exponent
+def test_auto_consistency_grows_with_the_square_root_of_the_number_of_features():
+    assert CONSISTENCY.at_one_feature == 1.8
+    assert auto_consistency(1) == 1.8
+    assert auto_consistency(784) == pytest.approx(50.4)
+    assert auto_consistency(400, CONSISTENCY._replace(at_one_feature=0.5)) == 10.0
+
+
+@given(st.integers(1, 10**6), st.integers(1, 100))
+def test_auto_consistency_is_positive_and_of_the_power_one_half(n_features, factor):
+    assert auto_consistency(n_features) > 0
+    assert auto_consistency(factor**2 * n_features) == pytest.approx(
+        factor * auto_consistency(n_features)
     )
-    assert pseudo_label_share(10**7, "adversarial") == least
-    rule = PSEUDO_LABELS._replace(max_rows_throughout=10, exponent=0.5, min_share=0.01)
-    assert pseudo_label_share(40, lambda y, source: y, rule) == 0.5
+
+
+@pytest.mark.parametrize("init", ["neighbors", "random"])
+def test_a_fit_has_the_automatic_consistency_unless_a_number_is_given(fit, init):
+    X = X12[:, :9]
+    automatic = fit(X, init=init, max_iter=2)
+    assert automatic.consistency == "auto"  # as it was given
+    losses = [record["loss"] for record in automatic._records]
+    for number, equal in ((1.8 * 3, True), (np.float32(5.4), True), (1, False), (54.0, False)):
+        clusterer = fit(X, init=init, max_iter=2, consistency=number)
+        found = [record["loss"] for record in clusterer._records]
+        assert np.allclose(found, losses, rtol=1e-6) == equal, number
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("consistency", ["auto", 0, 0.0, 7, np.float32(7.5), np.int64(7)])
+def test_consistency_may_be_automatic_or_a_number(method, consistency):
+    clusterer = GMVAEClustering(
+        3, consistency=consistency, max_iter=1, hidden_layer_sizes=(8,), device="cpu",
+        random_state=0,
+    )
+    getattr(clusterer, method)(X12)
+    assert ("disagreement" in clusterer.history_) == (consistency != 0)
+    assert np.isfinite(clusterer.predict_proba(X12)).all()
+
+
+@pytest.mark.parametrize("n_rows", [2, 50, 2500])
+def test_few_rows_are_held_to_pseudo_labels_by_one_weight_throughout(n_rows):
+    assert PSEUDO_LABELS.max_rows_throughout == 2500  # as documented
+    schedule = pseudo_label_schedule(n_rows, "adversarial")
+    assert schedule.at(0) == schedule.at(0.5) == schedule.at(1) == 10.0
+
+
+def test_many_rows_are_held_by_a_weight_that_falls_but_not_to_zero():
+    few, least = PSEUDO_LABELS.max_rows_throughout, PSEUDO_LABELS.min_share
+    just_more = pseudo_label_schedule(few + 1, "adversarial")
+    assert just_more.share == pytest.approx(1, abs=1e-3)
+    assert just_more.at(0) == 10.0
+    assert just_more.at(0.5) == pytest.approx(5.0, abs=1e-2)
+    assert just_more.at(1) == 0.3
+    assert pseudo_label_schedule(16 * few, "adversarial") == (
+        10.0, 0.3, pytest.approx(16**-PSEUDO_LABELS.exponent)
+    )
+    assert pseudo_label_schedule(10**7, "adversarial") == (10.0, 0.3, least)
+
+
+@pytest.mark.parametrize("perturbation", ["adversarial", "affine", "both"])
+@pytest.mark.parametrize("n_rows", [50, 2501, 60_000])
+def test_rows_of_a_mixture_are_held_throughout_however_many(n_rows, perturbation):
+    schedule = pseudo_label_schedule(n_rows, perturbation, is_mixture=True)
+    assert schedule.at(0) == schedule.at(0.5) == schedule.at(1) == 10.0
+
+
+def test_the_schedule_follows_its_rule():
+    rule = PSEUDO_LABELS._replace(
+        first=3.0, last=0.5, max_rows_throughout=10, exponent=0.5, min_share=0.01
+    )
+
+    def schedule(n_rows, perturbation=lambda y, source: y):
+        return pseudo_label_schedule(n_rows, perturbation, rule=rule)
+
+    assert schedule(10).at(0) == schedule(10).at(1) == 3.0
+    assert schedule(40) == (3.0, 0.5, 0.5)
+    assert schedule(10**6) == schedule(10, "both") == (3.0, 0.5, 0.01)
+
+
+@given(st.integers(2, 10**7), st.integers(2, 10**7), st.floats(0, 1))
+def test_more_rows_are_held_no_longer(one, other, progress):
+    few, many = (pseudo_label_schedule(n, "adversarial") for n in sorted((one, other)))
+    assert few.at(progress) >= many.at(progress) >= PSEUDO_LABELS.last
+    assert few.share >= many.share >= PSEUDO_LABELS.min_share
 
 
 @pytest.mark.parametrize("perturbation", ["affine", "both"])
 @pytest.mark.parametrize("n_rows", [50, 2500, 60_000])
-def test_images_that_should_survive_affine_changes_have_them_for_the_least_share(
+def test_images_that_should_survive_affine_changes_are_held_for_the_least_share(
     perturbation, n_rows
 ):
-    assert pseudo_label_share(n_rows, perturbation) == PSEUDO_LABELS.min_share
+    schedule = pseudo_label_schedule(n_rows, perturbation)
+    assert schedule == (10.0, 0.3, PSEUDO_LABELS.min_share)
+    assert schedule.at(PSEUDO_LABELS.min_share) == 0.3
 
 
 @given(st.integers(2, 10**7), st.integers(2, 4096))

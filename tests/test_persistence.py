@@ -19,7 +19,10 @@ from skgmvae import runtime
 from skgmvae._fit.history import Terms
 from skgmvae.fitted import Fitted, to_arrays
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,9 @@ def same_answers(one, other, X):
     for method in ("predict_log_proba", "score_samples", "transform", "reconstruct"):
         np.testing.assert_array_equal(getattr(one, method)(X), getattr(other, method)(X))
     np.testing.assert_array_equal(one.sample(5)[0], other.sample(5)[0])
-    for name in ("labels_", "weights_", "cluster_centers_", "exemplar_indices_", "n_iter_"):
+    for name in (
+        "labels_", "init_labels_", "weights_", "cluster_centers_", "exemplar_indices_", "n_iter_",
+    ):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert one.history_.keys() == other.history_.keys()
     for name in Terms._fields:
@@ -70,6 +75,16 @@ def test_a_copy_may_be_trained_on_without_the_original(stream, X, copied):
     assert not np.array_equal(other.reconstruct(X), stream.reconstruct(X))
 
 
+def test_the_initial_partition_is_pickled_and_none_stays_none(clusterer, stream):
+    other = pickled(clusterer)
+    assert other.init_labels_.dtype == np.intp
+    np.testing.assert_array_equal(other.init_labels_, clusterer.init_labels_)
+    assert stream.init_labels_ is None
+    assert pickled(stream).init_labels_ is None
+    with pytest.raises(AttributeError, match="init_labels_"):
+        _ = pickled(clone(clusterer)).init_labels_
+
+
 def test_pickling_is_a_fixed_point(clusterer):
     once, twice = pickled(clusterer), pickled(pickled(clusterer))
     assert vars(once).keys() == vars(clusterer).keys()
@@ -92,7 +107,8 @@ def test_a_pickle_holds_no_torch_object(on_device, stream):
     for one in (on_device, stream):
         loaded = FewClasses(io.BytesIO(pickle.dumps(one))).load()
         state = loaded._fitted.to_state()
-        assert set(state) == {"architecture", "units", "device", "weights"}
+        assert set(state) == {"architecture", "units", "device", "weights", "latent_mixture"}
+        assert all(type(value) is np.ndarray for value in state["latent_mixture"].values())
         assert state["architecture"]["likelihood"] == "gaussian"
         assert all(type(value) is np.ndarray for value in state["weights"].values())
         assert isinstance(one.module_, torch.nn.Module)  # taking the state changed nothing

@@ -3,7 +3,11 @@ Clustering quality on real data, beside scikit-learn's clusterers
 =================================================================
 
 Fits each model to the training rows, scores it on the test rows, and prints a table with the mean,
-the standard deviation and the worst over seeds. Labels are used for scoring only.
+the standard deviation and the worst over seeds, the seconds of a fit by the CPU and by the clock,
+its memory at the peak, and the rows per second of `predict`. Labels are used for scoring only.
+Other clusterers get the columns as they are, and once more after a `StandardScaler`; those that
+cannot predict give a test row the cluster of the nearest training row. The line "start" is the
+initial partition alone.
 
 ::
 
@@ -20,22 +24,34 @@ import json
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import sklearn.datasets
+from _peers import (
+    GMVAE,
+    MOST_COLUMNS,
+    PEERS,
+    START,
+    column_title,
+    columns_of,
+    installed_peers,
+    labels_of,
+    make_clusterer,
+    obstacle,
+    run,
+    run_peer,
+    start_of,
+)
 from scipy.sparse import csr_array
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
 from skgmvae import GMVAEClustering
 from skgmvae.metrics import clustering_accuracy, max_probability_accuracy
 
 EMBEDDED = ("digits", "iris", "wine", "breast_cancer")
-METRICS = ("hungarian", "max_prob", "nmi", "ari", "fit_s", "rows_per_s")
+SCORES = ("hungarian", "max_prob", "nmi", "ari")
+METRICS = (*SCORES, "cpu_s", "fit_s", "peak_mib", "rows_per_s")
 
 # Parameters that differ from the defaults, by data set; the others are fitted at the defaults.
 IMAGES = {
@@ -70,59 +86,71 @@ def load(name):
 
 
 def make_model(name, n_clusters, n_features, seed, data, image_shape, options):
-    """Return the model."""
-    covariance = "diag" if n_features > 100 else "full"
-    mixture = {"covariance_type": covariance, "reg_covar": 1e-3, "random_state": seed}
-    if name == "GMVAE":
-        settings = dict(SETTINGS.get(data, {}))
-        if options.perturbation != "adversarial":
-            settings.update(
-                perturbation=options.perturbation, image_shape=image_shape, networks="conv"
-            )
-        settings.update(json.loads(options.params))
-        return GMVAEClustering(n_clusters, random_state=seed, **settings)
-    if name == "KMeans":
-        return KMeans(n_clusters, n_init=3, random_state=seed)
-    if name == "MiniBatchKMeans":
-        return MiniBatchKMeans(n_clusters, n_init=3, random_state=seed)
-    if name == "GaussianMixture":
-        return GaussianMixture(n_clusters, **mixture)
-    return BayesianGaussianMixture(n_components=n_clusters, **mixture)
+    """Return the model: ours, or another clusterer without a scaler."""
+    if name != GMVAE:
+        if name == "GaussianMixture" and n_features > MOST_COLUMNS:
+            name = "DiagonalMixture"
+        return make_clusterer(name, n_clusters, n_features, seed)
+    settings = dict(SETTINGS.get(data, {}))
+    if options.perturbation != "adversarial":
+        settings.update(
+            perturbation=options.perturbation, image_shape=image_shape, networks="conv"
+        )
+    settings.update(json.loads(options.params))
+    return GMVAEClustering(n_clusters, random_state=seed, **settings)
 
 
 def scores_of(model, X):
-    """Return scores by which the rows of each cluster can be ranked."""
+    """Return scores by which the rows of each cluster can be ranked, or None."""
     for method in ("decision_function", "predict_proba"):
         if hasattr(model, method):
             return getattr(model, method)(X)
-    return -model.transform(X)  # distances to the centers
+    return -model.transform(X) if hasattr(model, "transform") else None  # distances to centers
 
 
-def measure(model, X, X_test, y_test):
-    """Fit, predict and score."""
+def measure(fitted, X, X_test, y_test):
+    """Predict and score."""
     start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X)
-    fitted = time.perf_counter()
-    labels = model.predict(X_test)
-    predicted = time.perf_counter()
+    labels = labels_of(fitted, X, X_test)
+    seconds = time.perf_counter() - start
+    scores = scores_of(fitted.model, X_test)
     return (
         clustering_accuracy(y_test, labels),
-        max_probability_accuracy(y_test, scores_of(model, X_test)),
+        np.nan if scores is None else max_probability_accuracy(y_test, scores),
         normalized_mutual_info_score(y_test, labels),
         adjusted_rand_score(y_test, labels),
-        fitted - start,
-        len(X_test) / (predicted - fitted),
+        fitted.cpu_seconds, fitted.wall_seconds, fitted.mebibytes,
+        len(X_test) / seconds if hasattr(fitted.model, "predict") else np.nan,
     )
+
+
+def print_scores(title, results):
+    """Print the mean, the standard deviation and the worst of all seeds."""
+    if len(results) > 1:
+        for seed, values in results.items():
+            line = "  ".join(
+                f"{metric} {value:.4g}" for metric, value in zip(METRICS, values, strict=True)
+            )
+            print(f"    {title} seed {seed}: {line}")
+    table = np.array(list(results.values()))
+    cells = [
+        "-" if np.isnan(mean) else
+        f"{mean:.3f} +- {std:.3f} ({worst:.3f})" if metric in SCORES else f"{mean:.1f}"
+        for metric, mean, std, worst in zip(
+            METRICS, table.mean(0), table.std(0), table.min(0), strict=True)
+    ]
+    print(f"{title:24}" + "".join(
+        f"{cell:>{24 if metric in SCORES else 12}}"
+        for metric, cell in zip(METRICS, cells, strict=True)), flush=True)
 
 
 def main():
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("=====")[0])
-    models = ["GMVAE", "KMeans", "MiniBatchKMeans", "GaussianMixture", "BayesianGaussianMixture"]
     parser.add_argument("--data", nargs="+", default=list(EMBEDDED))
-    parser.add_argument("--models", nargs="+", default=models, choices=models)
+    parser.add_argument(
+        "--models", nargs="+", default=[GMVAE, *installed_peers()], choices=[GMVAE, *PEERS]
+    )
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument(
@@ -138,31 +166,36 @@ def main():
         X, _, X_test, y_test, image_shape = load(data)
         n_clusters = options.n_clusters or len(np.unique(y_test))
         print(f"\n{data}: {X.shape[0]} rows x {X.shape[1]}, {len(X_test)} scored, K = {n_clusters}")
-        print(f"{'':24}" + "".join(f"{metric:>22}" for metric in METRICS))
-        for name in options.models:
-            # scikit-learn's estimators get bytes divided by 255, which ours divides itself
-            unit = 255.0 if X.dtype == np.uint8 and name != "GMVAE" else None
-            rows, test = (X, X_test) if unit is None else (X / unit, X_test / unit)
-            results = []
+        print(f"{'':24}" + "".join(
+            f"{metric:>{24 if metric in SCORES else 12}}" for metric in METRICS))
+        starts = {}
+        for name, scaled in columns_of(options.models):
+            title, results = column_title(name, scaled), {}
+            # other estimators get bytes divided by 255, which ours divides itself
+            unit = 255.0 if X.dtype == np.uint8 and name not in (GMVAE, START) else 1
+            rows = X if unit == 1 else X / unit
+            test = rows if X_test is X else X_test / unit if unit != 1 else X_test
+            reason = obstacle(name, *X.shape)
+            if reason:
+                print(f"{title:24}  {reason}")
+                continue
             for seed in seeds:
-                model = make_model(
-                    name, n_clusters, X.shape[1], seed, data, image_shape, options
-                )
-                results.append(measure(model, rows, test, y_test))
-                if len(seeds) > 1:
-                    values = "  ".join(
-                        f"{metric} {value:.4g}"
-                        for metric, value in zip(METRICS, results[-1], strict=True)
+                if name == START:
+                    fitted = starts[seed]
+                elif name == GMVAE:
+                    model = make_model(
+                        name, n_clusters, X.shape[1], seed, data, image_shape, options
                     )
-                    print(f"    {name} seed {seed}: {values}", flush=True)
-            table = np.array(results)
-            cells = [
-                f"{mean:.3f} +- {std:.3f} ({worst:.3f})" if index < 4 else f"{mean:.1f}"
-                for index, (mean, std, worst) in enumerate(
-                    zip(table.mean(0), table.std(0), table.min(0), strict=True)
-                )
-            ]
-            print(f"{name:24}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
+                    fitted = run(model, rows)
+                    starts[seed] = start_of(fitted)
+                else:
+                    fitted = run_peer(name, rows, n_clusters, seed, scaled=scaled)
+                if fitted is not None:
+                    results[seed] = measure(fitted, rows, test, y_test)
+            if results:
+                print_scores(title, results)
+            else:
+                print(f"{title:24}  none")
 
 
 if __name__ == "__main__":

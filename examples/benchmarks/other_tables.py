@@ -2,10 +2,11 @@ r"""
 Other tables
 ============
 
-Fits `GMVAEClustering` at its defaults, and KMeans and GaussianMixture with and without a
-`StandardScaler`, to tables of the KEEL repository and time series of the UCR archive, and prints
-the mean adjusted Rand index over seeds. Categories are one-hot encoded. Each value of a series is a
-column; several series are concatenated. Labels are used for scoring only.
+Fits `GMVAEClustering` at its defaults, and other clusterers with and without a `StandardScaler`, to
+tables of the KEEL repository and time series of the UCR archive, and prints the adjusted Rand index
+over seeds: mean, standard deviation and worst. The column "start" is the initial partition alone.
+Categories are one-hot encoded. Each value of a series is a column; several series are concatenated.
+Labels are used for scoring only.
 
 ::
 
@@ -18,16 +19,12 @@ column; several series are concatenated. Labels are used for scoring only.
 """
 
 import argparse
-import warnings
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import GaussianMixture
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from _peers import GMVAE, PEERS, ScoreTable, installed_peers
 
 from skgmvae import GMVAEClustering
 
@@ -50,45 +47,26 @@ def load_series(paths):
     return X, pd.factorize(np.array([label for *_, label in cases]))[0]
 
 
-def make_models(n_clusters, n_features, seed):
-    """Return the models by the title of their column."""
-    kmeans = KMeans(n_clusters, n_init=3, random_state=seed)
-    mixture = GaussianMixture(
-        n_clusters, covariance_type="full" if n_features <= 100 else "diag", reg_covar=1e-3,
-        random_state=seed,
-    )
-    return {
-        "GMVAE": GMVAEClustering(n_clusters, random_state=seed),
-        "KMeans": kmeans,
-        "scaled KMeans": make_pipeline(StandardScaler(), kmeans),
-        "GaussianMixture": mixture,
-        "scaled GM": make_pipeline(StandardScaler(), mixture),
-    }
-
-
 def main():
     """Print a row for each table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="+")
     parser.add_argument("--seeds", type=int, default=2, help="seeds 0 .. SEEDS - 1")
+    parser.add_argument(
+        "--models", nargs="+", default=[GMVAE, *installed_peers()], choices=[GMVAE, *PEERS]
+    )
+    parser.add_argument("--params", default="{}", help="further constructor parameters, as JSON")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    means = []
+    settings = json.loads(options.params)
+    table = ScoreTable(
+        options.models,
+        lambda n_clusters, seed: GMVAEClustering(n_clusters, random_state=seed, **settings),
+    )
+    table.print_head("tables")
     for name in options.names:
-        X, y = load(options.folder, name)
-        n_clusters = len(np.unique(y))
-        scores = {}
-        for seed in range(options.seeds):
-            for column, model in make_models(n_clusters, X.shape[1], seed).items():
-                score = adjusted_rand_score(y, model.fit_predict(X))
-                scores.setdefault(column, []).append(score)
-        if not means:
-            print(f"{'':30s}{'rows':>7s}{'K':>4s}", *(f"{column:>16s}" for column in scores))
-        means.append([np.mean(found) for found in scores.values()])
-        print(f"{name:30s}{len(X):7d}{n_clusters:4d}", *(f"{mean:16.3f}" for mean in means[-1]),
-              flush=True)
-    print(f"{'mean':41s}", *(f"{mean:16.3f}" for mean in np.mean(means, axis=0)))
+        table.print_line(name, [load(options.folder, name)] * options.seeds)
+    table.print_foot()
 
 
 if __name__ == "__main__":

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
-from .._model import GMVAE
-from ..fitted import Fitted, log_odds
+from .._model import GMVAE, LatentMixture
+from ..exceptions import (
+    EmptyClustersWarning,
+    InitialPartitionWarning,
+    OneColumnWarning,
+    SamplesWarning,
+    StyleClustersWarning,
+    UniformPosteriorWarning,
+)
+from ..fitted import ESTIMATION, Fitted, log_odds
+from ..runtime import CPU
 
 __all__ = [
-    "DESCRIPTION", "Description", "DescriptionRule", "component_weights", "describe",
-    "warnings_of_clusters",
+    "AGGREGATION", "DESCRIPTION", "AggregationRule", "Description", "DescriptionRule",
+    "component_weights", "describe", "latent_mixture", "warnings_of_clusters",
 ]
 
 
@@ -33,20 +42,65 @@ class DescriptionRule(NamedTuple):
     min_agreement : float
         Share of the probability at the means that there should be at draws: well below it (the
         paper's objective on digits has .94, docs/collapse.md) clusters are read from the noise.
+    min_certainty : float
+        Least probability of a row's cluster, on the way from 1 / K, where all are alike, to 1.
+    min_agreement_with_init : float
+        Least adjusted Rand index of the labels and the initial partition.
+    max_values : int
+        Values up to which a column has few.
+    max_information_of_one_column : float
+        Normalized mutual information of the labels and such a column, above which they are it.
+    n_samples : int
+        Samples of each cluster that are predicted again.
+    min_share_of_samples : float
+        Least share of them that should stay in it.
     """
 
     bound_rows: int = 10_000
     certainty_rows: int = 2_000
     min_agreement: float = 0.5
+    min_certainty: float = 0.1
+    min_agreement_with_init: float = 0.8
+    max_values: int = 10
+    max_information_of_one_column: float = 0.9
+    n_samples: int = 200
+    min_share_of_samples: float = 0.5
+
+    def max_uniform(self, n_clusters: int) -> float:
+        """Return the mean probability of rows' clusters below which they are as good as alike."""
+        return 1 / n_clusters + self.min_certainty * (1 - 1 / n_clusters)
 
 
 DESCRIPTION = DescriptionRule()
+
+
+class AggregationRule(NamedTuple):
+    """How rows enter the latent distribution of a component, see `latent_mixture`.
+
+    Attributes
+    ----------
+    power : float
+        Of p(z|y), by which rows are weighed. With 1, a cluster of 50 rows is drawn a sixth of the
+        way to one of 950 rows if each of these gives it a percent. With 2 that is next to nothing,
+        and two Gaussians two standard deviations apart, whose posteriors are exact, lose .009 nats
+        of their density; by labels they lose .024.
+    n_prior_rows : float
+        Rows for which p(x|z, w) at w = 0 counts: it is all that there is of components without
+        rows, and nothing beside one row.
+    """
+
+    power: float = 2.0
+    n_prior_rows: float = 1e-6
+
+
+AGGREGATION = AggregationRule()
 
 
 class Description(NamedTuple):
     """What is said of the training rows: attributes of the estimator, less the underscore."""
 
     labels: NDArray[np.intp]
+    init_labels: NDArray[np.intp] | None
     cluster_counts: NDArray[np.intp]
     n_clusters_found: int
     exemplar_indices: NDArray[np.intp]
@@ -58,9 +112,9 @@ class Description(NamedTuple):
 def component_weights(module: GMVAE, blocks: Iterable[Tensor]) -> Tensor:
     """Return the weights of the components over rows that come in blocks, (K,).
 
-    They are the mean of p(z|y), to the power of the share of its entropy that rows take away: where
-    rows say little of their component, as after few epochs, weights are nearly uniform, since
-    undecided rows would all follow the largest. None is 0, as in GaussianMixture.
+    They are the mean of p(z|y), to the power of the share of log K, the largest entropy, that rows
+    take away: where rows say little of their component, as after few epochs, weights are nearly
+    uniform, since undecided rows would all follow the largest. None is 0, as in GaussianMixture.
     """
     module.eval()
     total, entropy, n_rows = torch.zeros_like(module.log_weights), 0.0, 0
@@ -71,20 +125,66 @@ def component_weights(module: GMVAE, blocks: Iterable[Tensor]) -> Tensor:
         n_rows += len(y)
     tiny = 10 * torch.finfo(total.dtype).eps
     weights = total / n_rows + tiny
-    weights = weights / weights.sum()
-    marginal_entropy = float(torch.special.entr(weights).sum())
-    certainty = max(0.0, 1 - entropy / n_rows / max(marginal_entropy, tiny))
+    certainty = max(0.0, 1 - entropy / n_rows / math.log(max(2, len(weights))))
     return (certainty * weights.log()).softmax(0)
+
+
+@torch.no_grad()
+def latent_mixture(
+    module: GMVAE,
+    blocks: Iterable[Tensor],
+    before: LatentMixture | None = None,
+    n_rows_before: Tensor | None = None,
+    rule: AggregationRule = AGGREGATION,
+) -> LatentMixture:
+    """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
+
+    Ex-post density estimation (Ghosh et al., ICLR 2020): p(x|z) gets the mean and the covariance of
+    the mixture of q(x|y) over rows, weighted by p(z|y) to a power (normalized over z). Moments of
+    rows `before` count for `n_rows_before` (K,) more; without them those of p(x|w, z) at w = 0 do,
+    for next to none. All is summed up in double precision, on the CPU.
+    """
+    module.eval()
+    if before is None:
+        p_x = module.typical_p_x()
+        factors = torch.diag_embed(p_x.stddev)
+        before = LatentMixture(p_x.mean, factors).to(CPU, torch.float64)
+    n_rows = torch.full((module.n_components,), rule.n_prior_rows, dtype=torch.float64, device=CPU)
+    if n_rows_before is not None:
+        n_rows += n_rows_before
+    # sums of 1, x and x x^T under q(x|y)
+    sums = n_rows[:, None] * before.means  # (K, N_x)
+    squares = n_rows[:, None, None] * (before.covariances + _outer(before.means))  # (K, N_x, N_x)
+    for y in blocks:
+        posterior = module.q(y)
+        log_weights = (rule.power * module.cluster_logits(posterior)).log_softmax(-1)
+        weights = log_weights.exp().to(CPU, torch.float64)  # (B, K)
+        mean = posterior.q_x.mean.to(CPU, torch.float64)  # (B, N_x)
+        variance = posterior.q_x.variance.to(CPU, torch.float64)
+        n_rows += weights.sum(0)
+        sums += weights.T @ mean
+        squares += torch.diag_embed(weights.T @ variance)
+        for k, of_component in enumerate(weights.T):
+            squares[k] += (of_component[:, None] * mean).T @ mean
+    means = sums / n_rows[:, None]
+    return LatentMixture.of_covariances(
+        means, squares / n_rows[:, None, None] - _outer(means)
+    )
+
+
+def _outer(x: Tensor) -> Tensor:
+    return x.unsqueeze(-1) * x.unsqueeze(-2)
 
 
 def describe(
     fitted: Fitted,
     X: NDArray[Any],
+    pseudo_labels: NDArray[np.float32] | None,
     *,
     largest_first: bool,
     rule: DescriptionRule = DESCRIPTION,
 ) -> tuple[Fitted, Description]:
-    """Describe the rows of X, after ordering the components if asked to."""
+    """Describe the rows of X, and those pseudo-labels, after ordering components if asked to."""
     n_clusters = fitted.architecture.n_clusters
     logits = fitted.log_proba(X)
     if largest_first:
@@ -92,8 +192,12 @@ def describe(
         order = np.argsort(-counts, kind="stable")
         module = fitted.module
         module.reorder_components(torch.from_numpy(order).to(fitted.device))
-        fitted = Fitted(fitted.architecture, module, fitted.units)
+        latent = fitted.latent_mixture
+        if latent is not None:
+            latent = latent.reordered(torch.from_numpy(order))
+        fitted = Fitted(fitted.architecture, module, fitted.units, latent)
         logits = logits[:, order]
+        pseudo_labels = None if pseudo_labels is None else pseudo_labels[:, order]
     labels = logits.argmax(1)
     counts = np.bincount(labels, minlength=n_clusters)
     odds = log_odds(torch.from_numpy(logits)).numpy()
@@ -101,43 +205,148 @@ def describe(
     few = X[:: math.ceil(len(X) / rule.bound_rows)]
     return fitted, Description(
         labels=labels,
+        init_labels=None if pseudo_labels is None else pseudo_labels.argmax(1),
         cluster_counts=counts,
         n_clusters_found=int(np.count_nonzero(counts)),
         exemplar_indices=np.where(counts > 0, exemplars, -1),
-        cluster_centers=fitted.centers(),
+        cluster_centers=_centers(fitted, X, labels),
         lower_bound=float(np.mean(fitted.elbo(few).bound)),
     )
+
+
+def _centers(
+    fitted: Fitted, X: NDArray[Any], labels: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the center of each component, which is predicted to be in it if a row of X is.
+
+    The mean of a ring may be in the disc that it surrounds: the row of the cluster that is nearest
+    to the component's mean in the latent space takes its place then.
+    """
+    centers, means = fitted.centers(), fitted.components()[0]
+    for k in np.flatnonzero(fitted.labels(centers) != np.arange(len(centers))):
+        members = np.flatnonzero(labels == k)
+        if len(members):
+            distances = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
+            centers[k] = X[members[distances.argmin()]]
+    return centers
 
 
 def warnings_of_clusters(
     fitted: Fitted,
     description: Description,
     X: NDArray[Any],
-    pseudo_labels: NDArray[np.intp] | None,
+    *,
+    continued: bool,
+    converged: bool,
     rule: DescriptionRule = DESCRIPTION,
 ) -> list[Warning]:
-    """Warn of clusters without rows, and of such as are read from the noise."""
-    messages = []
+    """Return what a user should know of the clusters, each once.
+
+    Samples are looked at only if the loss was flat at the end: those of a shorter fit are not
+    expected to be good.
+    """
+    some = slice(None, None, math.ceil(len(X) / rule.certainty_rows))
+    return [
+        *_of_empty_clusters(fitted, description, continued),
+        *_of_probabilities(fitted, X[some], rule),
+        *_of_initial_partition(description, rule),
+        *_of_one_column(description.labels[some], X[some], rule),
+        *(_of_samples(fitted, description, rule) if converged else ()),
+    ]
+
+
+def _of_empty_clusters(
+    fitted: Fitted, description: Description, continued: bool
+) -> Iterator[Warning]:
     n_found, n_clusters = description.n_clusters_found, fitted.architecture.n_clusters
-    if n_found < n_clusters:
-        if pseudo_labels is not None and len(np.unique(pseudo_labels)) < n_clusters:
-            messages.append(
-                f"The rows fall into {n_found} separate clusters; the other components of "
-                f"n_clusters={n_clusters} have no rows. Lower n_clusters, or set init='random' to "
-                "ask for even clusters."
-            )
-        else:
-            messages.append(
-                f"{n_clusters - n_found} of n_clusters={n_clusters} components died: they have no "
-                "rows. Lower n_clusters if fewer clusters are as good, or raise consistency or "
-                "min_information."
-            )
-    at_means, at_draws = fitted.certainty(X[:: math.ceil(len(X) / rule.certainty_rows)])
-    if at_draws < rule.min_agreement * at_means:
-        messages.append(
+    if n_found == n_clusters:
+        return
+    begun = description.init_labels
+    begun_with_fewer = begun is not None and len(np.unique(begun)) < n_clusters
+    if begun_with_fewer and continued:
+        yield EmptyClustersWarning(
+            f"{n_clusters - n_found} of n_clusters={n_clusters} components have no rows, and some "
+            "had none before this fit, which does not bring them back. Fit a new model "
+            "(warm_start=False), with a lower n_clusters or with init='random' to ask for even "
+            "clusters."
+        )
+    elif begun_with_fewer:
+        yield EmptyClustersWarning(
+            f"The rows fall into {n_found} separate clusters; the other components of "
+            f"n_clusters={n_clusters} have no rows. Lower n_clusters, or set init='random' to "
+            "ask for even clusters."
+        )
+    else:
+        yield EmptyClustersWarning(
+            f"{n_clusters - n_found} of n_clusters={n_clusters} components died: they have no "
+            "rows. Lower n_clusters if fewer clusters are as good, or raise consistency or "
+            "min_information."
+        )
+
+
+def _of_probabilities(
+    fitted: Fitted, X: NDArray[Any], rule: DescriptionRule
+) -> Iterator[Warning]:
+    n_clusters = fitted.architecture.n_clusters
+    at_means, at_draws = fitted.certainty(X)
+    if n_clusters > 1 and at_means < rule.max_uniform(n_clusters):
+        yield UniformPosteriorWarning(
+            f"The components have merged: a row's most probable cluster has a probability of "
+            f"{at_means:.2f} on average, where {1 / n_clusters:.2f} is as good as none. Raise "
+            "min_information or consistency, or train longer."
+        )
+    elif at_draws < rule.min_agreement * at_means:
+        yield StyleClustersWarning(
             "The clusters are not those that the model was fitted with: a row's cluster at the "
             f"means of q(x|y) and q(w|y) has a probability of {at_means:.2f} there, but "
             f"{at_draws:.2f} at draws from them. The model reads the cluster from the noise in w; "
             "raise consistency."
         )
-    return [ConvergenceWarning(message) for message in messages]
+
+
+def _of_initial_partition(description: Description, rule: DescriptionRule) -> Iterator[Warning]:
+    if description.init_labels is None:
+        return
+    agreement = adjusted_rand_score(description.init_labels, description.labels)
+    if agreement < rule.min_agreement_with_init:
+        yield InitialPartitionWarning(
+            f"The clusters are not those that the fit began with: labels_ and init_labels_ have "
+            f"an adjusted Rand index of {agreement:.2f}. Look at both; train longer (max_iter), "
+            "with wider layers (hidden_layer_sizes), or from other seeds (random_state)."
+        )
+
+
+def _of_one_column(
+    labels: NDArray[np.intp], X: NDArray[Any], rule: DescriptionRule
+) -> Iterator[Warning]:
+    if X.shape[1] == 1 or len(np.unique(labels)) == 1:
+        return
+    for j, column in enumerate(X.T):
+        values, number = np.unique(column, return_inverse=True)
+        if not 1 < len(values) <= rule.max_values:
+            continue
+        if normalized_mutual_info_score(number, labels) > rule.max_information_of_one_column:
+            yield OneColumnWarning(
+                f"The clusters are the {len(values)} values of column {j} of X. If that column is "
+                "a label or a flag that clusters should not depend on, leave it out."
+            )
+            return
+
+
+def _of_samples(
+    fitted: Fitted, description: Description, rule: DescriptionRule
+) -> Iterator[Warning]:
+    found = np.flatnonzero(description.cluster_counts)
+    if len(found) == 1 or fitted.latent_mixture is None:
+        return
+    labels = np.repeat(found, rule.n_samples)
+    drawn, _ = fitted.sample(
+        len(labels), ESTIMATION.seed, labels=labels, style=None, observation_noise=True
+    )
+    stays = (fitted.labels(drawn) == labels).reshape(len(found), -1).mean(1)
+    if stays.min() < rule.min_share_of_samples:
+        yield SamplesWarning(
+            f"Of what `sample` draws from cluster {found[stays.argmin()]}, `predict` puts only "
+            f"{stays.min():.0%} into it. Labels and probabilities may be good nevertheless; a "
+            "larger latent_dim or a longer fit (max_iter) may help."
+        )

@@ -16,18 +16,32 @@ from sklearn.exceptions import ConvergenceWarning
 from .._model import Architecture
 from .._objective import RegularizerInputs
 from .._rows import Rows, Units, n_batches
-from .._start import find_neighbors, initial_labels, nearest_up_to_affine, perturbation_radius
+from .._start import (
+    find_neighbors,
+    initial_partition,
+    nearest_up_to_affine,
+    perturbation_radius,
+)
 from .._training import Schedule
+from ..exceptions import FarRowsWarning
 from ..fitted import Fitted, load_arrays, to_arrays
 from ..likelihoods import LIKELIHOODS, Likelihood
-from ..parameters import PSEUDO_LABELS, auto_max_iter, hidden_sizes, is_affine, pseudo_label_share
+from ..parameters import (
+    auto_consistency,
+    auto_max_iter,
+    hidden_sizes,
+    is_affine,
+    pseudo_label_schedule,
+)
 from ..runtime import draw_seed, ordinary_torch, select_device
-from .description import component_weights, describe, warnings_of_clusters
+from .description import component_weights, describe, latent_mixture, warnings_of_clusters
 from .history import has_converged
 from .restarts import Settings, run_restart, run_restarts
 from .state import Fit, FitState, Previous
 
-__all__ = ["fit", "median", "prepare", "regularizer_inputs", "settings_of"]
+__all__ = [
+    "fit", "median", "prepare", "regularizer_inputs", "settings_of", "warnings_of_far_rows",
+]
 
 
 @ordinary_torch()
@@ -55,8 +69,8 @@ def fit(
     rows = Rows.standardized(X, units, device)
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     labels = previous.fitted.labels(X) if previous and estimator.init == "neighbors" else None
-    inputs = regularizer_inputs(estimator, rows, seed, labels, find_labels=previous is None)
-    settings = settings_of(estimator, seed, inputs)
+    inputs = regularizer_inputs(estimator, rows, units, seed, labels, begins=True)
+    settings = settings_of(estimator, seed, X.shape[1], inputs)
     schedule = _schedule(estimator, len(X), previous)
     if previous:
         arrays = to_arrays(previous.fitted.module)
@@ -72,9 +86,14 @@ def fit(
     module = architecture.build(device, seed)
     load_arrays(module, trained.arrays)
     module.set_weights()
-    if inputs is not None:  # without a regularizer p(z) is the paper's, uniform
+    latent = None
+    if inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
         module.set_weights(component_weights(module, rows.blocks()))
-    fitted, description = describe(Fitted(architecture, module, units), X, largest_first=True)
+        latent = latent_mixture(module, rows.blocks())
+    fitted, description = describe(
+        Fitted(architecture, module, units, latent), X, inputs.pseudo_labels if inputs else None,
+        largest_first=True,
+    )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
     n_steps = n_epochs * n_batches(len(X), estimator.batch_size)
     state = FitState(
@@ -82,17 +101,20 @@ def fit(
         n_epochs=n_epochs + (previous.state.n_epochs if previous else 0),
         n_steps=n_steps + (previous.state.n_steps if previous else 0),
         n_rows=len(X),
-        keeps_clusters=inputs is not None and inputs.labels is not None,
+        keeps_clusters=inputs is not None and inputs.pseudo_labels is not None,
         typical_radius=median(inputs.radius if inputs else None),
         tol=estimator.tol,
         interrupted=trained.interrupted,
     )
     records = [*(previous.records if previous else ()), *trained.records]
+    converged = has_converged(records, state)
     warned = [
-        *(previous.fitted.far_rows(X) if previous else ()),
-        *_warnings_of_epochs(estimator, schedule, has_converged(records, state)),
+        *warnings_of_far_rows(estimator, X, units, previous),
+        *_warnings_of_epochs(estimator, schedule, converged),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
-        *warnings_of_clusters(fitted, description, X, inputs.labels if inputs else None),
+        *warnings_of_clusters(
+            fitted, description, X, continued=previous is not None, converged=converged
+        ),
     ]
     return Fit(fitted, state, trained.records, description, warned)
 
@@ -106,7 +128,9 @@ def prepare(
     """Return the units and the shape of the model, and where it goes."""
     likelihood: Likelihood = LIKELIHOODS[estimator.likelihood]
     fitted = previous.fitted if previous else None
-    units = fitted.units.seeing(X) if fitted else likelihood.units(X, image_shape)
+    units = (
+        fitted.units.seeing(X) if fitted else likelihood.units(X, image_shape, estimator.scale)
+    )
     automatic = isinstance(estimator.hidden_layer_sizes, str)
     architecture = Architecture(
         units._replace(image_shape=image_shape).data_shape,
@@ -125,48 +149,95 @@ def prepare(
     return units, architecture, select_device(estimator.device)
 
 
+def warnings_of_far_rows(
+    estimator: Any, X: NDArray[Any], units: Units, previous: Previous | None
+) -> list[Warning]:
+    """Return a warning if rows of X are far from all others, or from those of an earlier fit."""
+    if previous:
+        return previous.fitted.far_rows(X)
+    n_far, columns = units.far_from_others(X)
+    if not n_far:
+        return []
+    where = f"column{'s' * (len(columns) > 1)} {', '.join(map(str, columns[:3]))}"
+    if len(columns) > 3:
+        where += f" and {len(columns) - 3} more"
+    done = (
+        f"With scale={estimator.scale!r} they count in the location and scale of X; scale='auto' "
+        "leaves them out."
+        if estimator.scale in ("range", "std") else
+        "They were left out of the location and scale of X and moved nearer while training; with "
+        "scale='range' or 'std' they count in full."
+    )
+    return [FarRowsWarning(
+        f"{n_far} of {len(X)} rows are far from all others in {where} of X. {done} Look at "
+        "these rows: drop them if they are errors, impute them if such values mean missing ones."
+    )]
+
+
 def regularizer_inputs(
     estimator: Any,
     rows: Rows,
+    units: Units,
     seed: int,
     labels: NDArray[np.intp] | None,
     *,
-    find_labels: bool,
+    begins: bool,
     radius: float | None = None,
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of the rows, None where there is no regularizer.
 
-    Pseudo-labels are `labels`, or those that the start finds if asked to; `radius` is that of an
-    earlier chunk, in place of one that is measured on the rows.
+    Parameters
+    ----------
+    estimator : GMVAEClustering
+    rows : Rows
+    units : Units
+    seed : int
+    labels : ndarray of shape (n_rows,) or None
+        Clusters that rows have already, in place of an initial partition.
+    begins : bool
+        Whether the posterior is fitted to pseudo-labels; if not, only its sizes to those of labels.
+    radius : float, default=None
+        Of the perturbation, in place of one that is measured on the rows.
     """
-    if not estimator.consistency:
+    if estimator.consistency == 0:
         return None
     perturbation = estimator.perturbation
     adversarial = isinstance(perturbation, str) and perturbation != "affine"
     given = estimator.perturbation_radius if estimator.perturbation_radius != "auto" else radius
-    find_labels = find_labels and estimator.init == "neighbors"
-    radii = None
+    partitions = begins and labels is None and estimator.init == "neighbors"
+    radii, probabilities, is_mixture = None, None, False
     if adversarial and given is not None:
         radii = np.full(rows.n_rows, given, np.float32)
-    if find_labels or (adversarial and given is None):
-        affine = find_labels and is_affine(perturbation)
+    if partitions or (adversarial and given is None):
+        affine = partitions and is_affine(perturbation)
         neighbors = find_neighbors(rows, seed, up_to_affine=affine)
         if adversarial and given is None:
             radii = perturbation_radius(rows, neighbors)
-        if find_labels:
+        if partitions:
             if affine:
                 neighbors = nearest_up_to_affine(rows, neighbors)
-            labels = initial_labels(rows, neighbors, estimator.n_clusters, seed)
-    return RegularizerInputs(
-        perturbation, radii, labels, pseudo_label_share(rows.n_rows, perturbation),
-        PSEUDO_LABELS.other_cluster_if_affine if is_affine(perturbation) else 0.0,
-    )
+            is_table = estimator.likelihood == "gaussian" and units.image_shape is None
+            probabilities, is_mixture = initial_partition(
+                rows, neighbors, estimator.n_clusters, seed,
+                scale=units.scale if is_table else None,
+            )
+    if labels is not None:
+        probabilities = np.eye(estimator.n_clusters, dtype=np.float32)[labels]
+    schedule = None
+    if begins:
+        schedule = pseudo_label_schedule(rows.n_rows, perturbation, is_mixture=is_mixture)
+    return RegularizerInputs(perturbation, radii, probabilities, schedule)
 
 
-def settings_of(estimator: Any, seed: int, consistency: RegularizerInputs | None) -> Settings:
+def settings_of(
+    estimator: Any, seed: int, n_features: int, inputs: RegularizerInputs | None
+) -> Settings:
+    """Return the training parameters, "auto" as a number."""
+    given = estimator.consistency
     return Settings(
-        seed, estimator.n_mc_samples, estimator.min_information, estimator.consistency,
-        consistency, estimator.batch_size, estimator.verbose,
+        seed, estimator.n_mc_samples, estimator.min_information,
+        auto_consistency(n_features) if given == "auto" else given,
+        inputs, estimator.batch_size, estimator.verbose,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .._model import LatentMixture
 from .._rows import Reservoir
 from ..fitted import Fitted
 from .description import Description
@@ -27,10 +28,13 @@ class Forgotten(NamedTuple):
     n_rows : int
     weights : ndarray of shape (n_clusters,)
         p(z) by these rows.
+    latent_mixture : LatentMixture or None
+        p(x|z) by these rows.
     """
 
     n_rows: int
     weights: NDArray[np.float64]
+    latent_mixture: LatentMixture | None = None
 
 
 class FitState(NamedTuple):

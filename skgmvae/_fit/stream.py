@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._model import GMVAE
+from .._model import GMVAE, LatentMixture
 from .._rows import BLOCK_ROWS, Reservoir, Rows, n_batches
 from .._training import all_finite, make_optimizer, run_epoch
 from ..fitted import Fitted
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
-from .description import component_weights, describe
-from .recipe import median, prepare, regularizer_inputs, settings_of
+from .description import component_weights, describe, latent_mixture
+from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_of_far_rows
 from .restarts import batches_of, cause_of_nan, objective_of
 from .state import Fit, FitState, Forgotten, Previous
 
@@ -58,7 +59,7 @@ def partial_fit(
     chunk = Rows.standardized(X, units, device)
     if previous is None:
         seed = draw_seed(estimator.random_state)
-        inputs = regularizer_inputs(estimator, chunk, seed, None, find_labels=False)
+        inputs = regularizer_inputs(estimator, chunk, units, seed, None, begins=False)
         state = FitState(
             seed, n_epochs=0, n_steps=0, n_rows=0, keeps_clusters=False,
             typical_radius=median(inputs.radius if inputs else None), tol=estimator.tol,
@@ -75,7 +76,9 @@ def partial_fit(
     if reservoir is None or reservoir.rows.device != device:
         reservoir = Reservoir.empty(architecture.data_shape, device)
         if previous is not None:
-            state = state._replace(forgotten=Forgotten(state.n_rows, previous.fitted.weights))
+            state = state._replace(forgotten=Forgotten(
+                state.n_rows, previous.fitted.weights, previous.fitted.latent_mixture
+            ))
     n_remembered = max(chunk.n_rows, estimator.batch_size)
     rows = Rows(torch.cat([*chunk.blocks(), reservoir.drawn(n_remembered, source)]))
 
@@ -83,16 +86,15 @@ def partial_fit(
     if state.keeps_clusters:
         labels = torch.cat([_labels(module, y) for y in rows.blocks()]).cpu().numpy()
     inputs = regularizer_inputs(
-        estimator, rows, state.seed, labels, find_labels=False, radius=state.typical_radius
+        estimator, rows, units, state.seed, labels, begins=False, radius=state.typical_radius
     )
-    settings = settings_of(estimator, state.seed, inputs)
+    settings = settings_of(estimator, state.seed, X.shape[1], inputs)
     module.set_weights()  # while training p(z) is uniform (Eq. 1b)
     objective = objective_of(module, rows, settings)
     if optimizer is None:
         optimizer = make_optimizer(objective, estimator.learning_rate_init)
     # a single row has no variance: batch norm goes by its running statistics then
     objective.train(rows.n_rows > 1)
-    # pseudo-labels only say which sizes to expect: their own weight has fallen to zero
     batches = batches_of(architecture, rows, settings, lambda epoch: 1.0, 0)
     record = run_epoch(
         objective, optimizer, batches, epoch, lambda epoch: estimator.learning_rate_init
@@ -115,11 +117,15 @@ def partial_fit(
         n_rows=state.n_rows + chunk.n_rows,
         tol=estimator.tol, interrupted=False, optimizer=optimizer, reservoir=reservoir,
     )
+    latent = None
     if inputs is not None:
         module.set_weights(_weights_of_stream(module, chunk, reservoir, state))
-    fitted, description = describe(Fitted(architecture, module, units), X, largest_first=False)
+        latent = _latent_mixture_of_stream(module, chunk, reservoir, state)
+    fitted, description = describe(
+        Fitted(architecture, module, units, latent), X, None, largest_first=False
+    )
     named = dict(zip(objective.recorded, record, strict=True))
-    far = previous.fitted.far_rows(X) if previous else []
+    far = warnings_of_far_rows(estimator, X, units, previous)
     return Fit(fitted, state, [named], description, far)
 
 
@@ -127,13 +133,30 @@ def _weights_of_stream(
     module: GMVAE, chunk: Rows, reservoir: Reservoir, state: FitState
 ) -> Tensor:
     """Return p(z) by all rows that were seen, those that are not remembered among them."""
-    some = reservoir.rows.split(BLOCK_ROWS) if len(reservoir.rows) else chunk.blocks()
-    weights = component_weights(module, some)
+    weights = component_weights(module, _remembered(chunk, reservoir))
     if state.forgotten is None:
         return weights
-    n_old, old = state.forgotten
+    n_old, old, _ = state.forgotten
     old_weights = torch.from_numpy(old).to(weights)
     return (n_old * old_weights + (state.n_rows - n_old) * weights) / state.n_rows
+
+
+def _latent_mixture_of_stream(
+    module: GMVAE, chunk: Rows, reservoir: Reservoir, state: FitState
+) -> LatentMixture:
+    """Return p(x|z) by all rows that were seen, as `_weights_of_stream` does p(z)."""
+    some = _remembered(chunk, reservoir)
+    if state.forgotten is None or state.forgotten.latent_mixture is None:
+        return latent_mixture(module, some)
+    n_old, old, before = state.forgotten
+    # each row of the stream that is not forgotten is one of so many
+    share = sum(map(len, some)) / (state.n_rows - n_old)
+    return latent_mixture(module, some, before, torch.from_numpy(share * n_old * old))
+
+
+def _remembered(chunk: Rows, reservoir: Reservoir) -> Sequence[Tensor]:
+    """Return an even sample of the rows that are not forgotten, in blocks."""
+    return reservoir.rows.split(BLOCK_ROWS) if len(reservoir.rows) else list(chunk.blocks())
 
 
 @torch.no_grad()

@@ -4,8 +4,9 @@ from .architecture import Architecture
 from .distributions import categorical, log_prob_rows, normal
 from .gmvae import GMVAE, Posterior
 from .heads import parameter_head
+from .latent_mixture import LatentMixture
 
 __all__ = [
-    "GMVAE", "Architecture", "Posterior", "categorical", "log_prob_rows", "normal",
+    "GMVAE", "Architecture", "LatentMixture", "Posterior", "categorical", "log_prob_rows", "normal",
     "parameter_head",
 ]

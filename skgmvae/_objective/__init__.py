@@ -1,11 +1,22 @@
 """The objective, a pure function of the weights and a batch, and where its batches come from."""
 
-from .batches import Batch, Batches, RegularizerInputs
+from .batches import Batch, Batches, PseudoLabelSchedule, RegularizerInputs
 from .elbo import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
+from .evidence import (
+    PROPOSAL,
+    Points,
+    Proposal,
+    fixed_points,
+    mixture_log_evidence,
+    shifted_points,
+    standard_normal,
+)
 from .objective import Objective
 from .regularizer import Regularizer
 
 __all__ = [
-    "Batch", "Batches", "Noise", "Objective", "Regularizer", "RegularizerInputs", "Terms",
-    "draw_noise", "drawn", "elbo_terms", "log_evidence",
+    "PROPOSAL", "Batch", "Batches", "Noise", "Objective", "Points", "Proposal",
+    "PseudoLabelSchedule", "Regularizer", "RegularizerInputs", "Terms", "draw_noise", "drawn",
+    "elbo_terms", "fixed_points", "log_evidence", "mixture_log_evidence", "shifted_points",
+    "standard_normal",
 ]

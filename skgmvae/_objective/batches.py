@@ -18,9 +18,9 @@ from .._rows import Rows, n_batches, shuffled_batches
 from ..perturbations import Perturbation, affine
 from ..runtime import generator
 from .elbo import Noise, draw_noise
-from .regularizer import PseudoLabels, PseudoLabelWeights
+from .regularizer import PseudoLabels
 
-__all__ = ["Batch", "Batches", "RegularizerInputs"]
+__all__ = ["Batch", "Batches", "PseudoLabelSchedule", "RegularizerInputs"]
 
 
 class Batch(NamedTuple):
@@ -31,8 +31,28 @@ class Batch(NamedTuple):
     perturbed: Tensor | None  # (B, *data_shape), y after what the model has no part in
     direction: Tensor | None  # (B, *data_shape), random, for the adversarial step
     radius: Tensor | None  # (B,), of that step
-    pseudo: PseudoLabels | None  # labels (B,), log of the expected sizes (K,)
-    pseudo_weights: PseudoLabelWeights | None  # 0-d tensors
+    log_sizes: Tensor | None  # (K,), log of the sizes that clusters should have, up to a constant
+    pseudo_labels: PseudoLabels | None
+
+
+class PseudoLabelSchedule(NamedTuple):
+    """By what weight, in nats, the posterior is fitted to pseudo-labels.
+
+    Attributes
+    ----------
+    first, last : float
+        Weight at first, and that to which it falls.
+    share : float
+        Share of the schedule over which it would fall to zero.
+    """
+
+    first: float
+    last: float
+    share: float
+
+    def at(self, progress: float) -> float:
+        """Return the weight when so much of the schedule is done, from 0 to 1."""
+        return max(self.last, self.first * (1 - progress / self.share))
 
 
 class RegularizerInputs(NamedTuple):
@@ -43,19 +63,16 @@ class RegularizerInputs(NamedTuple):
     perturbation : str or callable
     radius : ndarray of shape (n_rows,) or None
         Of the adversarial step.
-    labels : ndarray of shape (n_rows,) or None
-        Pseudo-labels.
-    share_of_cross_entropy : float
-        Share of the schedule over which the weight of the cross entropy to them falls from 1 to 0.
-    weight_of_other_cluster : float
-        Of the bounded loss, throughout.
+    pseudo_labels : ndarray of shape (n_rows, K) or None
+        Probabilities that rows are in each cluster.
+    schedule : PseudoLabelSchedule or None
+        Of the loss to these; None where they only say which sizes of clusters to expect.
     """
 
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None
-    labels: NDArray[np.intp] | None
-    share_of_cross_entropy: float
-    weight_of_other_cluster: float
+    pseudo_labels: NDArray[np.float32] | None = None
+    schedule: PseudoLabelSchedule | None = None
 
 
 class Batches:
@@ -99,13 +116,13 @@ class Batches:
         self.n_steps = n_batches(rows.n_rows, batch_size)
         self._epoch = -1
         self._perturbed_once = False
-        self._radius = self._pseudo = None
+        self._log_sizes = torch.zeros(n_clusters, device=rows.device, dtype=torch.float32)
+        self._radius = self._pseudo_labels = None
         if inputs is not None and inputs.radius is not None:
             self._radius = torch.tensor(inputs.radius, device=rows.device)
-        if inputs is not None and inputs.labels is not None:
-            labels = torch.tensor(inputs.labels, device=rows.device)
-            counts = torch.bincount(labels, minlength=n_clusters)
-            self._pseudo = PseudoLabels(labels, torch.log(counts.to(torch.float32) + 1.0))
+        if inputs is not None and inputs.pseudo_labels is not None:
+            self._pseudo_labels = torch.tensor(inputs.pseudo_labels, device=rows.device)
+            self._log_sizes = torch.log(self._pseudo_labels.sum(0) + 1.0)
 
     def __call__(self, epoch: int, step: int) -> Batch:
         """Return the batch of a step, 0 to `n_steps` - 1, of an epoch."""
@@ -118,16 +135,19 @@ class Batches:
         if self.inputs is None:
             return Batch(y, noise, None, None, None, None, None)
         perturbed = self._perturbed(y, source)
-        direction = radius = pseudo = weights = None
+        direction = radius = pseudo_labels = None
         if self._radius is not None:
             radius = self._radius[index]
             direction = torch.randn(
                 y.shape, generator=source, device=y.device, dtype=torch.float32
             )
-        if self._pseudo is not None:
-            pseudo = self._pseudo._replace(labels=self._pseudo.labels[index])
-            weights = self._pseudo_weights(self.progress(epoch + step / self.n_steps))
-        return Batch(y, noise, perturbed, direction, radius, pseudo, weights)
+        if self._pseudo_labels is not None and self.inputs.schedule is not None:
+            weight = self.inputs.schedule.at(self.progress(epoch + step / self.n_steps))
+            pseudo_labels = PseudoLabels(
+                self._pseudo_labels[index],
+                torch.full((), weight, device=y.device, dtype=torch.float32),
+            )
+        return Batch(y, noise, perturbed, direction, radius, self._log_sizes, pseudo_labels)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
@@ -135,15 +155,6 @@ class Batches:
             self._shuffled = shuffled_batches(self.rows.n_rows, self.batch_size, source)
             self._epoch = epoch
         return self._shuffled
-
-    def _pseudo_weights(self, progress: float) -> PseudoLabelWeights:
-        assert self.inputs is not None
-        falling = max(0.0, 1 - progress / self.inputs.share_of_cross_entropy)
-        values = falling, self.inputs.weight_of_other_cluster
-        return PseudoLabelWeights(*(
-            torch.full((), value, device=self.rows.device, dtype=torch.float32)
-            for value in values
-        ))
 
     def _perturbed(self, y: Tensor, source: torch.Generator) -> Tensor:
         """Return the rows after the part of the perturbation that does not look at the model."""

@@ -58,19 +58,20 @@ class Objective(nn.Module):
         record = [term.mean() for term in terms]
         if self.consistency:
             parts = self._regularizer(batch, self.model.cluster_logits(posterior))
-            loss = loss + self.consistency * parts.total()
+            loss = loss + self.consistency * parts.total() + parts.pseudo_label_loss
             record += parts
         return loss, torch.stack([loss, *record]).detach()
 
     def _regularizer(self, batch: Batch, logits: Tensor) -> Regularizer:
         y = batch.perturbed
         assert y is not None
+        assert batch.log_sizes is not None
         with frozen_statistics(self):
             if batch.direction is not None and batch.radius is not None:
                 y = adversarial(
                     self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
                 )
-            return regularizer(logits, self._logits(y), batch.pseudo, batch.pseudo_weights)
+            return regularizer(logits, self._logits(y), batch.log_sizes, batch.pseudo_labels)
 
     def _logits(self, y: Tensor) -> Tensor:
         return self.model.cluster_logits(self.model.q(y))

@@ -6,8 +6,8 @@ training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miya
 
     E KL(p(z|y) || p(z|y~)) + entropy * (E H(z|y) + marginal * KL(p(z) || sizes))
 
-The sizes are those of the pseudo-labels, the initial partition, which the posterior is also fitted
-to (`PseudoLabelWeights`); without them they are even, and the last term is log K - H(z).
+Where rows have pseudo-labels, the posterior is fitted to these instead of being made certain and
+even, by a loss with a weight of its own (`PseudoLabels`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import nll_loss
 
 from .._model import categorical
 from ..perturbations import kl_rows
 
 __all__ = [
-    "INFORMATION_WEIGHTS", "InformationWeights", "PseudoLabelWeights", "PseudoLabels",
-    "Regularizer", "frozen_statistics", "regularizer",
+    "INFORMATION_WEIGHTS", "InformationWeights", "PseudoLabels", "Regularizer",
+    "frozen_statistics", "regularizer",
 ]
 
 
@@ -53,63 +52,55 @@ INFORMATION_WEIGHTS = InformationWeights()
 class Regularizer(NamedTuple):
     """Its parts for a minibatch, in nats.
 
-    Tensors while training; arrays by epoch in a history.
+    Tensors while training; arrays by epoch in a history. Entropy and imbalance count only where
+    there are no pseudo-labels to say how certain rows are, and of which clusters.
     """
 
     disagreement: Any  # E KL(p(z|y) || p(z|y~))
     conditional_entropy: Any  # E H(z|y)
     marginal_entropy: Any  # H(z)
     imbalance: Any  # KL(p(z) || expected sizes)
-    pseudo_label_loss: Any  # weighted, see `PseudoLabelWeights`
+    information: Any  # the weighted sum of entropy and imbalance; 0 with pseudo-labels
+    pseudo_label_loss: Any  # weighted, see `PseudoLabels`
 
-    def total(self, weights: InformationWeights = INFORMATION_WEIGHTS) -> Any:
-        """Return the weighted sum that is minimized."""
-        entropies = self.conditional_entropy + weights.marginal * self.imbalance
-        return self.disagreement + self.pseudo_label_loss + weights.entropy * entropies
+    def total(self) -> Any:
+        """Return the sum that is minimized, times `consistency`."""
+        return self.disagreement + self.information
 
 
 class PseudoLabels(NamedTuple):
-    """Clusters that rows should have, (B,), and the log of the sizes to expect, (K,)."""
+    """Soft pseudo-labels: probabilities that the posterior is fitted to, and by what weight."""
 
-    labels: Tensor
-    log_sizes: Tensor
+    probabilities: Tensor  # (B, K)
+    weight: Tensor  # 0-d, in nats
 
-
-class PseudoLabelWeights(NamedTuple):
-    """Weights of the two losses by which the posterior is fitted to pseudo-labels.
-
-    The cross entropy repeats them whole, their errors too. The probability of another cluster is
-    bounded (Ghosh, Kumar & Sastry, AAAI 2017): it draws rows that the model is not sure of, and
-    lets go of those that it is sure of.
-    """
-
-    cross_entropy: Tensor  # of E -log p(z = label|y)
-    other_cluster: Tensor  # of E (1 - p(z = label|y))
+    def loss(self, logits: Tensor) -> Tensor:
+        """Return the weighted cross entropy of normalized logits (B, K), a mean over rows."""
+        return -self.weight * (self.probabilities * logits).sum(-1).mean()
 
 
 def regularizer(
     logits: Tensor,
     perturbed_logits: Tensor,
-    pseudo: PseudoLabels | None = None,
-    weights: PseudoLabelWeights | None = None,
+    log_sizes: Tensor,
+    pseudo_labels: PseudoLabels | None = None,
+    weights: InformationWeights = INFORMATION_WEIGHTS,
 ) -> Regularizer:
     """Compute the regularizer from normalized logits (B, K) at y and at a perturbed y.
 
-    Without pseudo-labels even clusters are expected.
+    The sizes that clusters are expected to have come as logarithms, up to a constant.
     """
     posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
-    if pseudo is None or weights is None:
-        loss, expected = logits.new_zeros(()), torch.zeros_like(logits[0])
-    else:
-        log_p = -nll_loss(logits, pseudo.labels, reduction="none")
-        loss = (weights.other_cluster * (1 - log_p.exp()) - weights.cross_entropy * log_p).mean()
-        expected = pseudo.log_sizes
+    entropy = posterior.entropy().mean()
+    imbalance = kl_rows(marginal.logits, log_sizes.log_softmax(-1))
+    zero = torch.zeros_like(entropy)
     return Regularizer(
         kl_rows(logits.detach(), perturbed_logits).mean(),
-        posterior.entropy().mean(),
+        entropy,
         marginal.entropy(),
-        kl_rows(marginal.logits, expected.log_softmax(-1)),
-        loss,
+        imbalance,
+        zero if pseudo_labels else weights.entropy * (entropy + weights.marginal * imbalance),
+        pseudo_labels.loss(logits) if pseudo_labels else zero,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,25 @@ from torch import Tensor
 
 from .units import BLOCK_ROWS, Units
 
-__all__ = ["Rows"]
+__all__ = ["WINSORIZING", "Rows", "Winsorizing"]
+
+
+class Winsorizing(NamedTuple):
+    """How far from the location a value may be while training; one beyond counts as there.
+
+    A single row that is far from all others would determine the statistics of batch norm, and
+    most of the loss. Chosen by hand: values that are not far from others are within one range.
+
+    Attributes
+    ----------
+    n_ranges : float
+        In ranges of the column, see `Units.spread`.
+    """
+
+    n_ranges: float = 3.0
+
+
+WINSORIZING = Winsorizing()
 
 
 class Rows:
@@ -28,10 +46,27 @@ class Rows:
         self._resident = resident
 
     @classmethod
-    def standardized(cls, X: NDArray[Any], units: Units, device: torch.device) -> Rows:
-        """Standardize X, a block at a time."""
+    def standardized(
+        cls,
+        X: NDArray[Any],
+        units: Units,
+        device: torch.device,
+        winsorizing: Winsorizing = WINSORIZING,
+    ) -> Rows:
+        """Winsorize and standardize X, a block at a time."""
+        reach = winsorizing.n_ranges * units.spread
+        # a chunk of a stream may lie elsewhere than the first
+        low = np.minimum(units.location - reach, units.lowest)
+        high = np.maximum(units.location + reach, units.highest)
         blocks = gen_batches(len(X), BLOCK_ROWS)
-        return cls(torch.cat([units.to_model(X[block], torch.float32, device) for block in blocks]))
+        return cls(torch.cat([
+            units.to_model(np.clip(X[block], low, high), torch.float32, device) for block in blocks
+        ]))
+
+    @classmethod
+    def of_array(cls, values: NDArray[np.float32]) -> Rows:
+        """Return rows of values that are in the model's units already, on the CPU."""
+        return cls(torch.from_numpy(values))
 
     @property
     def n_rows(self) -> int:

@@ -7,10 +7,10 @@ from .neighbors import (
     find_neighbors,
     perturbation_radius,
 )
-from .selection import initial_labels
+from .selection import initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "NeighborSearch", "Neighbors", "find_neighbors", "initial_labels",
+    "NEIGHBOR_SEARCH", "NeighborSearch", "Neighbors", "find_neighbors", "initial_partition",
     "nearest_up_to_affine", "perturbation_radius",
 ]

@@ -1,4 +1,4 @@
-"""Candidates for the initial partition: from the neighbor graph, and by k-means on the rows.
+"""Candidates for the initial partition from the neighbor graph.
 
 Networks trained from random weights divide the data along its directions of largest variance
 first (on MNIST fours and nines by their slant), and hardly ever leave such a partition again. A cut
@@ -10,29 +10,24 @@ large before it separates what is small.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from itertools import islice, product
-from threading import RLock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from scipy.special import entr, softmax
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from .graph import edge_distribution, mutual_information, spectral_embedding
-from .neighbors import Neighbors
+from .quiet import fit_quietly
 
 __all__ = [
-    "KMEANS_CANDIDATE", "LABEL_PROPAGATION", "MERGING", "OVERCLUSTERING", "GraphCandidates",
-    "KMeansCandidate", "LabelPropagation", "Merging", "Overclustering", "graph_candidates",
-    "kmeans_labels", "merge_subclusters", "propagate_labels",
+    "LABEL_PROPAGATION", "MERGING", "OVERCLUSTERING", "GraphCandidates", "LabelPropagation",
+    "Merging", "Overclustering", "graph_candidates", "merge_subclusters", "propagate_labels",
 ]
 
-_FILTERS = RLock()
 _TINY = 1e-12  # divisors are at least this, which only rounding leaves below it
 
 
@@ -84,7 +79,7 @@ class Merging(NamedTuple):
     """
 
     entropy_penalty: float = 0.8
-    min_overlap_ratio_at_k: float = 0.7
+    min_overlap_ratio_at_k: float = 0.75
     min_overlap_ratio_below: float = 0.5
 
 
@@ -118,24 +113,6 @@ class LabelPropagation(NamedTuple):
 LABEL_PROPAGATION = LabelPropagation()
 
 
-class KMeansCandidate(NamedTuple):
-    """K-means on the rows. Chosen by hand; never varied.
-
-    Attributes
-    ----------
-    n_init : int
-        Initializations.
-    max_fit_rows : int
-        Distinct rows that the centers are fitted to, to save time.
-    """
-
-    n_init: int = 10
-    max_fit_rows: int = 10_000
-
-
-KMEANS_CANDIDATE = KMeansCandidate()
-
-
 class GraphCandidates(NamedTuple):
     """Candidate labels from the neighbor graph, each (n_rows,).
 
@@ -143,12 +120,13 @@ class GraphCandidates(NamedTuple):
     ----------
     balanced : list of ndarray
         K clusters each, merged so that the information stays large.
-    unbalanced : list of ndarray
-        At most K clusters each, of any size, to be taken only if they are well separated.
+    unbalanced, fewer : list of ndarray
+        K clusters each, and fewer, of any size, to be taken only if they are well separated.
     """
 
     balanced: list[NDArray[np.intp]]
     unbalanced: list[NDArray[np.intp]]
+    fewer: list[NDArray[np.intp]]
 
 
 def graph_candidates(
@@ -187,12 +165,11 @@ def graph_candidates(
         chains.append([clusters for clusters, _ in chain])
         ratios.append([ratio for _, ratio in chain[1:]])
     n_fewer = _n_merges_below_k(np.median(ratios, axis=0), merging)
-    unbalanced = [
-        chain[n][labels]
-        for n in sorted({0, n_fewer})
-        for labels, chain in zip(subclusterings, chains, strict=True)
-    ]
-    return GraphCandidates(balanced, unbalanced)
+    unbalanced, fewer = (
+        [chain[n][labels] for labels, chain in zip(subclusterings, chains, strict=True)]
+        for n in (0, n_fewer)
+    )
+    return GraphCandidates(balanced, unbalanced, fewer if n_fewer else [])
 
 
 def _overclusterings(
@@ -212,7 +189,7 @@ def _overclusterings(
         values = values + policy.jitter * random.standard_normal(values.shape)
         n_subclusters = min(subclusters * n_clusters, limit)
         kmeans = KMeans(n_subclusters, n_init=1, random_state=random)
-        yield _fit_quietly(kmeans, values).labels_, n_subclusters
+        yield fit_quietly(kmeans, values).labels_, n_subclusters
 
 
 def _n_merges_below_k(ratios: NDArray[np.float64], merging: Merging) -> int:
@@ -309,39 +286,3 @@ def propagate_labels(
             policy.coupling * among_neighbors - policy.balance * size, axis=1
         )
     return probabilities.argmax(1)
-
-
-def kmeans_labels(
-    values: NDArray[np.float32],
-    neighbors: Neighbors,
-    n_clusters: int,
-    random: np.random.RandomState,
-    *,
-    policy: KMeansCandidate = KMEANS_CANDIDATE,
-) -> NDArray[np.intp]:
-    """Return the labels of k-means on the rows, (n_rows,).
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_features)
-    neighbors : Neighbors
-        Of the rows: k-means is fitted to distinct rows, weighted by their copies.
-    n_clusters : int
-        At most the number of distinct rows.
-    random : RandomState
-    policy : KMeansCandidate, default=KMEANS_CANDIDATE
-    """
-    first = neighbors.first
-    fitted = random.permutation(len(first))[: max(policy.max_fit_rows, n_clusters)]
-    kmeans = KMeans(n_clusters, n_init=policy.n_init, random_state=random)
-    _fit_quietly(kmeans, values[first[fitted]], neighbors.counts[fitted])
-    return kmeans.predict(values).astype(np.intp)
-
-
-def _fit_quietly(
-    kmeans: KMeans, values: NDArray[Any], sample_weight: NDArray[np.intp] | None = None
-) -> KMeans:
-    """Fit without the warning of fewer clusters than asked for, which near-duplicates cause."""
-    # locked: two threads in this block would leave each other's filters behind
-    with _FILTERS, warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        return kmeans.fit(values, sample_weight=sample_weight)

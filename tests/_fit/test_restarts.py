@@ -41,7 +41,7 @@ def task(X, device="cpu", regularized=False, n_epochs=6, **changes):
     )
     if regularized:
         radius = np.full(len(X), 0.3, np.float32)
-        inputs = RegularizerInputs("adversarial", radius, None, 1.0, 0.0)
+        inputs = RegularizerInputs("adversarial", radius)
         changes = {"consistency": 50.0, "inputs": inputs} | changes
     return architecture, rows, SETTINGS._replace(**changes), SCHEDULE._replace(n_epochs=n_epochs)
 
@@ -268,7 +268,7 @@ def nan_perturbation(y, source):
 def blamed(X, networks="dense", perturbation=None):
     architecture, rows, settings, schedule = task(X)
     if perturbation is not None:
-        inputs = RegularizerInputs(perturbation, None, None, 1.0, 0.0)
+        inputs = RegularizerInputs(perturbation, None)
         settings = settings._replace(consistency=1.0, inputs=inputs)
     architecture = architecture._replace(networks=networks)
     batches = restarts.batches_of(architecture, rows, settings, schedule.progress, 0)

@@ -5,8 +5,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from skgmvae._objective import Batches, RegularizerInputs
+from skgmvae._objective import Batches, PseudoLabelSchedule, RegularizerInputs
 from skgmvae._rows import Rows
 
 CPU = torch.device("cpu")
@@ -24,19 +26,22 @@ def numbers(batch):
     return batch.y.flatten(1)[:, 0].long()
 
 
-def consistency(**changes):
+def inputs_of(**changes):
+    weights = [9.0, 3.0, 1.0, 0.1]
+    soft = np.random.default_rng(0).dirichlet(weights, N_ROWS).astype(np.float32)
     return RegularizerInputs(
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, N_ROWS, dtype=np.float32),
-        labels=np.arange(N_ROWS) % 3, share_of_cross_entropy=0.5, weight_of_other_cluster=0.25,
+        pseudo_labels=soft,
+        schedule=PseudoLabelSchedule(first=8.0, last=2.0, share=0.5),
     )._replace(**changes)
 
 
-def make(consistency=None, rows=None, **changes):
+def make(inputs=None, rows=None, **changes):
     parameters = {
         "batch_size": 16, "n_mc_samples": 2, "latent_dim": 3, "style_dim": 5,
         "n_clusters": N_CLUSTERS, "key": (5, 0), "progress": lambda epoch: epoch / 10,
     }
-    return Batches(rows or numbered(), inputs=consistency, **(parameters | changes))
+    return Batches(rows or numbered(), inputs=inputs, **(parameters | changes))
 
 
 def tensors(batch):
@@ -56,26 +61,26 @@ def shift(y, source):
     return y + torch.randn(y.shape, generator=source)
 
 
-EVERYTHING = [consistency(), consistency(perturbation=shift, radius=None), None]
+EVERYTHING = [inputs_of(), inputs_of(perturbation=shift, radius=None), None]
 
 
-@pytest.mark.parametrize("consistency", EVERYTHING)
-def test_a_batch_is_a_function_of_its_keys_alone(consistency, untouched_global_state):
-    went_through = make(consistency)
+@pytest.mark.parametrize("inputs", EVERYTHING)
+def test_a_batch_is_a_function_of_its_keys_alone(inputs, untouched_global_state):
+    went_through = make(inputs)
     for epoch in range(3):
         for step in range(went_through.n_steps):
             went_through(epoch, step)
-    expected = make(consistency)(3, 2)
+    expected = make(inputs)(3, 2)
     assert equal(went_through(3, 2), expected)
     assert equal(went_through(3, 2), expected)  # asked again
     went_through(1, 0)
     assert equal(went_through(3, 2), expected)
 
 
-@pytest.mark.parametrize("consistency", EVERYTHING)
-def test_other_keys_give_other_draws(consistency):
+@pytest.mark.parametrize("inputs", EVERYTHING)
+def test_other_keys_give_other_draws(inputs):
     keys = [((5, 0), 3, 2), ((5, 0), 3, 1), ((5, 0), 2, 2), ((5, 1), 3, 2), ((6, 0), 3, 2)]
-    batches = [make(consistency, key=key)(epoch, step) for key, epoch, step in keys]
+    batches = [make(inputs, key=key)(epoch, step) for key, epoch, step in keys]
     for field in ("y", "direction", "perturbed"):
         values = [getattr(batch, field) for batch in batches]
         if values[0] is not None:
@@ -86,18 +91,18 @@ def test_other_keys_give_other_draws(consistency):
 
 
 def test_the_parts_of_a_batch_are_drawn_apart():
-    batch = make(consistency(perturbation=shift))(0, 0)
+    batch = make(inputs_of(perturbation=shift))(0, 0)
     draws = [batch.noise.x, batch.noise.w, batch.direction, batch.perturbed - batch.y]
     values = torch.cat([draw.flatten().round(decimals=4) for draw in draws])
     assert len(values.unique()) > 0.98 * len(values)
 
 
 def test_noise_and_direction_are_standard_normal():
-    batch = make(consistency(), batch_size=N_ROWS, n_mc_samples=200)(0, 0)
+    batch = make(inputs_of(), batch_size=N_ROWS, n_mc_samples=200)(0, 0)
     for draw in batch.noise:
         assert abs(float(draw.mean())) < 0.02
         assert float(draw.std()) == pytest.approx(1, abs=0.02)
-    directions = torch.cat([make(consistency(), batch_size=N_ROWS)(epoch, 0).direction
+    directions = torch.cat([make(inputs_of(), batch_size=N_ROWS)(epoch, 0).direction
                             for epoch in range(100)])
     assert abs(float(directions.mean())) < 0.05
     assert float(directions.std()) == pytest.approx(1, abs=0.05)
@@ -124,88 +129,120 @@ def test_without_consistency_nothing_but_rows_and_noise_is_made():
     batch = make(None)(0, 0)
     assert batch[2:] == (None,) * 5
     # and rows and noise are those that there would be with it
-    full = make(consistency())(0, 0)
+    full = make(inputs_of())(0, 0)
     assert torch.equal(batch.y, full.y)
     assert torch.equal(batch.noise.x, full.noise.x)
 
 
 def test_the_radius_and_the_pseudo_label_are_each_rows_own():
-    given = consistency()
+    given = inputs_of()
     batches = make(given)
     for epoch in (0, 9):
         batch = batches(epoch, 1)
         np.testing.assert_array_equal(batch.radius, given.radius[numbers(batch)])
-        np.testing.assert_array_equal(batch.pseudo.labels, given.labels[numbers(batch)])
+        np.testing.assert_array_equal(
+            batch.pseudo_labels.probabilities, given.pseudo_labels[numbers(batch)]
+        )
         assert batch.direction.shape == batch.y.shape
 
 
 def test_arrays_may_be_read_only_and_are_not_looked_at_again():
-    given = consistency()
-    for array in (given.radius, given.labels):
+    given = inputs_of()
+    for array in (given.radius, given.pseudo_labels):
         array.flags.writeable = False  # as joblib maps them
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         batches = make(given)
     expected = batches(0, 0)
-    for array in (given.radius, given.labels):
+    for array in (given.radius, given.pseudo_labels):
         array.flags.writeable = True
         array[:] = 0
     assert equal(batches(0, 0), expected)
     assert expected.radius.min() > 0
+    assert expected.log_sizes.min() > 0
 
 
 def test_without_a_radius_there_is_no_adversarial_step():
-    batch = make(consistency(radius=None))(0, 0)
+    batch = make(inputs_of(radius=None))(0, 0)
     assert batch.radius is None
     assert batch.direction is None
     assert batch.perturbed is not None
-    assert batch.pseudo is not None
+    assert batch.pseudo_labels is not None
 
 
-def test_without_pseudo_labels_there_are_no_weights_of_them():
-    batch = make(consistency(labels=None))(0, 0)
-    assert batch.pseudo is None
-    assert batch.pseudo_weights is None
+def test_without_pseudo_labels_there_is_no_loss_to_them_and_even_sizes_are_expected():
+    batch = make(inputs_of(pseudo_labels=None))(0, 0)
+    assert batch.pseudo_labels is None
     assert batch.radius is not None
+    np.testing.assert_array_equal(batch.log_sizes, np.zeros(N_CLUSTERS))
+
+
+def test_without_a_schedule_pseudo_labels_only_say_which_sizes_to_expect():
+    with_it, without = make(inputs_of())(0, 0), make(inputs_of(schedule=None))(0, 0)
+    assert without.pseudo_labels is None
+    assert with_it.pseudo_labels is not None
+    assert torch.equal(without.log_sizes, with_it.log_sizes)
+    assert equal(without, with_it._replace(pseudo_labels=None))
 
 
 def test_the_sizes_expected_are_those_of_the_pseudo_labels_and_one():
     labels = np.repeat([0, 1, 3], [N_ROWS - 12, 9, 3])
-    log_sizes = make(consistency(labels=labels))(0, 0).pseudo.log_sizes
+    hard = np.eye(N_CLUSTERS, dtype=np.float32)[labels]
+    log_sizes = make(inputs_of(pseudo_labels=hard))(0, 0).log_sizes
     np.testing.assert_allclose(log_sizes.exp(), [N_ROWS - 11, 10, 1, 4], rtol=1e-6)
+    soft = inputs_of().pseudo_labels
+    log_sizes = make(inputs_of())(0, 0).log_sizes
+    np.testing.assert_allclose(log_sizes.exp(), soft.sum(0) + 1, rtol=1e-5)
 
 
-def test_the_cross_entropy_falls_with_progress_and_the_bounded_loss_stays():
+def test_the_weight_of_pseudo_labels_follows_progress():
     asked = []
 
     def progress(epoch):
         asked.append(epoch)
         return epoch / 4
 
-    batches = make(consistency(share_of_cross_entropy=0.5), progress=progress)
-    falling = []
+    batches = make(inputs_of(), progress=progress)
+    found = []
     for epoch in range(4):
         for step in range(3):
-            weights = batches(epoch, step).pseudo_weights
-            assert weights.cross_entropy.shape == weights.other_cluster.shape == ()
-            assert float(weights.other_cluster) == 0.25
-            falling.append(float(weights.cross_entropy))
+            given = batches(epoch, step).pseudo_labels
+            assert given.weight.shape == ()
+            found.append(float(given.weight))
     np.testing.assert_allclose(asked, np.arange(12) / 3)
-    np.testing.assert_allclose(falling, np.maximum(0, 1 - np.arange(12) / 6), atol=1e-7)
+    np.testing.assert_allclose(found, np.maximum(2, 8 * (1 - np.arange(12) / 6)), rtol=1e-6)
+
+
+# The schedule of pseudo-labels.
+
+@given(st.floats(0, 1), st.floats(0.01, 1), st.floats(0, 100))
+def test_a_weight_that_is_the_same_at_first_and_at_last_stays(progress, share, weight):
+    assert PseudoLabelSchedule(weight, weight, share).at(progress) == weight
+
+
+@given(st.floats(0, 1), st.floats(0.01, 1), st.floats(0, 10))
+def test_the_weight_falls_linearly_on_the_way_to_zero_and_stops_at_the_last(
+    progress, share, last
+):
+    schedule = PseudoLabelSchedule(10.0, last, share)
+    line = np.interp(progress, [0, share], [10, 0])
+    assert schedule.at(progress) == pytest.approx(max(last, line), abs=1e-9)
+    assert schedule.at(0) == 10.0
+    assert schedule.at(share) == schedule.at(1) == last
 
 
 # Perturbations.
 
 def test_adversarial_rows_start_where_they_are():
-    batch = make(consistency())(0, 0)
+    batch = make(inputs_of())(0, 0)
     assert torch.equal(batch.perturbed, batch.y)
 
 
 @pytest.mark.parametrize("perturbation", ["affine", "both"])
 def test_affine_changes_are_made_of_images(perturbation):
-    radius = None if perturbation == "affine" else consistency().radius
+    radius = None if perturbation == "affine" else inputs_of().radius
     batch = make(
-        consistency(perturbation=perturbation, radius=radius), rows=numbered(shape=(1, 6, 6))
+        inputs_of(perturbation=perturbation, radius=radius), rows=numbered(shape=(1, 6, 6))
     )(0, 0)
     assert batch.perturbed.shape == batch.y.shape == (15, 1, 6, 6)
     changed = (batch.perturbed - batch.y).flatten(1).abs().amax(1)
@@ -220,7 +257,7 @@ def test_a_perturbation_of_the_users_gets_the_rows_and_a_generator():
         calls.append((y.clone(), source))
         return shift(y, source)
 
-    batch = make(consistency(perturbation=perturbation, radius=None))(0, 0)
+    batch = make(inputs_of(perturbation=perturbation, radius=None))(0, 0)
     ((y, source),) = calls
     assert torch.equal(y, batch.y)
     assert isinstance(source, torch.Generator)
@@ -232,7 +269,7 @@ def test_a_perturbation_may_change_its_argument_in_place():
     def in_place(y, source):
         return y.mul_(3).add_(1)
 
-    batches = make(consistency(perturbation=in_place, radius=None))
+    batches = make(inputs_of(perturbation=in_place, radius=None))
     before = batches.rows.flat().copy()
     batch = batches(0, 0)
     assert torch.equal(batch.y, batches.rows.take(numbers(batch)))
@@ -250,7 +287,7 @@ def test_a_perturbation_may_change_its_argument_in_place():
     (lambda y, source: (y, y), r"\(tensor"),
 ])
 def test_a_perturbation_that_returns_other_rows_is_named(perturbation, returned):
-    batches = make(consistency(perturbation=perturbation, radius=None))
+    batches = make(inputs_of(perturbation=perturbation, radius=None))
     message = (
         rf"(?s)perturbation=<function .* must return a tensor of shape \(15, 2\), .* returned "
         rf"{returned}"
@@ -261,7 +298,7 @@ def test_a_perturbation_that_returns_other_rows_is_named(perturbation, returned)
 
 @pytest.mark.parametrize("change", [torch.Tensor.double, torch.Tensor.half, torch.Tensor.long])
 def test_a_perturbation_that_returns_another_type_is_named(change):
-    batches = make(consistency(perturbation=lambda y, source: change(y), radius=None))
+    batches = make(inputs_of(perturbation=lambda y, source: change(y), radius=None))
     dtype = change(torch.zeros(1)).dtype
     message = rf"perturbation=.* must return rows of torch\.float32 .* returned {dtype} on cpu"
     with pytest.raises(TypeError, match=message):
@@ -269,7 +306,7 @@ def test_a_perturbation_that_returns_another_type_is_named(change):
 
 
 def test_a_perturbation_that_returns_rows_of_another_device_is_named():
-    batches = make(consistency(perturbation=lambda y, source: y.to("meta"), radius=None))
+    batches = make(inputs_of(perturbation=lambda y, source: y.to("meta"), radius=None))
     with pytest.raises(TypeError, match=r"perturbation=.* on cpu.* returned .* on meta"):
         batches(0, 0)
 
@@ -279,15 +316,15 @@ def test_what_a_perturbation_raises_passes_unchanged():
         raise ZeroDivisionError("of the user's")
 
     with pytest.raises(ZeroDivisionError, match="of the user's"):
-        make(consistency(perturbation=fail, radius=None))(0, 0)
+        make(inputs_of(perturbation=fail, radius=None))(0, 0)
 
 
 def test_a_batch_is_made_whatever_the_default_dtype():
     rows = numbered()
-    expected = make(consistency(), rows)(1, 1)
+    expected = make(inputs_of(), rows)(1, 1)
     torch.set_default_dtype(torch.float64)
     try:
-        batch = make(consistency(), rows)(1, 1)
+        batch = make(inputs_of(), rows)(1, 1)
     finally:
         torch.set_default_dtype(torch.float32)
     for one, other in zip(tensors(batch), tensors(expected), strict=True):
@@ -296,6 +333,6 @@ def test_a_batch_is_made_whatever_the_default_dtype():
 
 
 def test_a_perturbation_that_draws_from_the_global_generator_is_refused():
-    inputs = RegularizerInputs(lambda y, source: y + torch.randn_like(y), None, None, 1.0, 0.0)
+    inputs = RegularizerInputs(lambda y, source: y + torch.randn_like(y), None)
     with pytest.raises(ValueError, match=r"perturbation=.*global generator.*generator=generator"):
         make(inputs)(0, 0)

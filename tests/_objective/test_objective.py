@@ -9,9 +9,16 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
 from skgmvae._model import Architecture
-from skgmvae._objective import Batches, Objective, Regularizer, RegularizerInputs, Terms
+from skgmvae._objective import (
+    Batches,
+    Objective,
+    PseudoLabelSchedule,
+    Regularizer,
+    RegularizerInputs,
+    Terms,
+)
 from skgmvae._objective import objective as module_under_test
-from skgmvae._objective.regularizer import regularizer
+from skgmvae._objective.regularizer import PseudoLabels, regularizer
 from skgmvae._rows import Rows, Units
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.perturbations import adversarial
@@ -23,15 +30,16 @@ PARTS = [*Terms._fields, *Regularizer._fields]
 def settings(n_rows, **changes):
     return RegularizerInputs(
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, n_rows, dtype=np.float32),
-        labels=np.arange(n_rows) % 3, share_of_cross_entropy=1.0, weight_of_other_cluster=0.25,
+        pseudo_labels=np.random.default_rng(0).dirichlet(np.ones(3), n_rows).astype(np.float32),
+        schedule=PseudoLabelSchedule(first=6.0, last=1.0, share=1.0),
     )._replace(**changes)
 
 
-def batches_of(X, consistency, image_shape=None):
+def batches_of(X, inputs, image_shape=None):
     rows = Rows.standardized(X, Units.standardizing(X, image_shape), CPU)
     return Batches(
         rows, batch_size=16, n_mc_samples=2, latent_dim=2, style_dim=2, n_clusters=3,
-        inputs=consistency, key=(5, 0), progress=lambda epoch: epoch / 10,
+        inputs=inputs, key=(5, 0), progress=lambda epoch: epoch / 10,
     )
 
 
@@ -128,8 +136,13 @@ def test_without_consistency_the_regularizer_costs_nothing(monkeypatch, bare):
     objective(batch)
 
 
-def test_the_loss_is_the_bound_plus_the_weighted_regularizer(full, bare):
+@pytest.mark.parametrize("with_pseudo_labels", [True, False])
+def test_the_loss_is_the_bound_plus_the_weighted_regularizer_plus_that_to_pseudo_labels(
+    full, bare, with_pseudo_labels
+):
     objective, batch = full
+    if not with_pseudo_labels:
+        batch = batch._replace(pseudo_labels=None)
     without = named(*bare)
     for weight in (1.0, 50.0):
         objective.consistency = weight
@@ -138,8 +151,35 @@ def test_the_loss_is_the_bound_plus_the_weighted_regularizer(full, bare):
         assert {name: record[name] for name in Terms._fields} == {
             name: without[name] for name in Terms._fields
         }
-        assert parts.total() > 0.01
-        assert record["loss"] == pytest.approx(without["loss"] + weight * parts.total(), rel=1e-5)
+        assert parts.total() > 0.001
+        assert (parts.pseudo_label_loss > 0) == with_pseudo_labels
+        assert record["loss"] == pytest.approx(
+            without["loss"] + weight * parts.total() + parts.pseudo_label_loss, rel=1e-5
+        )
+
+
+def test_the_loss_to_pseudo_labels_is_not_weighted_by_consistency(full):
+    objective, batch = full
+    losses = []
+    for weight in (1e-3, 50.0):
+        objective.consistency = weight
+        losses.append(named(objective, batch)["pseudo_label_loss"])
+    assert losses[0] == losses[1] > 0.5
+
+
+@pytest.mark.parametrize("schedule", [None, settings(1).schedule])
+def test_only_rows_without_pseudo_labels_are_made_certain_and_of_the_expected_sizes(X, schedule):
+    batches = batches_of(X, settings(len(X), schedule=schedule))
+    objective, batch = objective_of(batches, consistency=50.0), batches(2, 1)
+    found = named(objective, batch)
+    entropies = 0.1 * (found["conditional_entropy"] + 2.0 * found["imbalance"])
+    assert entropies > 1e-3
+    assert found["information"] == pytest.approx(0 if schedule else entropies, rel=1e-5)
+    # sizes that are expected are of no effect where there are pseudo-labels
+    log_sizes = torch.tensor([3.0, 0.0, -3.0])
+    otherwise = named(objective, batch._replace(log_sizes=log_sizes))
+    assert otherwise["imbalance"] > found["imbalance"] + 0.1
+    assert (otherwise["loss"] == found["loss"]) == (schedule is not None)
 
 
 def test_the_regularizer_is_that_of_the_posterior_at_the_means(full):
@@ -153,10 +193,12 @@ def test_the_regularizer_is_that_of_the_posterior_at_the_means(full):
     moved = adversarial(
         logits_of, batch.y, logits.detach(), batch.radius, batch.direction, objective.probe
     )
-    expected = regularizer(logits, logits_of(moved), batch.pseudo, batch.pseudo_weights)
+    expected = regularizer(logits, logits_of(moved), batch.log_sizes, batch.pseudo_labels)
     for name in Regularizer._fields:
-        assert found[name] == pytest.approx(float(getattr(expected, name).detach()), abs=1e-6)
-        assert found[name] > 0
+        assert found[name] == pytest.approx(
+            float(getattr(expected, name).detach()), rel=1e-6, abs=1e-6
+        )
+        assert (found[name] > 0) == (name != "information")
 
 
 def test_what_is_recorded_is_named_and_without_gradient(bare, full):
@@ -251,7 +293,9 @@ def test_a_single_row_trains_by_the_running_statistics(X, full):
     one = one._replace(
         y=one.y[:1], perturbed=one.perturbed[:1], direction=one.direction[:1],
         radius=one.radius[:1], noise=type(one.noise)(*(draw[:, :1] for draw in one.noise)),
-        pseudo=one.pseudo._replace(labels=one.pseudo.labels[:1]),
+        pseudo_labels=one.pseudo_labels._replace(
+            probabilities=one.pseudo_labels.probabilities[:1]
+        ),
     )
     objective(batch)
     objective.eval()
@@ -292,17 +336,43 @@ def test_rows_that_are_not_perturbed_do_not_disagree(X):
     assert named(objective, batches(0, 0))["disagreement"] > 0.001
 
 
-def test_pseudo_labels_enter_by_their_weights(X, full):
+@pytest.mark.parametrize("weight", [0.0, 5.0])
+def test_pseudo_labels_enter_by_their_weight(full, weight):
     objective, batch = full
-    logits = objective.model.cluster_logits(objective.model.q(batch.y)).detach()
-    at_labels = logits[torch.arange(len(batch.y)), batch.pseudo.labels]
-    for cross_entropy, other_cluster in [(0.0, 0.0), (0.5, 0.0), (0.0, 0.2), (0.5, 0.2)]:
-        weights = type(batch.pseudo_weights)(
-            torch.tensor(cross_entropy), torch.tensor(other_cluster)
-        )
-        expected = -cross_entropy * at_labels.mean() + other_cluster * (1 - at_labels.exp()).mean()
-        found = named(objective, batch._replace(pseudo_weights=weights))["pseudo_label_loss"]
-        assert found == pytest.approx(float(expected), rel=1e-5)
-    free = named(objective, batch._replace(pseudo=None, pseudo_weights=None))
+    logits = objective.model.cluster_logits(objective.model.q(batch.y)).detach().double().numpy()
+    soft = batch.pseudo_labels.probabilities.double().numpy()
+    expected = np.mean([
+        -weight * sum(t * log_p for t, log_p in zip(target, row, strict=True))
+        for target, row in zip(soft, logits, strict=True)
+    ])
+    given = PseudoLabels(batch.pseudo_labels.probabilities, torch.tensor(weight))
+    found = named(objective, batch._replace(pseudo_labels=given))
+    assert found["pseudo_label_loss"] == pytest.approx(expected, rel=1e-5)
+    assert found["information"] == 0
+
+
+def test_without_pseudo_labels_the_sizes_are_those_that_the_batch_expects(full):
+    objective, batch = full
+    free = named(objective, batch._replace(pseudo_labels=None, log_sizes=torch.zeros(3)))
     assert free["pseudo_label_loss"] == 0
     assert free["imbalance"] == pytest.approx(np.log(3) - free["marginal_entropy"], abs=1e-6)
+
+
+def test_training_to_pseudo_labels_comes_to_these(X):
+    soft = np.full((len(X), 3), 0.1, np.float32)
+    soft[np.arange(len(X)), (X[:, 0] > np.median(X[:, 0])).astype(int)] = 0.8
+    schedule = PseudoLabelSchedule(100.0, 100.0, 1.0)
+    batches = batches_of(X, settings(len(X), pseudo_labels=soft, schedule=schedule))
+    objective = objective_of(batches, consistency=1e-3)
+    optimizer = torch.optim.Adam(objective.parameters(), 0.02)
+    for epoch in range(150):
+        for step in range(batches.n_steps):
+            optimizer.zero_grad()
+            objective(batches(epoch, step))[0].backward()
+            optimizer.step()
+    model = objective.model
+    y = batches.rows.take(torch.arange(len(X)))
+    found = model.cluster_logits(model.q(y)).exp().detach().numpy()
+    # as uncertain as they are, not more certain
+    assert np.abs(found - soft).mean() < 0.06
+    np.testing.assert_allclose(found.mean(0), soft.mean(0), atol=0.05)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import normalize
 
-from skgmvae._rows import FARTHEST, Units
+from skgmvae._rows import FARTHEST, Units, resolution
+from skgmvae._rows import units as units_file
 
 CPU = torch.device("cpu")
 DOUBLE = np.dtype(np.float64)
@@ -81,7 +82,7 @@ def test_the_model_sees_mean_0_and_a_mean_variance_of_1(seed, image_shape, scale
 
 def test_features_have_the_same_range_and_channels_too():
     X = rng().standard_normal((50, 6)) * [1, 10, 100, 1, 10, 100] + 5
-    y = seen(Units.standardizing(X, None), X)
+    y = seen(Units.standardizing(X, None, "range"), X)
     np.testing.assert_allclose(np.ptp(y, 0), np.ptp(y, 0)[0])
     units = Units.standardizing(X, (1, 2, 3))
     np.testing.assert_array_equal(units.scale[:3], units.scale[3:])
@@ -122,8 +123,10 @@ def test_features_of_rows_of_unit_length_share_a_scale(n_empty):
 ], ids=["wholly", "nearly", "up to rounding"])
 def test_a_large_number_that_rows_share_does_not_make_them_directions(same_in_all_rows):
     X = np.column_stack([rng().standard_normal((40, 2)) * [1, 100], same_in_all_rows])
-    y = seen(Units.standardizing(X, None), X)
+    y = seen(Units.standardizing(X, None, "range"), X)
     assert np.ptp(y[:, 0]) == pytest.approx(np.ptp(y[:, 1]))
+    y = seen(Units.standardizing(X, None), X)
+    assert np.ptp(y[:, 0]) == pytest.approx(np.ptp(y[:, 1]), rel=0.01)
 
 
 @pytest.mark.parametrize("image_shape", [None, (2, 2)])
@@ -141,6 +144,218 @@ def test_values_too_large_to_square_are_refused_by_their_size_alone(image_shape)
             Units.standardizing(np.array([[1e200], [-1e200], [0.0]]), image_shape)
         with pytest.raises(ValueError, match=r"too large to square, up to 1\.5e\+308; scale X"):
             Units.standardizing(np.full((5, 1), 1.5e308), image_shape)
+
+
+# What a feature is divided by.
+
+def spans(X, scale, image_shape=None):
+    """Return the scale of each feature, but for the number that all are divided by."""
+    found = Units.standardizing(X, image_shape, scale).scale
+    return found / found[0]
+
+
+def lattices(n_rows=400):
+    """Return a flag, a rating from 1 to 5, tens, and a feature of many values."""
+    source = rng()
+    return np.column_stack([
+        source.random(n_rows) < 0.3, source.integers(1, 6, n_rows),
+        10 * source.integers(0, 4, n_rows), source.standard_normal(n_rows),
+    ]).astype(float)
+
+
+def test_auto_spans_the_range_and_the_resolution():
+    X = lattices()
+    ptp = np.ptp(X[:, 3])
+    np.testing.assert_allclose(spans(X, "auto"), np.array([2, 5, 40, ptp]) / 2, rtol=1e-3)
+    np.testing.assert_allclose(spans(X, "range"), [1, 4, 30, ptp])
+
+
+def test_a_flag_does_not_weigh_many_times_as_much_as_other_features():
+    X = np.column_stack([rng().standard_normal((500, 6)), rng(1).random(500) < 0.5])
+    for scale, ratio in (("auto", (1, 4)), ("range", (6, 12))):
+        variance = seen(Units.standardizing(X, None, scale), X).var(0)
+        assert ratio[0] < variance[6] / variance[:6].mean() < ratio[1]
+
+
+def test_std_divides_by_the_standard_deviation():
+    X = lattices()
+    np.testing.assert_allclose(spans(X, "std"), X.std(0) / X[:, 0].std())
+    np.testing.assert_allclose(seen(Units.standardizing(X, None, "std"), X).std(0), 1)
+
+
+def test_none_leaves_the_features_as_they_are():
+    X = lattices()
+    np.testing.assert_array_equal(spans(X, None), 1)
+    assert np.mean(seen(Units.standardizing(X, None, None), X) ** 2) == pytest.approx(1)
+
+
+@given(
+    st.sampled_from(["auto", "range", "std"]), st.integers(0, 1000),
+    hnp.arrays(np.float64, 3, elements=st.floats(1e-3, 1e3)),
+    hnp.arrays(np.float64, 3, elements=st.floats(-1e3, 1e3)),
+)
+def test_where_a_feature_begins_and_its_unit_are_of_no_effect(scale, seed, factors, begins):
+    X = np.column_stack([
+        rng(seed).standard_normal((30, 2)), rng(seed).integers(0, 4, 30),
+    ])
+    other = factors * X + begins
+    expected = seen(Units.standardizing(X, None, scale), X)
+    found = seen(Units.standardizing(other, None, scale), other)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3), st.floats(-1e3, 1e3))
+def test_with_none_a_common_factor_is_of_no_effect_and_that_of_a_feature_is(seed, factor, begin):
+    X = rng(seed).standard_normal((30, 3))
+    expected = seen(Units.standardizing(X, None, None), X)
+    other = factor * X + begin
+    found = seen(Units.standardizing(other, None, None), other)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    other = X * [1, 1, 3]
+    found = seen(Units.standardizing(other, None, None), other)
+    np.testing.assert_allclose(found.std(0) / found[:, 0].std(), other.std(0) / X[:, 0].std())
+
+
+@pytest.mark.parametrize("scale", ["auto", "range", "std", None])
+def test_the_pixels_of_a_channel_share_a_scale_whatever_it_is(scale):
+    images = rng().integers(0, 2, (50, 4, 4, 2)) * [1.0, 10.0]
+    found = Units.standardizing(images.reshape(50, -1), (4, 4, 2), scale)
+    for values in found.location, found.scale, found.spread:
+        np.testing.assert_array_equal(values, np.tile(values[:2], 16))
+    ratio = 1 if scale is None else pytest.approx(10, rel=0.05)
+    assert found.scale[1] / found.scale[0] == ratio
+    # without a resolution: flags that are pixels span their range
+    y = seen(found, images.reshape(50, -1))
+    if scale in ("auto", "range"):
+        assert np.ptp(y[:, 0]) == pytest.approx(np.ptp(y[:, 1]))
+
+
+@pytest.mark.parametrize("scale", ["range", "std", None])
+def test_rows_of_unit_length_share_a_scale_only_if_it_is_chosen_automatically(scale):
+    X = normalize(rng().exponential(size=(40, 4)) * [9, 9, 1, 1])
+    expected = {"range": np.ptp(X, 0), "std": X.std(0), None: np.ones(4)}[scale]
+    np.testing.assert_allclose(spans(X, scale), expected / expected[0])
+
+
+@pytest.mark.parametrize("values", [
+    ([0, 1, 1], 1), ([3, 3, 3], 0), ([1, 2.5, 5, 1], 1.5), ([0.25, 0.5, 7], 0.25), ([2], 0),
+])
+@pytest.mark.parametrize("dtype", [np.uint8, SINGLE, DOUBLE])
+def test_the_resolution_is_the_smallest_gap(values, dtype):
+    column, expected = np.array(values[0]), values[1]
+    if dtype != np.uint8 or (column == column.astype(int)).all():
+        X = np.column_stack([column, column[::-1]]).astype(dtype)
+        np.testing.assert_array_equal(resolution(X), expected)
+
+
+def test_the_resolution_of_many_values_is_next_to_nothing():
+    X = rng().standard_normal((2000, 3))
+    assert (resolution(X) < 1e-4).all()
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 100), st.integers(0, 1000))
+def test_columns_are_sorted_a_block_at_a_time(n_rows, n_features, n_values, seed):
+    X = rng(seed).integers(0, 256, (n_rows, n_features), dtype=np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(units_file, "BLOCK_VALUES", n_values)
+        found = [*units_file._sorted_columns(X)]
+    np.testing.assert_array_equal(np.transpose(found), np.sort(X, axis=0))
+
+
+# Values that are far from all others.
+
+def with_far_rows(n_rows=300, n_far=1, distance=1e6, image_shape=None):
+    """Return rows of which the last are far in all columns."""
+    n_features = 4 if image_shape is None else math.prod(image_shape)
+    X = rng().standard_normal((n_rows, n_features)) + 6 * (np.arange(n_rows) % 2)[:, None]
+    X[n_rows - n_far :] += distance
+    return X
+
+
+@pytest.mark.parametrize("image_shape", [None, (2, 2), (2, 1, 3)])
+@pytest.mark.parametrize("distance", [300, 1e6, -1e6, 1e200, -1e300])
+@pytest.mark.parametrize("scale", ["auto", None])
+def test_a_far_row_does_not_count(image_shape, distance, scale):
+    X = with_far_rows(distance=distance, image_shape=image_shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = Units.standardizing(X, image_shape, scale)
+    expected = Units.standardizing(X[:-1], image_shape, scale)
+    assert found.image_shape == image_shape
+    for one, other in zip(
+        found._replace(image_shape=()), expected._replace(image_shape=()), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    n_far, columns = found.far_from_others(X)
+    assert n_far == 1
+    np.testing.assert_array_equal(columns, np.arange(X.shape[1]))
+
+
+@pytest.mark.parametrize("scale", ["range", "std"])
+def test_a_far_row_counts_where_the_user_says_so_and_is_found(scale):
+    X = with_far_rows()
+    found = Units.standardizing(X, None, scale)
+    np.testing.assert_allclose(found.location, X.mean(0))
+    np.testing.assert_array_equal(found.spread, np.ptp(X, 0))
+    assert found.far_from_others(X)[0] == 1
+
+
+def test_far_rows_at_either_end_do_not_count():
+    X = with_far_rows()
+    X[0] = -1e6
+    found, expected = Units.standardizing(X, None), Units.standardizing(X[1:-1], None)
+    np.testing.assert_allclose(found.scale, expected.scale)
+    assert found.far_from_others(X)[0] == 2
+
+
+@pytest.mark.parametrize(("n_rows", "n_far", "are_far"), [
+    (20, 1, True), (20, 2, False), (300, 2, True), (300, 3, False), (1000, 9, True),
+    (1000, 10, False),
+])
+def test_far_rows_are_one_or_fewer_than_a_hundredth(n_rows, n_far, are_far):
+    X = with_far_rows(n_rows, n_far)
+    assert Units.standardizing(X, None).far_from_others(X)[0] == (n_far if are_far else 0)
+
+
+def test_the_gap_is_ten_times_the_range_of_the_others():
+    X = np.arange(101.0)[:, None]
+    for value, is_far in ((1099.9, False), (1100.0, True), (-999.9, False), (-1000.0, True)):
+        X[50] = value
+        assert Units.standardizing(X, None).far_from_others(X)[0] == is_far
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, SINGLE, DOUBLE])
+def test_a_flag_that_is_rarely_1_is_not_far_nor_are_rare_counts(dtype):
+    X = np.zeros((1000, 3), dtype)
+    X[:4, 0] = 1
+    X[:5, 1] = 1, 1, 1, 1, 50
+    X[:500, 2] = 1
+    units = Units.standardizing(X, None)
+    assert units.far_from_others(X)[0] == 0
+    np.testing.assert_allclose(units.scale / units.scale[0], np.array([2, 51, 2]) / 2)
+
+
+def test_a_code_of_missing_values_is_far_from_whole_numbers():
+    X = rng().integers(0, 90, (1000, 2)).astype(float)
+    X[:7, 1] = 999999
+    units = Units.standardizing(X, None)
+    assert units.scale[0] == pytest.approx(units.scale[1], rel=0.01)
+    n_far, columns = units.far_from_others(X)
+    assert (n_far, columns.tolist()) == (7, [1])
+
+
+def test_no_row_of_unit_length_is_far():
+    X = normalize(np.column_stack([rng().exponential(size=(200, 2)), 1e-3 * rng(1).random(200)]))
+    X[0] = 0, 0, 1
+    units = Units.standardizing(X, None)
+    assert units.far_from_others(X)[0] == 0
+    assert len(set(units.scale)) == 1
+
+
+@pytest.mark.parametrize("tail", ["normal", "exponential", "lognormal"])
+def test_ordinary_tails_are_not_far(tail):
+    X = getattr(rng(), tail)(size=(1000, 50))
+    assert Units.standardizing(X, None).far_from_others(X)[0] == 0
 
 
 # Constant features.

@@ -1,4 +1,4 @@
-"""Candidates: subclusters merged by information, labels propagated, k-means on the rows."""
+"""Candidates from the graph: subclusters merged by information, labels propagated."""
 
 from itertools import combinations, islice
 
@@ -14,16 +14,14 @@ from sklearn.metrics import adjusted_rand_score
 from skgmvae._rows import Rows
 from skgmvae._start import candidates as module
 from skgmvae._start.candidates import (
-    KMEANS_CANDIDATE,
     LABEL_PROPAGATION,
     MERGING,
     OVERCLUSTERING,
     graph_candidates,
-    kmeans_labels,
     merge_subclusters,
     propagate_labels,
 )
-from skgmvae._start.graph import edge_information, neighbor_graph
+from skgmvae._start.graph import neighbor_graph
 from skgmvae._start.neighbors import find_neighbors
 
 
@@ -153,37 +151,29 @@ def test_subclusters_that_do_not_occur_are_merged_without_a_warning():
     assert [len(set(clusters)) for clusters, _ in chain] == [4, 3, 2, 1]
 
 
-def test_balanced_candidates_have_all_clusters_and_unbalanced_ones_at_most_as_many():
-    X, _ = make_blobs([200, 60, 40], 2, cluster_std=1.5, random_state=0)
-    graph = graph_of(X)
-    balanced, unbalanced = candidates_of(graph, 6)
-    n_overclusterings = len(OVERCLUSTERING.dimensions) * len(OVERCLUSTERING.subclusters)
-    assert len(balanced) == n_overclusterings
-    assert len(unbalanced) in (n_overclusterings, 2 * n_overclusterings)
-    for labels in balanced:
+N_OVERCLUSTERINGS = len(OVERCLUSTERING.dimensions) * len(OVERCLUSTERING.subclusters)
+
+
+def test_candidates_have_all_clusters_or_fewer():
+    X, y = make_blobs([200, 60, 40], 2, cluster_std=0.5, random_state=3)
+    balanced, unbalanced, fewer = candidates_of(graph_of(X), 6)
+    assert len(balanced) == len(unbalanced) == len(fewer) == N_OVERCLUSTERINGS
+    for labels in balanced + unbalanced:
         assert set(labels) == set(range(6))
-    for labels in unbalanced:
-        assert len(set(labels)) == labels.max() + 1 <= 6
-
-    def largest(candidates):
-        return np.mean([np.bincount(labels).max() for labels in candidates])
-
-    assert largest(unbalanced) > largest(balanced)
-    mean = [np.mean([edge_information(graph, labels, 6) for labels in kind])
-            for kind in (balanced, unbalanced[:n_overclusterings])]
-    assert mean[0] > mean[1]
+    for labels in fewer:
+        assert len(set(labels)) == labels.max() + 1 < 6
+    assert max(adjusted_rand_score(y, labels) for labels in fewer) == 1.0
 
 
 def test_candidates_go_on_below_k_only_while_clusters_overlap():
     X, y = make_blobs(400, 5, centers=4, cluster_std=0.5, random_state=3)
     graph = graph_of(X)
-    merged = candidates_of(graph, 8).unbalanced
+    merged = candidates_of(graph, 8).fewer
     assert any(adjusted_rand_score(y, labels) == 1.0 for labels in merged)
     never = MERGING._replace(min_overlap_ratio_at_k=np.inf)
-    assert {len(set(labels)) for labels in candidates_of(graph, 8, merging=never).unbalanced} == {8}
+    assert candidates_of(graph, 8, merging=never).fewer == []
     always = MERGING._replace(min_overlap_ratio_at_k=0.0, min_overlap_ratio_below=0.0)
-    sizes = {len(set(labels)) for labels in candidates_of(graph, 8, merging=always).unbalanced}
-    assert sizes == {1, 8}
+    assert {len(set(labels)) for labels in candidates_of(graph, 8, merging=always).fewer} == {1}
 
 
 def test_more_clusters_than_the_limit_of_subclusters_are_not_merged(monkeypatch):
@@ -220,8 +210,8 @@ def test_fewer_distinct_rows_in_the_embedding_than_subclusters_do_not_warn():
     # without jitter the rows of a connected component are one in the embedding
     X, _ = make_blobs(120, 3, centers=4, cluster_std=0.1, random_state=0)
     overclustering = OVERCLUSTERING._replace(jitter=0.0, dimensions=(1.0,))
-    balanced, unbalanced = candidates_of(graph_of(X), 4, overclustering=overclustering)
-    assert all(labels.shape == (120,) for labels in balanced + unbalanced)
+    found = candidates_of(graph_of(X), 4, overclustering=overclustering)
+    assert all(labels.shape == (120,) for kind in found for labels in kind)
 
 
 def cliques(sizes, n_bridges):
@@ -286,38 +276,3 @@ def test_label_propagation_knows_no_names_of_clusters(seed):
     found = propagate_labels(graph, labels, 3)
     renamed = propagate_labels(graph, names[labels], 3)
     assert adjusted_rand_score(found, renamed) == 1.0
-
-
-def kmeans_of(X, n_clusters, seed=0, **policy):
-    X = np.asarray(X, np.float32)
-    return kmeans_labels(
-        X, neighbors_of(X), n_clusters, np.random.RandomState(seed),
-        policy=KMEANS_CANDIDATE._replace(**policy),
-    )
-
-
-def test_k_means_weighs_distinct_rows_by_their_copies():
-    def labels_of(copies):
-        return kmeans_of(np.repeat([[0.0], [4.0], [10.0]], copies, axis=0), 2)[[0, copies[0], -1]]
-
-    few, many = labels_of([1, 1, 1]), labels_of([90, 90, 1])
-    assert few[0] == few[1] != few[2]
-    assert many[0] != many[1] == many[2]
-
-
-def test_k_means_is_fitted_to_some_rows_and_labels_all():
-    X, y = make_blobs(300, 3, centers=4, cluster_std=0.5, random_state=0)
-    labels = kmeans_of(X, 4, max_fit_rows=60)
-    assert labels.dtype == np.intp
-    assert adjusted_rand_score(y, labels) == 1.0
-    # as many rows as clusters are the least
-    assert kmeans_of(X, 8, max_fit_rows=1).max() == 7
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("scale", [1e-30, 1e-6])
-def test_k_means_of_near_duplicates_does_not_warn(scale):
-    X = 1.0 + scale * np.arange(12.0)[:, None] if scale > 1e-10 else scale * np.eye(12)
-    labels = kmeans_of(X, 6)
-    assert labels.shape == (12,)
-    assert 0 <= labels.min() <= labels.max() < 6

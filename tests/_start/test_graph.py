@@ -17,6 +17,7 @@ from skgmvae._rows import Rows
 from skgmvae._start import graph as module
 from skgmvae._start.graph import (
     EIGENSOLVER,
+    LEAST_AFFINITY,
     Separation,
     edge_distribution,
     edge_information,
@@ -25,7 +26,7 @@ from skgmvae._start.graph import (
     separation,
     spectral_embedding,
 )
-from skgmvae._start.neighbors import NEIGHBOR_SEARCH, find_neighbors, find_neighbors_among
+from skgmvae._start.neighbors import NEIGHBOR_SEARCH, find_neighbors
 
 ITERATIVE = EIGENSOLVER._replace(max_dense_rows=1)
 ANY_SIZE = Separation(min_share=0.0)
@@ -75,12 +76,26 @@ def test_an_edge_weighs_as_many_rows_as_equal_its_start_by_an_oracle(seed, n_row
 def test_the_graph_is_that_of_the_references():
     X = np.random.default_rng(0).standard_normal((50, 2))
     found = neighbors_of(X, max_references=20, n_neighbors=4)
-    among = find_neighbors_among(
-        X[found.references].astype(np.float32), 0, search=NEIGHBOR_SEARCH._replace(n_neighbors=4)
-    )
+    among = neighbors_of(X[found.references], n_neighbors=4)
     np.testing.assert_array_equal(
         neighbor_graph(found).toarray(), neighbor_graph(among).toarray()
     )
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_an_affinity_multiplies_the_weights_and_leaves_every_edge_by_an_oracle(seed, n_neighbors):
+    random = np.random.default_rng(seed)
+    found = neighbors_of(random.integers(0, 5, (20, 2)), n_neighbors=n_neighbors)
+    affinity = random.choice([0.0, 1e-9, 0.3, 1.0], found.nearest.shape)
+    expected = np.zeros((len(found.first),) * 2)
+    for row, nearest in enumerate(found.nearest):
+        for neighbor, factor in zip(nearest, affinity[row], strict=True):
+            weight = found.counts[row] * max(factor, LEAST_AFFINITY)
+            expected[row, neighbor] += weight
+            expected[neighbor, row] += weight
+    graph = neighbor_graph(found, affinity)
+    np.testing.assert_allclose(graph.toarray(), expected, rtol=1e-5)
+    np.testing.assert_array_equal(graph.toarray() > 0, neighbor_graph(found).toarray() > 0)
 
 
 @given(st.integers(0, 1000), st.integers(1, 5))

@@ -15,7 +15,7 @@ from skgmvae._start.neighbors import (
     NeighborSearch,
     Radius,
     find_neighbors,
-    find_neighbors_among,
+    in_coordinates,
     perturbation_radius,
 )
 
@@ -70,10 +70,11 @@ def test_the_radius_is_the_same_among_more_neighbors():
 
 def test_neighbors_are_the_nearest_rows_and_never_the_row_itself(device):
     X = np.random.default_rng(0).standard_normal((40, 3))
-    inverse, references, nearest = find_neighbors(rows_of(X, device), 0, search=FIVE)
-    np.testing.assert_array_equal(inverse, np.arange(40))
-    np.testing.assert_array_equal(references, np.arange(40))
-    np.testing.assert_array_equal(nearest, exact_nearest(X, 5))
+    found = find_neighbors(rows_of(X, device), 0, search=FIVE)
+    np.testing.assert_array_equal(found.inverse, np.arange(40))
+    np.testing.assert_array_equal(found.references, np.arange(40))
+    np.testing.assert_array_equal(found.nearest, exact_nearest(X, 5))
+    np.testing.assert_array_equal(found.compared, X.astype(np.float32))
 
 
 @given(st.integers(0, 1000), st.integers(2, 25), st.integers(1, 3), st.integers(1, 4))
@@ -96,6 +97,7 @@ def test_neighbors_of_a_table_with_copies_by_an_oracle(seed, n_rows, n_features,
         np.testing.assert_allclose(
             between[row, nearest], np.sort(between[row])[:n_found], rtol=1e-6
         )
+        np.testing.assert_allclose(found.distances[row], between[row, nearest], rtol=1e-6)
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 100), st.integers(1, 12))
@@ -142,24 +144,45 @@ def test_rows_that_are_all_identical_have_no_neighbors_and_no_radius(n_features)
     np.testing.assert_array_equal(radius_of(X), np.zeros(20))
 
 
+def test_in_other_coordinates_distances_are_between_these():
+    random = np.random.default_rng(0)
+    X = random.standard_normal((60, 3))[random.integers(0, 60, 90)]
+    found = find_neighbors(rows_of(X), 0, search=FIVE._replace(max_references=25))
+    coordinates = random.standard_normal((len(found.first), 2)).astype(np.float32)
+    other = in_coordinates(found, coordinates)
+    np.testing.assert_array_equal(other.inverse, found.inverse)
+    np.testing.assert_array_equal(other.references, found.references)
+    assert other.compared is coordinates
+    between = distances(coordinates)[:, found.references]
+    np.testing.assert_array_equal(other.nearest, np.argsort(between, 1)[:, :5])
+    np.testing.assert_allclose(other.distances, np.sort(between, 1)[:, :5], rtol=1e-5)
+
+
+def test_rows_at_one_place_have_each_other_for_neighbors_and_none_itself():
+    found = find_neighbors(rows_of(np.arange(40)[:, None]), 0, search=FIVE)
+    nearest, between = in_coordinates(found, np.ones((40, 2), np.float32))[2:4]
+    assert not (nearest == np.arange(40)[:, None]).any()
+    assert all(len(set(row)) == 5 for row in nearest)
+    np.testing.assert_array_equal(between, np.zeros((40, 5)))
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("max_exact", [50, 10])
-def test_identical_rows_that_are_taken_for_distinct_have_each_other_for_neighbors(max_exact):
+def test_rows_that_are_nearly_identical_do_not_warn(max_exact):
     # principal components warned of a division of no variance by none
     search = PROJECTED._replace(max_exact_features=max_exact)
-    nearest = find_neighbors_among(np.ones((30, 40), np.float32), 0, search=search).nearest
-    assert nearest.shape == (30, search.n_neighbors)
-    assert not (nearest == np.arange(30)[:, None]).any()
-    assert all(len(set(row)) == search.n_neighbors for row in nearest)
+    X = np.ones((30, 40))
+    X[:, 0] = 1e-30 * np.arange(30)
+    assert find_neighbors(rows_of(X), 0, search=search).nearest.shape == (30, search.n_neighbors)
 
 
-def test_the_neighbors_among_few_rows_are_those_of_distinct_rows():
-    X = np.random.default_rng(0).standard_normal((50, 30)).astype(np.float32)
-    for search in (NEIGHBOR_SEARCH, PROJECTED):
-        np.testing.assert_array_equal(
-            find_neighbors_among(X, 0, search=search).nearest,
-            find_neighbors(rows_of(X), 0, search=search).nearest,
-        )
+def test_distances_are_those_of_the_principal_components():
+    random = np.random.default_rng(0)
+    X = np.repeat(random.standard_normal((4, 300)), 20, 0) + 4 * random.standard_normal((80, 300))
+    found = find_neighbors(rows_of(X), 0, search=PROJECTED._replace(max_exact_features=300))
+    assert found.compared.shape == (80, PROJECTED.n_components)
+    between = np.sort(distances(found.compared.astype(float)), 1)[:, : PROJECTED.n_neighbors]
+    np.testing.assert_allclose(found.distances, between, rtol=1e-3)
 
 
 def test_the_radius_of_images_is_that_of_all_their_values(device):
@@ -187,11 +210,13 @@ def test_from_a_subset_the_radius_is_that_of_all_rows_on_the_average():
 def test_neighbors_are_sought_among_the_references_alone():
     X = np.random.default_rng(0).standard_normal((60, 2))
     search = FIVE._replace(max_references=20)
-    _, references, nearest = find_neighbors(rows_of(X), 0, search=search)
+    found = find_neighbors(rows_of(X), 0, search=search)
+    references, nearest = found.references, found.nearest
     np.testing.assert_array_equal(references, np.unique(references))
     assert len(references) == 20
     between = distances(X)[:, references]
     np.testing.assert_array_equal(nearest, np.argsort(between, 1)[:, :5])
+    np.testing.assert_allclose(found.distances, np.sort(between, 1)[:, :5], rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_references", [1, 2, 8])

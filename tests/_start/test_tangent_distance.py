@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 from skgmvae._rows import Rows
 from skgmvae._start.neighbors import NEIGHBOR_SEARCH, find_neighbors
-from skgmvae._start.selection import initial_labels
+from skgmvae._start.selection import initial_partition
 from skgmvae._start.tangent_distance import (
     TANGENT_DISTANCE,
     nearest_up_to_affine,
@@ -144,6 +144,7 @@ def test_the_nearest_are_taken_from_the_candidates(digits, device):
         nearest = [distance[neighbor] for neighbor in found.nearest[row]]
         # to rounding, which depends on how many images are compared at a time
         np.testing.assert_allclose(nearest, sorted(distance.values())[:7], rtol=1e-4)
+        np.testing.assert_allclose(found.distances[row] ** 2, nearest, rtol=1e-3)
 
 
 @pytest.mark.parametrize("max_values", [1, 10_000])
@@ -180,7 +181,10 @@ def test_images_that_are_all_alike_have_no_neighbors_and_one_cluster(value):
     rows = rows_of(np.full((12, 64), value))
     found = nearest_up_to_affine(rows, candidates_of(rows))
     assert found.nearest.size == 0
-    np.testing.assert_array_equal(initial_labels(rows, found, 3, 0), np.zeros(12))
+    expected = np.eye(1, 3).repeat(12, 0)
+    partition = initial_partition(rows, found, 3, 0)
+    np.testing.assert_array_equal(partition.probabilities, expected)
+    assert not partition.is_mixture
 
 
 def test_fewer_images_than_candidates_are_enough(digits):

@@ -12,7 +12,7 @@ def made_up(n_clusters, latent_dim, n_samples=50, seed=0):
     return (
         random.standard_normal((n_samples, latent_dim)), random.randint(n_clusters, size=n_samples),
         random.standard_normal((n_clusters, latent_dim)),
-        random.uniform(0.5, 2, (n_clusters, latent_dim)),
+        random.uniform(0.5, 2, (n_clusters, latent_dim, 1)) * np.eye(latent_dim),
     )
 
 
@@ -33,11 +33,11 @@ def covariance_of(ellipse):
 def test_two_dimensions_are_drawn_as_they_are(fit, X):
     estimator = fit(X, latent_dim=2)
     display = LatentSpaceDisplay.from_estimator(estimator, X)
-    means, variances = estimator.latent_components()
+    means, covariances = estimator.latent_components()
     np.testing.assert_allclose(points_of(display), estimator.transform(X), rtol=1e-6)
-    for ellipse, mean, variance in zip(display.ax_.patches, means, variances, strict=True):
+    for ellipse, mean, covariance in zip(display.ax_.patches, means, covariances, strict=True):
         np.testing.assert_allclose(ellipse.center, mean)
-        np.testing.assert_allclose(covariance_of(ellipse), np.diag(variance), atol=1e-5)
+        np.testing.assert_allclose(covariance_of(ellipse), covariance, atol=1e-8)
     numbers = {text.get_text(): text.xy for text in display.ax_.texts}
     assert list(numbers) == ["0", "1", "2"]
     np.testing.assert_allclose(list(numbers.values()), means)
@@ -56,7 +56,7 @@ def test_more_dimensions_are_drawn_in_their_principal_plane():
     turn = np.linalg.qr(random.standard_normal((3, 3)))[0]
     latent = latent @ turn.T + [5, -7, 2]
     display = LatentSpaceDisplay(
-        latent, np.zeros(500, int), latent.mean(0)[None], np.array([[0.5, 1.0, 2.0]])
+        latent, np.zeros(500, int), latent.mean(0)[None], np.diag([0.5, 1.0, 2.0])[None]
     ).plot()
     plane = np.linalg.svd(latent - latent.mean(0))[2][:2]
     expected = (latent - latent.mean(0)) @ plane.T
@@ -73,13 +73,13 @@ def test_more_dimensions_are_drawn_in_their_principal_plane():
 
 
 def test_one_dimension_has_a_line_for_each_cluster():
-    latent, labels, means, variances = made_up(3, 1)
-    display = LatentSpaceDisplay(latent, labels, means, variances).plot()
+    latent, labels, means, covariances = made_up(3, 1)
+    display = LatentSpaceDisplay(latent, labels, means, covariances).plot()
     assert np.array_equal(points_of(display), np.column_stack([latent[:, 0], labels]))
     for k, ellipse in enumerate(display.ax_.patches):
         assert ellipse.center == (means[k, 0], k)
         np.testing.assert_allclose(
-            covariance_of(ellipse), [[variances[k, 0], 0], [0, 0]], atol=1e-12
+            covariance_of(ellipse), [[covariances[k, 0, 0], 0], [0, 0]], atol=1e-12
         )
     assert display.ax_.get_ylabel() == "cluster"
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["0", "1", "2"]
@@ -93,8 +93,8 @@ def test_a_single_row_is_drawn(latent_dim):
 
 
 def test_everything_is_inside_the_axes():
-    latent, labels, means, variances = made_up(3, 2)
-    display = LatentSpaceDisplay(latent, labels, 20 * means, variances).plot()
+    latent, labels, means, covariances = made_up(3, 2)
+    display = LatentSpaceDisplay(latent, labels, 20 * means, covariances).plot()
     display.figure_.canvas.draw()
     (left, right), (low, high) = display.ax_.get_xlim(), display.ax_.get_ylim()
     for x, y in (*latent, *(20 * means)):

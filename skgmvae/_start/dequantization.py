@@ -1,0 +1,150 @@
+"""Columns of few values, spread out, so that no gap is left that only rounding has made.
+
+A column of two values has a gap that any method takes for the border of two clusters, though the
+column may have nothing to do with the others. So it is taken for the sign of a normal variable, and
+a one-hot encoded category for the largest of several: such columns have no gap, and no mixture of
+normal distributions is better off dividing by them. Other columns of few values get uniform noise
+as wide as the step between two values (uniform dequantization, as for densities of pixels: Theis,
+van den Oord & Bethge 2016).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from .._rows import resolution
+
+__all__ = ["DEQUANTIZATION", "Dequantization", "dequantized", "one_hot_groups"]
+
+
+class Dequantization(NamedTuple):
+    """Which columns are spread out.
+
+    Attributes
+    ----------
+    max_values : int
+        Number of steps in its range up to which a column is: beyond, the noise would be less than
+        a hundredth of the range, and change nothing. Not tuned.
+    max_features : int
+        With more, no column is: rows are then compared by principal components, which no single
+        column determines, and noise in each column would add up.
+    """
+
+    max_values: int = 50
+    max_features: int = 50
+
+
+DEQUANTIZATION = Dequantization()
+
+#: Standard deviation of two values, as frequent, with uniform noise, as a share of their distance.
+SPREAD = (1 / 4 + 1 / 12) ** 0.5
+
+
+def dequantized(
+    values: NDArray[np.float32],
+    random: np.random.RandomState,
+    *,
+    normal: bool = False,
+    rule: Dequantization = DEQUANTIZATION,
+) -> NDArray[np.float32]:
+    """Return the values with noise in columns of few values; the same array if there are none.
+
+    Uniform noise is as wide as the step between two values; a one-hot encoded category becomes a
+    point of the simplex.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_features)
+    random : RandomState
+    normal : bool, default=False
+        Whether the columns of a one-hot encoded category become normal variables instead, of which
+        the largest is that of the category, and a column of two values one that is beyond its
+        quantile where the value is high; both with the variance that uniform noise would give a
+        balanced column. It is for mixtures of normal distributions.
+    rule : Dequantization, default=DEQUANTIZATION
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_features)
+    """
+    if values.shape[1] > rule.max_features:
+        return values
+    step, span = resolution(values), np.ptp(values, axis=0)
+    few = step * rule.max_values >= np.maximum(span, np.finfo(np.float32).tiny)
+    if not few.any():
+        return values
+    noisy = values.copy()
+    for group in one_hot_groups(values):
+        spread_out = _largest_of_normals if normal else _on_simplex
+        noisy[:, group] = spread_out(values[:, group], random)
+        few[group] = False
+    for column in np.flatnonzero(few & (step == span) & normal):
+        noisy[:, column] = _beyond_a_quantile(values[:, column], random)
+        few[column] = False
+    noise = random.uniform(-0.5, 0.5, (len(values), np.count_nonzero(few)))
+    noisy[:, few] += (noise * step[few]).astype(np.float32)
+    return noisy
+
+
+def one_hot_groups(values: NDArray[np.float32]) -> list[NDArray[np.intp]]:
+    """Return the columns of each one-hot encoded category.
+
+    They are neighboring columns of two values, of which just one is high in each row.
+    """
+    low, high = values.min(0), values.max(0)
+    binary = (low < high) & ((values == low) | (values == high)).all(0)
+    groups, first, n_high = [], 0, np.zeros(len(values), np.intp)
+    for last, column in enumerate(values.T):
+        n_high += column == high[last]
+        while first < last and n_high.max() > 1:  # in some row two are high
+            n_high -= values[:, first] == high[first]
+            first += 1
+        is_complete = first < last and n_high.min() == 1
+        if is_complete and binary[last]:
+            groups.append(np.arange(first, last + 1))
+        if is_complete or not binary[last]:
+            first, n_high = last + 1, np.zeros_like(n_high)
+    return groups
+
+
+def _on_simplex(values: NDArray[np.float32], random: np.random.RandomState) -> NDArray[np.float32]:
+    """Spread a one-hot encoded category out, (n_rows, n_levels)."""
+    low, high = values.min(0), values.max(0)
+    points = _with_largest(random.dirichlet(np.ones(values.shape[1]), len(values)), values)
+    # as wide as a column of two values is with its noise: twice the simplex, about its center
+    stretched = 2 * points - 1 / values.shape[1]
+    return (low + (high - low) * stretched).astype(np.float32)
+
+
+def _largest_of_normals(
+    values: NDArray[np.float32], random: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Spread a one-hot encoded category out, (n_rows, n_levels)."""
+    points = _with_largest(random.standard_normal(values.shape), values)
+    return (SPREAD * np.ptp(values, axis=0) * points).astype(np.float32)
+
+
+def _with_largest(
+    points: NDArray[np.float64], values: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Let the largest of exchangeable variables be that of the category."""
+    rows, category, largest = np.arange(len(values)), values.argmax(1), points.argmax(1)
+    points[rows, largest], points[rows, category] = points[rows, category], points[rows, largest]
+    return points
+
+
+def _beyond_a_quantile(
+    values: NDArray[np.float32], random: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Spread a column of two values out, (n_rows,)."""
+    is_high = values == values.max()
+    quantile = 1 - is_high.mean()
+    uniform = random.uniform(size=len(values))
+    uniform = np.where(is_high, quantile + (1 - quantile) * uniform, quantile * uniform)
+    tiny = np.finfo(np.float32).eps
+    normal = ndtri(np.clip(uniform, tiny, 1 - tiny))
+    return (SPREAD * np.ptp(values) * normal).astype(np.float32)

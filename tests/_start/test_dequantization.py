@@ -1,0 +1,263 @@
+"""Columns of few values become columns without a gap, from which the values can be recovered."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import entropy, kstest
+
+from skgmvae._start.dequantization import (
+    DEQUANTIZATION,
+    SPREAD,
+    _largest_of_normals,
+    dequantized,
+    one_hot_groups,
+)
+
+
+def spread(X, seed=0, *, normal=False, **rule):
+    rule, random = DEQUANTIZATION._replace(**rule), np.random.RandomState(seed)
+    return dequantized(np.asarray(X, np.float32), random, normal=normal, rule=rule)
+
+
+def one_hot(categories, n_levels):
+    return np.eye(n_levels, dtype=np.float32)[categories]
+
+
+def p_of_normal(sample, distance=1.0):
+    """Return the p-value of a normal variable, for values at a distance."""
+    return kstest(sample / (SPREAD * distance), "norm").pvalue
+
+
+def p_of_uniform(sample, low, high):
+    return kstest(sample, "uniform", (low, high - low)).pvalue
+
+
+@pytest.mark.parametrize("step", [1.0, 0.25, 3.0])
+def test_the_noise_is_uniform_as_wide_as_the_step(step):
+    X = step * np.random.default_rng(0).integers(0, 5, (3000, 1))
+    noise = (spread(X) - X).ravel()
+    assert p_of_uniform(noise, -step / 2, step / 2) > 0.01
+
+
+def test_columns_have_noise_of_their_own():
+    flags = np.random.default_rng(0).integers(0, 2, (3000, 2))
+    noise = spread(flags) - flags
+    assert abs(np.corrcoef(noise.T)[0, 1]) < 0.06
+    assert abs(np.corrcoef(noise[:, 0], flags[:, 0])[0, 1]) < 0.06
+
+
+@pytest.mark.parametrize("n_values", [2, 3, 7])
+def test_a_balanced_column_becomes_uniform_and_has_no_gap(n_values):
+    X = np.arange(3000)[:, None] % n_values
+    column = np.sort(spread(X).ravel())
+    assert p_of_uniform(column, -0.5, n_values - 0.5) > 0.01
+    assert np.diff(column).max() < 0.02 * n_values
+
+
+@given(st.integers(0, 1000), st.integers(2, 40), st.floats(0.01, 100), st.floats(-10, 10))
+def test_the_values_are_recovered_by_rounding(seed, n_values, step, start):
+    values = np.random.default_rng(seed).integers(0, n_values, (60, 2))
+    values[:2] = [[0, 1], [1, 0]]  # the step occurs
+    found = (spread(start + step * values) - start) / step
+    assert np.abs(found - values).max() <= 0.5 + 1e-3 * (1 + abs(start) / step)
+
+
+@given(st.integers(0, 1000), st.integers(2, 12))
+def test_a_one_hot_category_is_recovered_as_the_largest(seed, n_levels):
+    random = np.random.default_rng(seed)
+    categories = np.append(np.arange(n_levels), random.integers(0, n_levels, 50))
+    points = spread(2.0 * one_hot(categories, n_levels) - 3.0)
+    np.testing.assert_array_equal(points.argmax(1), categories)
+    # in the plane of the simplex, about its center, and twice as large
+    np.testing.assert_allclose(points.sum(1), 2 - 3 * n_levels, rtol=1e-4)
+    barycentric = ((points + 3) / 2 + 1 / n_levels) / 2
+    assert barycentric.min() >= -1e-5
+
+
+@pytest.mark.parametrize("n_levels", [2, 3, 4])
+def test_balanced_categories_are_uniform_on_the_simplex_without_a_gap(n_levels):
+    points = spread(one_hot(np.arange(6000) % n_levels, n_levels)).astype(float)
+    barycentric = (points + 1 / n_levels) / 2
+    # a coordinate of a uniform point has the distribution function 1 - (1 - x)^(n - 1)
+    for coordinate in barycentric.T:
+        assert p_of_uniform((1 - coordinate.clip(0, 1)) ** (n_levels - 1), 0, 1) > 0.01
+
+
+def test_a_category_of_two_levels_is_spread_as_a_flag_is():
+    points = spread(one_hot(np.arange(2000) % 2, 2))
+    np.testing.assert_allclose(points.sum(1), 1, atol=1e-6)
+    assert p_of_uniform(points[:, 0], -0.5, 1.5) > 0.01
+
+
+@pytest.mark.parametrize(("n_levels", "gain"), [(2, 0.0), (3, 0.11), (4, 0.23)])
+def test_to_divide_the_rows_by_a_category_gains_what_it_costs(n_levels, gain):
+    """Half of the log determinants of the covariances, against the entropy of the division."""
+    categories = np.arange(60_000) % n_levels
+    points = spread(one_hot(categories, n_levels))[:, 1:].astype(float)
+
+    def half_log_determinant(rows):
+        return 0.5 * np.linalg.slogdet(np.atleast_2d(np.cov(rows.T)))[1]
+
+    parts = [half_log_determinant(points[categories == level]) for level in range(n_levels)]
+    found = half_log_determinant(points) - np.mean(parts) - np.log(n_levels)
+    # beyond two levels the parts are nearer to round than the simplex
+    assert found == pytest.approx(gain, abs=0.015)
+
+
+# Normal variables, for mixtures
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.5, 0, 1), (0.5, -3, 4), (0.1, 0, 1)])
+def test_a_flag_becomes_a_normal_variable_beyond_its_quantile(share, low, high):
+    is_high = np.arange(4000) < 4000 * share
+    (found,) = spread(np.where(is_high, high, low)[:, None], normal=True).T
+    assert p_of_normal(found, high - low) > 0.01
+    assert found[is_high].min() >= found[~is_high].max()
+    assert np.diff(np.sort(found))[100:-100].max() < 0.05 * (high - low)
+
+
+def test_a_balanced_flag_has_the_variance_that_uniform_noise_gives():
+    flag = np.arange(20_000)[:, None] % 2
+    uniform, normal = (spread(flag, normal=normal).std() for normal in (False, True))
+    assert normal == pytest.approx(uniform, rel=0.03)
+
+
+def share_and_gain(values, is_part):
+    """Return the share of a part of the rows, and that times half the log determinant it gains."""
+    covariances = [np.atleast_2d(np.cov(rows.T)) for rows in (values, values[is_part])]
+    whole, part = (0.5 * np.linalg.slogdet(covariance)[1] for covariance in covariances)
+    return is_part.mean(), is_part.mean() * (whole - part)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.05])
+def test_to_divide_a_normal_variable_by_its_sign_gains_less_than_it_costs(share):
+    flag = np.arange(60_000)[:, None] < 60_000 * share
+    values = spread(flag, normal=True).astype(float)
+    shares, gains = zip(*(share_and_gain(values, flag[:, 0] == high) for high in (0, 1)),
+                        strict=True)
+    assert sum(gains) < entropy(shares) - 0.02
+    if share == 0.5:  # the variance of half a normal variable is 1 - 2 / pi
+        assert sum(gains) == pytest.approx(-0.5 * np.log(1 - 2 / np.pi), abs=0.02)
+
+
+@pytest.mark.parametrize("n_levels", [2, 3, 5])
+def test_to_divide_normal_variables_by_the_largest_gains_less_than_it_costs(n_levels):
+    categories = np.arange(60_000) % n_levels
+    values = spread(one_hot(categories, n_levels), normal=True).astype(float)
+    gains = [share_and_gain(values, categories == level)[1] for level in range(n_levels)]
+    assert 0 < sum(gains) < np.log(n_levels) - 0.1
+
+
+@given(st.integers(0, 1000), st.integers(2, 12))
+def test_the_largest_of_the_normal_variables_is_that_of_the_category(seed, n_levels):
+    categories = np.random.default_rng(seed).integers(0, n_levels, 50)
+    values = one_hot(np.append(np.arange(n_levels), categories), n_levels)
+    points = spread(2 * values - 3, seed, normal=True)
+    np.testing.assert_array_equal(points.argmax(1), values.argmax(1))
+    again = _largest_of_normals(values, np.random.RandomState(seed))
+    np.testing.assert_array_equal(again.argmax(1), values.argmax(1))
+
+
+@pytest.mark.parametrize("n_levels", [2, 3, 5])
+def test_balanced_categories_are_uncorrelated_normal_variables(n_levels):
+    points = spread(one_hot(np.arange(6000) % n_levels, n_levels), normal=True)
+    for column in points.T:
+        assert p_of_normal(column) > 0.01
+    correlations = np.corrcoef(points.T)[np.triu_indices(n_levels, 1)]
+    assert np.abs(correlations).max() < 0.05
+
+
+def test_columns_of_more_than_two_values_have_uniform_noise_for_mixtures_too():
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.standard_normal(3000), random.integers(0, 5, 3000)])
+    found = spread(X, normal=True)
+    np.testing.assert_array_equal(found, spread(X))
+    assert p_of_uniform(found[:, 1] - X[:, 1], -0.5, 0.5) > 0.01
+
+
+@pytest.mark.parametrize("normal", [False, True])
+@pytest.mark.parametrize(("n_features", "is_spread"), [(50, True), (51, False)])
+def test_few_values_of_many_features_are_left(n_features, is_spread, normal):
+    X = np.random.default_rng(0).integers(0, 2, (40, n_features)).astype(np.float32)
+    assert (dequantized(X, np.random.RandomState(0), normal=normal) is not X) == is_spread
+
+
+def test_continuous_and_constant_columns_are_left_as_they_are():
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.standard_normal((200, 2)), np.ones(200)]).astype(np.float32)
+    assert dequantized(X, np.random.RandomState(0)) is X
+    mixed = np.column_stack([X[:, 0], random.integers(0, 2, 200), X[:, 2]]).astype(np.float32)
+    before = mixed.copy()
+    found = dequantized(mixed, np.random.RandomState(0))
+    np.testing.assert_array_equal(mixed, before)
+    np.testing.assert_array_equal(found[:, [0, 2]], mixed[:, [0, 2]])
+    assert found.dtype == np.float32
+    assert (found[:, 1] != mixed[:, 1]).all()
+
+
+@pytest.mark.parametrize(("n_values", "is_spread"), [(11, True), (12, False)])
+def test_a_column_of_many_values_is_left(n_values, is_spread):
+    X = np.arange(n_values, dtype=float)[:, None].repeat(2, 0)
+    assert (spread(X, max_values=10) != X).any() == is_spread
+
+
+def test_a_seed_fixes_the_noise(untouched_global_state):
+    X = np.column_stack([np.arange(30) % 2, one_hot(np.arange(30) % 3, 3)])
+    np.testing.assert_array_equal(spread(X, 1), spread(X, 1))
+    assert (spread(X, 1) != spread(X, 2)).all()
+
+
+def groups_of(*columns):
+    return [list(group) for group in one_hot_groups(np.column_stack(columns).astype(np.float32))]
+
+
+random_categories = np.random.default_rng(0).integers
+THREE, FOUR = one_hot(random_categories(0, 3, 90), 3), one_hot(random_categories(0, 4, 90), 4)
+FLAG, NUMBER = random_categories(0, 2, 90), np.random.default_rng(1).standard_normal(90)
+
+
+@pytest.mark.parametrize(("columns", "expected"), [
+    ((THREE,), [[0, 1, 2]]),
+    ((THREE, FOUR), [[0, 1, 2], [3, 4, 5, 6]]),
+    ((NUMBER, THREE, NUMBER), [[1, 2, 3]]),
+    ((FLAG, THREE), [[1, 2, 3]]),
+    ((THREE, FLAG, FLAG), [[0, 1, 2]]),
+    ((THREE[:, 1:], FOUR), [[2, 3, 4, 5]]),
+    ((THREE, FOUR[:, :-1]), [[0, 1, 2]]),
+    ((5 * THREE - 2, NUMBER), [[0, 1, 2]]),
+    ((FLAG, 1 - FLAG), [[0, 1]]),
+    ((THREE[:, 1:],), []),
+    ((THREE[:, :2], NUMBER, THREE[:, 2]), []),
+    ((FLAG,), []),
+    ((FLAG, FLAG), []),
+    ((NUMBER, np.ones(90)), []),
+    ((np.ones(90), THREE, np.zeros(90)), [[1, 2, 3]]),
+    ((THREE[:, :2], np.zeros(90), THREE[:, 2]), []),
+])
+def test_complete_categories_are_found(columns, expected):
+    assert groups_of(*columns) == expected
+
+
+@given(st.integers(0, 1000), st.integers(1, 7), st.integers(1, 5))
+def test_one_hot_groups_by_an_oracle(seed, n_columns, n_rows):
+    X = np.random.default_rng(seed).choice([0, 0, 1, 2], (n_rows, n_columns), p=[.3, .2, .4, .1])
+    expected, first = [], 0
+    while first < n_columns:
+        for last in range(first + 2, n_columns + 1):
+            block = X[:, first:last]
+            high = block == block.max(0)
+            binary = all(len(set(column)) == 2 for column in block.T)
+            if binary and (high.sum(1) == 1).all():
+                expected.append(list(range(first, last)))
+                first = last - 1
+                break
+        first += 1
+    assert groups_of(X) == expected
+
+
+def test_a_wide_category_without_its_first_level_is_refused_in_one_pass():
+    # from each column on, the rest was read again
+    X = one_hot(np.arange(12_000) % 1500, 1500)
+    assert one_hot_groups(X[:, 1:]) == []
+    assert len(one_hot_groups(X)[0]) == 1500

@@ -1,0 +1,59 @@
+"""What the generated tables of the benchmarks and of these tests promise."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+
+KINDS = ("flags", "rare", "overlap", "thin", "noise", "uneven", "coarse", "ellipses")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_and_clusters_fit_together_and_follow_the_seed(generated, kind):
+    for make in generated.TABLES[kind].values():
+        X, y = make(random_state=1)
+        assert X.shape[0] == len(y)
+        assert np.all(np.isfinite(X))
+        assert np.array_equal(np.unique(y[y >= 0]), np.arange(y.max() + 1))
+        assert (y.min() == -1) == (kind == "noise")
+        again, other = make(random_state=1), make(random_state=2)
+        assert np.array_equal(X, again[0])
+        assert np.array_equal(y, again[1])
+        assert X.shape != other[0].shape or not np.array_equal(X, other[0])
+
+
+def test_there_are_no_other_kinds(generated):
+    assert set(generated.TABLES) == set(KINDS)
+
+
+@pytest.mark.parametrize("noise", ["flag", "rare_flag", "category", "category+flag", "flag+flag"])
+def test_columns_of_noise_have_few_values_and_say_nothing(generated, noise):
+    X, y = generated.make_flags(3, 2, 6, noise, n_samples=4000, random_state=0)
+    columns = X[:, 3:]
+    assert set(np.unique(columns)) == {0.0, 1.0}
+    assert np.abs(columns[y == 0].mean(axis=0) - columns[y == 1].mean(axis=0)).max() < 0.05
+    centers = [X[y == label, :3].mean(axis=0) for label in (0, 1)]
+    assert pdist(centers)[0] == pytest.approx(6, abs=0.2)
+
+
+@pytest.mark.parametrize("n_clusters", [2, 3, 4, 5])
+def test_neighbors_overlap_by_what_is_asked(generated, n_clusters):
+    for n_columns in (1, 2, 5):
+        centers = generated.overlapping_centers(n_clusters, n_columns, 3.0)
+        assert pdist(centers).min() == pytest.approx(3.0)
+
+
+def test_the_posterior_of_overlapping_clusters_is_calibrated(generated):
+    X, y = generated.make_overlapping(3, 2, 2.0, n_samples=20_000, random_state=0)
+    posterior = generated.overlapping_posterior(X, 3, 2.0)
+    assert np.allclose(posterior.sum(axis=1), 1)
+    largest = posterior.max(axis=1)
+    correct = posterior.argmax(axis=1) == y
+    for low in (0.4, 0.6, 0.8):
+        rows = (largest >= low) & (largest < low + 0.2)
+        assert correct[rows].mean() == pytest.approx(largest[rows].mean(), abs=0.02)
+
+
+def test_rare_rows_are_far_in_every_column(generated):
+    X, y = generated.make_rare(5, 10, random_state=0)
+    assert np.sum(y == 1) == 5
+    assert X[y == 1].min() > X[y == 0].max()
