@@ -272,7 +272,7 @@ class Fitted:
             z = torch.multinomial(weights, n_samples, replacement=True, generator=source)
             labels = z.numpy().astype(np.intp)
 
-        def standard_normal(n_columns: int) -> Tensor:
+        def drawn_normal(n_columns: int) -> Tensor:
             shape = n_samples, n_columns
             return torch.randn(shape, generator=source, device=CPU, dtype=torch.float32)
 
@@ -282,8 +282,8 @@ class Fitted:
         elif self.latent_mixture is not None:
             latent = self.latent_mixture.to(self.device, torch.float32)
         else:
-            w = standard_normal(model.style_dim)
-        noise = standard_normal(model.latent_dim)
+            w = drawn_normal(model.style_dim)
+        noise = drawn_normal(model.latent_dim)
         rows = np.empty((n_samples, len(self.units.scale)))
         for block in gen_batches(n_samples, BLOCK_ROWS):
             z = torch.from_numpy(labels[block]).to(self.device)

@@ -19,7 +19,9 @@ from scipy.stats import entropy
 from .graph import neighbor_graph
 from .neighbors import Neighbors
 
-__all__ = ["CRITERION", "Criterion", "JudgedGraph", "judged_graphs", "typical_cut", "worth"]
+__all__ = [
+    "CRITERION", "Criterion", "JudgedGraph", "judged_graphs", "partition_score", "typical_cut",
+]
 
 
 class Criterion(NamedTuple):
@@ -114,7 +116,7 @@ def _crossing(
     return weight
 
 
-def worth(
+def partition_score(
     labels: NDArray[np.intp],
     views: Sequence[list[JudgedGraph]],
     values: NDArray[np.float32],
@@ -122,7 +124,7 @@ def worth(
     *,
     criterion: Criterion = CRITERION,
 ) -> float:
-    """Return what a partition is worth; higher is better.
+    """Return the score of a partition; higher is better.
 
     It is the mean of -log(relative cut) over clusters and graphs, in that view of the rows in which
     it is largest, with bonuses for even sizes and for compact clusters.

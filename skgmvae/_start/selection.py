@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from .._rows import Rows
 from .candidates import graph_candidates, propagate_labels
-from .criterion import judged_graphs, worth
+from .criterion import judged_graphs, partition_score
 from .dequantization import dequantized
 from .graph import edge_information, neighbor_graph, separation
 from .mixtures import fewer_suffice, right_mixture
@@ -120,11 +120,11 @@ def initial_partition(
     judged = [judged_graphs(view, random) for view in views]
     of_references = points[compared.first[compared.references]]
 
-    def worth_of(labels: NDArray[np.intp]) -> float:
-        return worth(labels, judged, of_references, n_found)
+    def score_of(labels: NDArray[np.intp]) -> float:
+        return partition_score(labels, judged, of_references, n_found)
 
     candidates = sorted(
-        _candidates(views, n_found, random, selection), key=worth_of, reverse=True
+        _candidates(views, n_found, random, selection), key=score_of, reverse=True
     )
     whole = [labels for labels in candidates if _n_clusters(labels) == n_found]
 

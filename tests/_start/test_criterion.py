@@ -12,7 +12,13 @@ from scipy.stats import entropy
 from sklearn.datasets import make_blobs, make_moons
 
 from skgmvae._rows import Rows
-from skgmvae._start.criterion import CRITERION, JudgedGraph, judged_graphs, typical_cut, worth
+from skgmvae._start.criterion import (
+    CRITERION,
+    JudgedGraph,
+    judged_graphs,
+    partition_score,
+    typical_cut,
+)
 from skgmvae._start.graph import LEAST_AFFINITY, neighbor_graph
 from skgmvae._start.neighbors import find_neighbors
 
@@ -30,7 +36,7 @@ def judge_of(X, n_clusters):
     judged = judged_graphs(neighbors_of(X), np.random.RandomState(0))
 
     def judge(labels, criterion=CRITERION):
-        return worth(np.asarray(labels), [judged], X, n_clusters, criterion=criterion)
+        return partition_score(np.asarray(labels), [judged], X, n_clusters, criterion=criterion)
 
     return judge
 
@@ -109,7 +115,7 @@ def test_worth_by_an_oracle(seed, n_clusters):
     ) / ((values - values.mean(0)) ** 2).sum()
     evenness = entropy(np.bincount(labels)) / np.log(n_clusters)
     expected = separated + 2 * evenness - np.log(within)
-    assert worth(labels, views, values, n_clusters) == pytest.approx(expected, rel=1e-4)
+    assert partition_score(labels, views, values, n_clusters) == pytest.approx(expected, rel=1e-4)
 
 
 def blobs(sizes, distance=12.0, n_features=2, seed=0):
@@ -181,7 +187,7 @@ def test_the_order_of_the_rows_does_not_matter(seed, n_clusters):
 
     def judge(index):
         judged = JudgedGraph(csr_array(dense[np.ix_(index, index)]).tocoo(), typical)
-        return worth(labels[index], [[judged]], X[index], n_clusters)
+        return partition_score(labels[index], [[judged]], X[index], n_clusters)
 
     assert judge(order) == pytest.approx(judge(np.arange(12)), rel=1e-5)
 
@@ -192,8 +198,9 @@ def test_that_view_counts_in_which_the_clusters_stand_apart():
     other = np.random.default_rng(0).standard_normal((120, 2))
     bad = judged_graphs(neighbors_of(other), np.random.RandomState(0))
     X = X.astype(np.float32)
-    assert worth(y, [good, bad], X, 2) == worth(y, [bad, good], X, 2) == worth(y, [good], X, 2)
-    assert worth(y, [good], X, 2) > worth(y, [bad], X, 2)
+    both = partition_score(y, [good, bad], X, 2)
+    assert both == partition_score(y, [bad, good], X, 2) == partition_score(y, [good], X, 2)
+    assert partition_score(y, [good], X, 2) > partition_score(y, [bad], X, 2)
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2])
