@@ -675,16 +675,18 @@ class GMVAEClustering(
     ) -> tuple[NDArray[Any], NDArray[np.intp]]:
         """Draw rows from the fitted model.
 
-        Without `w`, the latent point x is drawn from the normal distribution of the component that
-        was fitted to the posteriors of its training rows (`latent_components`); with `w`, from the
-        paper's p(x|w, z) (Eq. 1c), as for the paper's figures. With ``consistency=0`` it is the
-        paper's in any case.
+        Without `w`, rows have the density that `score_samples` estimates with `n_draws`, and are of
+        a cluster in proportion to the squares of `predict_proba`: a latent point x is drawn from the
+        normal distribution of a component that was fitted to the posteriors of its training rows
+        (`latent_components`), and what then turns out to be of another cluster than the one that
+        was asked for is drawn again. With `w`, x is drawn from the paper's p(x|w, z) (Eq. 1c), as
+        for the paper's figures. With ``consistency=0`` it is the paper's in any case.
 
         Parameters
         ----------
         n_samples : int, default=1
         cluster : int or array-like of shape (n_samples,), default=None
-            Component of each row; ``None`` draws it from `weights_`.
+            Cluster of each row; ``None`` draws it by `weights_`.
         w : array-like of shape (style_dim,) or (n_samples, style_dim), default=None
             The style. Zeros give the typical style; draws from N(0, I) (Eq. 1a) give the paper's
             generative process. ``None`` does without a style, see above.
@@ -698,7 +700,7 @@ class GMVAEClustering(
             In the units of the training data; a feature that had one value there has it here, as
             it has in `reconstruct`, `inverse_transform` and `cluster_centers_`.
         labels : ndarray of shape (n_samples,)
-            The component that each row was drawn from.
+            The cluster of each row.
 
         Raises
         ------

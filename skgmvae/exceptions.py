@@ -42,7 +42,21 @@ class FarRowsWarning(ClusteringWarning):
 
 
 class EmptyClustersWarning(ClusteringWarning):
-    """Fewer clusters have rows than were asked for."""
+    """Fewer clusters have rows than were asked for.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import EmptyClustersWarning
+    >>> X = np.repeat([[0.0, 0.0], [9.0, 9.0]], 20, axis=0)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", EmptyClustersWarning)
+    ...     _ = GMVAEClustering(3, random_state=0).fit(X)
+    >>> str(caught[0].message).split("; ")[0]
+    'The rows fall into 2 separate clusters'
+    """
 
 
 class OneColumnWarning(ClusteringWarning):
@@ -50,24 +64,82 @@ class OneColumnWarning(ClusteringWarning):
 
     Such a column may be a label, a batch or a flag that was left in by mistake. If the clusters are
     meant to be a matter of the other columns, fit these alone.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import OneColumnWarning
+    >>> batch = np.repeat([0.0, 1.0], 50)
+    >>> X = np.c_[batch, np.random.default_rng(0).standard_normal((100, 2)) + 9 * batch[:, None]]
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", OneColumnWarning)
+    ...     _ = GMVAEClustering(2, random_state=0).fit(X)
+    >>> str(caught[0].message).split(". ")[0]
+    'The clusters are the 2 values of column 0 of X'
     """
 
 
 class SamplesWarning(ClusteringWarning):
-    """Most of what `sample` draws from a cluster is predicted to be in another.
+    """Most of what the latent distribution of a cluster generates is of another cluster.
 
-    The normal distribution of the cluster in the latent space does not describe its rows; its
-    labels and probabilities may be good nevertheless. Only fits that have converged are examined.
+    That distribution is normal, and does not describe the rows of the cluster: `sample` rejects
+    what is of other clusters, and the density of `score_samples` is too wide. The labels and
+    probabilities may be good nevertheless. Only fits that have converged are examined.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skgmvae.exceptions import SamplesWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", SamplesWarning)
     """
 
 
 class UniformPosteriorWarning(ClusteringWarning):
-    """Nearly all rows have the same probability of every cluster: the components have merged."""
+    """Nearly all rows have the same probability of every cluster: the components have merged.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import UniformPosteriorWarning
+    >>> X = np.random.default_rng(0).standard_normal((60, 2))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", UniformPosteriorWarning)
+    ...     _ = GMVAEClustering(3, consistency=0, max_iter=2, random_state=0).fit(X)
+    >>> str(caught[-1].message).split(":")[0]
+    'The components have merged'
+    """
 
 
 class StyleClustersWarning(ClusteringWarning):
-    """The model reads the cluster of a row from the noise in its style w."""
+    """The model reads the cluster of a row from the noise in its style w.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skgmvae.exceptions import StyleClustersWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", StyleClustersWarning)
+    """
 
 
 class InitialPartitionWarning(ClusteringWarning):
-    """The clusters of the fit are not those of the initial partition, `init_labels_`."""
+    """The clusters of the fit are not those of the initial partition, `init_labels_`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import InitialPartitionWarning
+    >>> from sklearn.datasets import load_digits
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", InitialPartitionWarning)
+    ...     _ = GMVAEClustering(10, max_iter=1, random_state=0).fit(load_digits().data)
+    >>> str(caught[-1].message).split(":")[0]
+    'The clusters are not those that the fit began with'
+    """

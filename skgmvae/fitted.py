@@ -18,7 +18,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
-from ._model import GMVAE, Architecture, LatentMixture
+from ._model import GMVAE, Architecture, LatentMixture, memberships
 from ._objective import (
     PROPOSAL,
     Noise,
@@ -63,6 +63,25 @@ class Estimation(NamedTuple):
 
 
 ESTIMATION = Estimation()
+
+
+class Sampling(NamedTuple):
+    """How rows of a cluster are drawn. Chosen for time, not tuned.
+
+    Attributes
+    ----------
+    n_pilot : int
+        Rows from each component that tell how many of them are of each cluster.
+    max_rounds : int
+        How often a row is drawn at most. One that was never kept, as of a component without rows,
+        is drawn from the component's own latent distribution as it is.
+    """
+
+    n_pilot: int = 64
+    max_rounds: int = 100
+
+
+SAMPLING = Sampling()
 
 
 class Fitted:
@@ -262,34 +281,103 @@ class Fitted:
         style: NDArray[np.float32] | None,
         observation_noise: bool,
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Draw rows and the component of each: from Eq. 1, or by p(x|z) where no style is given.
+        """Draw rows and the component of each: from Eq. 1, or without a style from p(y) p(z|y).
 
-        All randomness is drawn on the CPU: the same rows on every device, up to rounding.
+        In the latter p(y) is that of `log_density`, and p(z|y) is weighed as `memberships` are. All
+        randomness is drawn on the CPU: the same rows on every device, up to rounding.
         """
-        model, source = self.module, generator(CPU, seed)
-        if labels is None:
-            weights = torch.from_numpy(self.weights).to(torch.float32)
-            z = torch.multinomial(weights, n_samples, replacement=True, generator=source)
-            labels = z.numpy().astype(np.intp)
-
-        def drawn_normal(n_columns: int) -> Tensor:
-            shape = n_samples, n_columns
-            return torch.randn(shape, generator=source, device=CPU, dtype=torch.float32)
-
-        latent, w = None, torch.empty(n_samples, 0, device=CPU)
+        source = generator(CPU, seed)
+        origins = _drawn_from(self.weights, n_samples, source) if labels is None else labels
+        if style is None and self.latent_mixture is not None:
+            if labels is not None:
+                return self._rows_of_clusters(labels, observation_noise, source), labels
+            rows = self._drawn_rows(origins, None, observation_noise, source)
+            return rows, self._drawn_labels(rows, source)
         if style is not None:
-            w = torch.from_numpy(np.broadcast_to(style, (n_samples, model.style_dim)).copy())
-        elif self.latent_mixture is not None:
-            latent = self.latent_mixture.to(self.device, torch.float32)
+            w = torch.from_numpy(np.broadcast_to(style, (n_samples, style.shape[-1])).copy())
         else:
-            w = drawn_normal(model.style_dim)
-        noise = drawn_normal(model.latent_dim)
-        rows = np.empty((n_samples, len(self.units.scale)))
-        for block in gen_batches(n_samples, BLOCK_ROWS):
+            w = _standard_normal(n_samples, self.module.style_dim, source)
+        return self._drawn_rows(origins, w, observation_noise, source), origins
+
+    @ordinary_torch()
+    @torch.no_grad()
+    def kept(self, n_samples: int, seed: int) -> NDArray[np.float64]:
+        """Return what rows that are drawn from each component's latent distribution are of.
+
+        Returns
+        -------
+        ndarray of shape (K, K)
+            Of rows from component i, the share that `sample` takes for component j.
+        """
+        return self._kept(n_samples, True, generator(CPU, seed))
+
+    def _kept(
+        self, n_samples: int, observation_noise: bool, source: torch.Generator
+    ) -> NDArray[np.float64]:
+        n_components = self.module.n_components
+        origins = np.arange(n_components).repeat(n_samples)
+        rows = self._drawn_rows(origins, None, observation_noise, source)
+        kept: NDArray[np.float64] = (
+            self._memberships(rows).reshape(n_components, n_samples, -1).mean(1)
+        )
+        return kept
+
+    def _rows_of_clusters(
+        self,
+        labels: NDArray[np.intp],
+        observation_noise: bool,
+        source: torch.Generator,
+        sampling: Sampling = SAMPLING,
+    ) -> NDArray[np.float64]:
+        """Draw rows of given components, by rejection.
+
+        A row is drawn from the latent distribution of a component, mostly its own, and kept by its
+        membership, else drawn again: p(x|z) reaches into other clusters where these are no
+        ellipsoids in the latent space.
+        """
+        rows = self._drawn_rows(labels, None, observation_noise, source)
+        kept = self._kept(sampling.n_pilot, observation_noise, source)
+        origins = np.empty_like(labels)
+        for k in np.unique(labels):
+            mass = self.weights * kept[:, k]
+            mass[k] += np.finfo(np.float32).tiny  # all that there is of a component without rows
+            origins[labels == k] = _drawn_from(mass, np.count_nonzero(labels == k), source)
+        waiting = np.arange(len(labels))
+        for _ in range(sampling.max_rounds):
+            drawn = self._drawn_rows(origins[waiting], None, observation_noise, source)
+            is_kept = self._drawn_labels(drawn, source) == labels[waiting]
+            rows[waiting[is_kept]] = drawn[is_kept]
+            waiting = waiting[~is_kept]
+            if not len(waiting):
+                break
+        return rows
+
+    def _memberships(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._map(rows, lambda model, y: memberships(_logits(model, y)))
+
+    def _drawn_labels(
+        self, rows: NDArray[np.float64], source: torch.Generator
+    ) -> NDArray[np.intp]:
+        """Draw a component of each row by its memberships."""
+        return _drawn_from(self._memberships(rows), 1, source)[:, 0]
+
+    def _drawn_rows(
+        self,
+        labels: NDArray[np.intp],
+        w: Tensor | None,
+        observation_noise: bool,
+        source: torch.Generator,
+    ) -> NDArray[np.float64]:
+        """Draw rows from components, by p(x|w, z) (Eq. 1c) or, without styles, by p(x|z)."""
+        model, latent = self.module, self.latent_mixture
+        noise = _standard_normal(len(labels), model.latent_dim, source)
+        rows = np.empty((len(labels), len(self.units.scale)))
+        for block in gen_batches(len(labels), BLOCK_ROWS):
             z = torch.from_numpy(labels[block]).to(self.device)
             x_noise = noise[block].to(self.device)
-            if latent is not None:
-                x = latent.points(z, x_noise)
+            if w is None:
+                assert latent is not None
+                x = latent.to(self.device, torch.float32).points(z, x_noise)
             else:
                 p_x = model.p_x(w[block].to(self.device))  # (B, K, N_x)
                 picked = torch.arange(len(z), device=self.device), z
@@ -297,7 +385,7 @@ class Fitted:
             p_y = model.p_y(x)
             y = self.likelihood.draw(p_y, source) if observation_noise else p_y.mean
             rows[block] = self.units.to_data(y, rows.dtype)
-        return rows, labels
+        return rows
 
     def _in_data(self, log_density: Any) -> Any:
         return self.likelihood.log_density_in_data(log_density, self.units)
@@ -393,6 +481,22 @@ def load_arrays(module: nn.Module, arrays: dict[str, NDArray[Any]]) -> None:
     module.load_state_dict({
         name: torch.tensor(value, device=CPU) for name, value in arrays.items()
     })
+
+
+def _drawn_from(
+    weights: NDArray[np.float64], n_samples: int, source: torch.Generator
+) -> NDArray[np.intp]:
+    """Draw components in proportion to their weights (..., K): (..., n_samples)."""
+    drawn = torch.multinomial(
+        torch.from_numpy(weights).to(torch.float32), n_samples, replacement=True, generator=source
+    )
+    return drawn.numpy().astype(np.intp)
+
+
+def _standard_normal(n_rows: int, n_columns: int, source: torch.Generator) -> Tensor:
+    return torch.randn(
+        n_rows, n_columns, generator=source, device=CPU, dtype=torch.float32
+    )
 
 
 def _logits(model: GMVAE, y: Tensor) -> Tensor:

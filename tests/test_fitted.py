@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 from scipy.stats import norm
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_moons
 from sklearn.exceptions import DataConversionWarning
 from sklearn.mixture import GaussianMixture
 from torch.distributions import Normal
@@ -318,7 +318,7 @@ def test_cluster_centers_are_the_means_of_samples_in_their_cluster(fit, X):
     assert centers.dtype == np.float64
     np.testing.assert_array_equal(clusterer.predict(centers), np.arange(3))
     for k in range(3):
-        rows, _ = clusterer.sample(4000, cluster=k)
+        rows, _ = clusterer.sample(4000, cluster=k, observation_noise=False)
         error = rows.std(0) / np.sqrt(len(rows))
         assert (np.abs(rows.mean(0) - centers[k]) < 5 * error + 0.05 * rows.std(0)).all()
 
@@ -590,23 +590,66 @@ def test_a_component_may_be_chosen_for_all_rows_or_each(clusterer):
     assert clusterer.sample(3, np.array([2, 0, 1]))[1].tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize("by_style", [True, False])
-def test_samples_are_drawn_from_the_component_chosen(clusterer, by_style):
-    means, covariances = clusterer.latent_components()
-    w = None
-    if by_style:
-        w = np.zeros(2)
-        typical = clusterer.module_.typical_p_x()
-        means = typical.mean.detach().numpy()
-        covariances = torch.diag_embed(typical.variance.detach()).numpy()
+def test_samples_of_a_style_are_drawn_from_the_component_chosen(clusterer):
+    typical = clusterer.module_.typical_p_x()
+    means = typical.mean.detach().numpy()
+    covariances = torch.diag_embed(typical.variance.detach()).numpy()
     source = np.random.default_rng(0)
     for k in range(3):
         x = source.multivariate_normal(means[k], covariances[k], 4000)
         expected = clusterer.inverse_transform(x)
-        rows, _ = clusterer.sample(4000, cluster=k, w=w, observation_noise=False)
+        rows, _ = clusterer.sample(4000, cluster=k, w=np.zeros(2), observation_noise=False)
         error = np.hypot(rows.std(0), expected.std(0)) / np.sqrt(4000)
         assert (np.abs(rows.mean(0) - expected.mean(0)) < 5 * error).all()
         np.testing.assert_allclose(rows.std(0), expected.std(0), rtol=0.1)
+
+
+@pytest.fixture(scope="module")
+def touching(fit):
+    """Return a clusterer of two clusters in the plane that overlap, and its rows."""
+    X, _ = make_blobs(400, centers=[[0.0, 0.0], [3.0, 0.0]], random_state=0)
+    return fit(X, n_clusters=2, max_iter=60, learning_rate_init=5e-3), X
+
+
+def test_samples_are_drawn_in_proportion_to_the_density_and_to_memberships(touching):
+    clusterer, X = touching
+    edges = [np.linspace(a - 2, b + 2, 121) for a, b in zip(X.min(0), X.max(0), strict=True)]
+    grid = np.stack(np.meshgrid(*edges), -1).reshape(-1, 2)
+    density = np.exp(clusterer.score_samples(grid, n_draws=200))
+    squares = clusterer.predict_proba(grid) ** 2
+    for k in range(2):
+        weights = density * squares[:, k] / squares.sum(1)
+        mean = np.average(grid, axis=0, weights=weights)
+        deviation = np.sqrt(np.average((grid - mean) ** 2, axis=0, weights=weights))
+        rows, _ = clusterer.sample(10_000, cluster=k)
+        np.testing.assert_allclose(rows.mean(0), mean, atol=0.05)
+        np.testing.assert_allclose(rows.std(0), deviation, rtol=0.05)
+    rows, labels = clusterer.sample(10_000)
+    np.testing.assert_allclose(rows.mean(0), np.average(grid, axis=0, weights=density), atol=0.06)
+    for k in range(2):
+        of_cluster, _ = clusterer.sample(5_000, cluster=k)
+        np.testing.assert_allclose(rows[labels == k].mean(0), of_cluster.mean(0), atol=0.08)
+
+
+def test_samples_stay_in_clusters_that_are_no_ellipsoids(fit):
+    X, y = make_moons(400, noise=0.06, random_state=0)
+    clusterer = fit(X, n_clusters=2, max_iter=40, hidden_layer_sizes=(64,), random_state=0)
+    for k in range(2):
+        rows, labels = clusterer.sample(500, cluster=k)
+        assert (labels == k).all()
+        assert (clusterer.predict(rows) == k).mean() > 0.9
+
+
+def test_a_component_without_rows_is_sampled_from_its_own_distribution(clusterer):
+    other = pickle.loads(pickle.dumps(clusterer))
+    other.module_.set_weights(torch.tensor([0.5, 0.5, 0.0]))
+    rows, labels = other.sample(400, cluster=2, observation_noise=False)
+    assert set(labels) == {2}
+    means, covariances = other.latent_components()
+    x = np.random.default_rng(0).multivariate_normal(means[2], covariances[2], 4000)
+    expected = other.inverse_transform(x)
+    error = expected.std(0) / np.sqrt(400)
+    assert (np.abs(rows.mean(0) - expected.mean(0)) < 5 * error).all()
 
 
 def test_a_style_for_all_rows_is_the_same_as_for_each(clusterer):
@@ -631,8 +674,8 @@ def test_observation_noise_is_that_of_p_y(clusterer, monkeypatch):
     decoded = []
     p_y = clusterer.module_.p_y
     monkeypatch.setattr(clusterer.module_, "p_y", lambda x: decoded.append(p_y(x)) or decoded[-1])
-    noisy, _ = clusterer.sample(3000, cluster=0)
-    clean, _ = clusterer.sample(3000, cluster=0, observation_noise=False)
+    noisy, _ = clusterer.sample(3000)
+    clean, _ = clusterer.sample(3000, observation_noise=False)
     half = len(decoded) // 2  # a block each
     means = [torch.cat([p.mean for p in part]) for part in (decoded[:half], decoded[half:])]
     assert torch.equal(*means)  # what is drawn before the noise is equal

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
-from .._model import GMVAE, LatentMixture
+from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
 from ..exceptions import (
     EmptyClustersWarning,
     InitialPartitionWarning,
@@ -25,8 +25,8 @@ from ..fitted import ESTIMATION, Fitted, log_odds
 from ..runtime import CPU
 
 __all__ = [
-    "AGGREGATION", "DESCRIPTION", "AggregationRule", "Description", "DescriptionRule",
-    "component_weights", "describe", "latent_mixture", "warnings_of_clusters",
+    "DESCRIPTION", "Description", "DescriptionRule", "component_weights", "describe",
+    "latent_mixture", "warnings_of_clusters",
 ]
 
 
@@ -74,28 +74,6 @@ class DescriptionRule(NamedTuple):
 DESCRIPTION = DescriptionRule()
 
 
-class AggregationRule(NamedTuple):
-    """How rows enter the latent distribution of a component, see `latent_mixture`.
-
-    Attributes
-    ----------
-    power : float
-        Of p(z|y), by which rows are weighed. With 1, a cluster of 50 rows is drawn a sixth of the
-        way to one of 950 rows if each of these gives it a percent. With 2 that is next to nothing,
-        and two Gaussians two standard deviations apart, whose posteriors are exact, lose .009 nats
-        of their density; by labels they lose .024.
-    n_prior_rows : float
-        Rows for which p(x|z, w) at w = 0 counts: it is all that there is of components without
-        rows, and nothing beside one row.
-    """
-
-    power: float = 2.0
-    n_prior_rows: float = 1e-6
-
-
-AGGREGATION = AggregationRule()
-
-
 class Description(NamedTuple):
     """What is said of the training rows: attributes of the estimator, less the underscore."""
 
@@ -140,8 +118,7 @@ def latent_mixture(
     """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
 
     Ex-post density estimation (Ghosh et al., ICLR 2020): p(x|z) gets the mean and the covariance of
-    the mixture of q(x|y) over rows, weighted by p(z|y) to a power (normalized over z). Moments of
-    rows `before` count for `n_rows_before` (K,) more; without them those of p(x|w, z) at w = 0 do,
+    the mixture of q(x|y) over rows, weighted by their `memberships`. Moments of rows `before` count for `n_rows_before` (K,) more; without them those of p(x|w, z) at w = 0 do,
     for next to none. All is summed up in double precision, on the CPU.
     """
     module.eval()
@@ -157,8 +134,7 @@ def latent_mixture(
     squares = n_rows[:, None, None] * (before.covariances + _outer(before.means))  # (K, N_x, N_x)
     for y in blocks:
         posterior = module.q(y)
-        log_weights = (rule.power * module.cluster_logits(posterior)).log_softmax(-1)
-        weights = log_weights.exp().to(CPU, torch.float64)  # (B, K)
+        weights = memberships(module.cluster_logits(posterior), rule).to(CPU, torch.float64)
         mean = posterior.q_x.mean.to(CPU, torch.float64)  # (B, N_x)
         variance = posterior.q_x.variance.to(CPU, torch.float64)
         n_rows += weights.sum(0)
@@ -339,14 +315,11 @@ def _of_samples(
     found = np.flatnonzero(description.cluster_counts)
     if len(found) == 1 or fitted.latent_mixture is None:
         return
-    labels = np.repeat(found, rule.n_samples)
-    drawn, _ = fitted.sample(
-        len(labels), ESTIMATION.seed, labels=labels, style=None, observation_noise=True
-    )
-    stays = (fitted.labels(drawn) == labels).reshape(len(found), -1).mean(1)
+    stays = fitted.kept(rule.n_samples, ESTIMATION.seed).diagonal()[found]
     if stays.min() < rule.min_share_of_samples:
         yield SamplesWarning(
-            f"Of what `sample` draws from cluster {found[stays.argmin()]}, `predict` puts only "
-            f"{stays.min():.0%} into it. Labels and probabilities may be good nevertheless; a "
-            "larger latent_dim or a longer fit (max_iter) may help."
+            f"Of what the latent distribution of cluster {found[stays.argmin()]} generates, only "
+            f"{stays.min():.0%} is of that cluster: `sample` draws the rest again, and the density "
+            "of `score_samples` is too wide there. Labels and probabilities may be good "
+            "nevertheless; a larger latent_dim or a longer fit (max_iter) may help."
         )

@@ -4,9 +4,9 @@ from .architecture import Architecture
 from .distributions import categorical, log_prob_rows, normal
 from .gmvae import GMVAE, Posterior
 from .heads import parameter_head
-from .latent_mixture import LatentMixture
+from .latent_mixture import AGGREGATION, AggregationRule, LatentMixture, memberships
 
 __all__ = [
-    "GMVAE", "Architecture", "LatentMixture", "Posterior", "categorical", "log_prob_rows", "normal",
-    "parameter_head",
+    "AGGREGATION", "GMVAE", "AggregationRule", "Architecture", "LatentMixture", "Posterior",
+    "categorical", "log_prob_rows", "memberships", "normal", "parameter_head",
 ]

@@ -8,7 +8,34 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["LatentMixture"]
+__all__ = ["AGGREGATION", "AggregationRule", "LatentMixture", "memberships"]
+
+
+class AggregationRule(NamedTuple):
+    """How rows enter the latent distribution of a component.
+
+    Attributes
+    ----------
+    power : float
+        Of p(z|y), by which rows are weighed. With 1, a cluster of 50 rows is drawn a sixth of the
+        way to one of 950 rows if each of these gives it a percent. With 2 that is next to nothing,
+        and two Gaussians two standard deviations apart, whose posteriors are exact, lose .009 nats
+        of their density; by labels they lose .024.
+    n_prior_rows : float
+        Rows for which p(x|z, w) at w = 0 counts: it is all that there is of components without
+        rows, and nothing beside one row.
+    """
+
+    power: float = 2.0
+    n_prior_rows: float = 1e-6
+
+
+AGGREGATION = AggregationRule()
+
+
+def memberships(logits: Tensor, rule: AggregationRule = AGGREGATION) -> Tensor:
+    """Return p(z|y) to a power, normalized over z, (B, K): how much of a row is in a component."""
+    return (rule.power * logits).softmax(-1)
 
 
 class LatentMixture(NamedTuple):

@@ -106,6 +106,9 @@ def initial_partition(
     """
     random = check_random_state(seed)
     n_found = min(n_clusters, len(neighbors.references))
+    if len(neighbors.first) == n_found:  # each distinct row is a cluster
+        own = np.eye(n_clusters, dtype=np.float32)[neighbors.inverse]
+        return InitialPartition(own, is_mixture=False)
     if n_found == 1:
         one = np.eye(1, n_clusters, dtype=np.float32).repeat(rows.n_rows, axis=0)
         return InitialPartition(one, is_mixture=False)

@@ -17,7 +17,6 @@ from sklearn.metrics import adjusted_rand_score
 from skgmvae import GMVAEClustering, exceptions
 from skgmvae._fit import recipe
 from skgmvae._fit.description import (
-    AGGREGATION,
     DESCRIPTION,
     component_weights,
     describe,
@@ -350,7 +349,7 @@ def test_samples_that_leave_their_cluster_are_warned_of_if_the_fit_converged(
     ((category, message),) = warned(estimator, X)
     assert estimator.converged_
     assert category is SamplesWarning
-    assert re.search(r"from cluster [12], `predict` puts only \d+% into it.*latent_dim", message)
+    assert re.search(r"of cluster [12] generates, only \d+% is of that cluster.*latent_dim", message)
     told = warned(estimator.set_params(max_iter=5), X)
     assert not estimator.converged_
     assert SamplesWarning not in [kind for kind, _ in told]

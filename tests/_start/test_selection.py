@@ -519,3 +519,10 @@ def test_more_clusters_than_references_are_not_too_many(n_references):
     found = start(X, 8, search=search)
     assert found.shape == (40, 8)
     assert np.count_nonzero(found.max(0)) <= n_references
+
+
+@pytest.mark.parametrize("n_clusters", [2, 3, 4])
+def test_no_more_distinct_rows_than_clusters_are_each_a_cluster(n_clusters):
+    X = np.repeat([[0.0, 0.0], [9.0, 9.0]], 20, axis=0)
+    expected = np.repeat(np.eye(2, n_clusters), 20, axis=0)
+    np.testing.assert_array_equal(start(X, n_clusters), expected)
