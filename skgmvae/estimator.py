@@ -676,11 +676,11 @@ class GMVAEClustering(
         """Draw rows from the fitted model.
 
         Without `w`, rows have the density that `score_samples` estimates with `n_draws`, and are of
-        a cluster in proportion to the squares of `predict_proba`: a latent point x is drawn from the
-        normal distribution of a component that was fitted to the posteriors of its training rows
-        (`latent_components`), and what then turns out to be of another cluster than the one that
-        was asked for is drawn again. With `w`, x is drawn from the paper's p(x|w, z) (Eq. 1c), as
-        for the paper's figures. With ``consistency=0`` it is the paper's in any case.
+        a cluster in proportion to the squares of `predict_proba`: a latent point x is drawn from
+        the normal distribution of a component that was fitted to the posteriors of its training
+        rows (`latent_components`), and what then turns out to be of another cluster than the one
+        that was asked for is drawn again. With `w`, x is drawn from the paper's p(x|w, z) (Eq. 1c),
+        as for the paper's figures. With ``consistency=0`` it is the paper's in any case.
 
         Parameters
         ----------

@@ -341,7 +341,7 @@ class Fitted:
         for k in np.unique(labels):
             mass = self.weights * kept[:, k]
             mass[k] += np.finfo(np.float32).tiny  # all that there is of a component without rows
-            origins[labels == k] = _drawn_from(mass, np.count_nonzero(labels == k), source)
+            origins[labels == k] = _drawn_from(mass, int((labels == k).sum()), source)
         waiting = np.arange(len(labels))
         for _ in range(sampling.max_rounds):
             drawn = self._drawn_rows(origins[waiting], None, observation_noise, source)

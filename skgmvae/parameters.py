@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._objective import PseudoLabelSchedule
+from ._objective import INFORMATION_WEIGHTS, InformationWeights, PseudoLabelSchedule
 from ._rows import n_batches
 from .likelihoods import LIKELIHOODS
 
 __all__ = [
     "PARAMETER_CONSTRAINTS", "ConsistencyRule", "EpochsRule", "PseudoLabelRule", "WidthRule",
     "auto_consistency", "auto_max_iter", "auto_width", "check_parameters", "hidden_sizes",
-    "is_affine", "pseudo_label_schedule",
+    "information_weights", "is_affine", "pseudo_label_schedule",
 ]
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
@@ -118,9 +118,14 @@ class ConsistencyRule(NamedTuple):
         Weight for one feature, to be multiplied by the square root of their number: 50 for the 784
         pixels of MNIST, where it was tuned. At half of it much is the same; at a hundredth
         components merge.
+    affine : float
+        Weight where changes are affine, whatever the number of pixels. On USPS (256 pixels,
+        `perturbation="both"`, seeds 0, 1, 3) the accuracy was .965 .971 .964 with 50 and .961 .967
+        .961 with 28.8.
     """
 
     at_one_feature: float = 1.8
+    affine: float = 50.0
 
 
 class PseudoLabelRule(NamedTuple):
@@ -184,7 +189,9 @@ def auto_max_iter(n_rows: int, batch_size: int, rule: EpochsRule = EPOCHS) -> in
     return math.ceil(n_steps / batches)
 
 
-def auto_consistency(n_features: int, rule: ConsistencyRule = CONSISTENCY) -> float:
+def auto_consistency(
+    n_features: int, perturbation: Any = "adversarial", rule: ConsistencyRule = CONSISTENCY
+) -> float:
     """Return the weight of the regularizer for so many features.
 
     Examples
@@ -192,7 +199,22 @@ def auto_consistency(n_features: int, rule: ConsistencyRule = CONSISTENCY) -> fl
     >>> round(auto_consistency(4), 2), round(auto_consistency(784), 2)
     (3.6, 50.4)
     """
+    if is_affine(perturbation):
+        return rule.affine
     return rule.at_one_feature * math.sqrt(n_features)
+
+
+def information_weights(perturbation: Any, *, fits_pseudo_labels: bool) -> InformationWeights:
+    """Return the weights of the entropy terms.
+
+    Pseudo-labels say how certain rows are, and of which clusters, so that these terms are left out.
+    Where changes are affine the loss to them soon falls, and groups of rows that were right drift
+    into other clusters unless the posterior is certain: on USPS, "both", seeds 0 and 3, the
+    accuracy was .959 .953 without the terms and .965 .964 with them.
+    """
+    if fits_pseudo_labels and not is_affine(perturbation):
+        return InformationWeights(0.0, 0.0)
+    return INFORMATION_WEIGHTS
 
 
 def pseudo_label_schedule(

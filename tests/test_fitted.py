@@ -632,7 +632,7 @@ def test_samples_are_drawn_in_proportion_to_the_density_and_to_memberships(touch
 
 
 def test_samples_stay_in_clusters_that_are_no_ellipsoids(fit):
-    X, y = make_moons(400, noise=0.06, random_state=0)
+    X, _ = make_moons(400, noise=0.06, random_state=0)
     clusterer = fit(X, n_clusters=2, max_iter=40, hidden_layer_sizes=(64,), random_state=0)
     for k in range(2):
         rows, labels = clusterer.sample(500, cluster=k)

@@ -28,6 +28,7 @@ from skgmvae.parameters import (
     auto_width,
     check_parameters,
     hidden_sizes,
+    information_weights,
     pseudo_label_schedule,
 )
 
@@ -262,7 +263,7 @@ def test_auto_consistency_grows_with_the_square_root_of_the_number_of_features()
     assert CONSISTENCY.at_one_feature == 1.8
     assert auto_consistency(1) == 1.8
     assert auto_consistency(784) == pytest.approx(50.4)
-    assert auto_consistency(400, CONSISTENCY._replace(at_one_feature=0.5)) == 10.0
+    assert auto_consistency(400, rule=CONSISTENCY._replace(at_one_feature=0.5)) == 10.0
 
 
 @given(st.integers(1, 10**6), st.integers(1, 100))
@@ -271,6 +272,20 @@ def test_auto_consistency_is_positive_and_of_the_power_one_half(n_features, fact
     assert auto_consistency(factor**2 * n_features) == pytest.approx(
         factor * auto_consistency(n_features)
     )
+
+
+def test_auto_consistency_is_one_number_where_changes_are_affine():
+    for perturbation in ("affine", "both"):
+        assert auto_consistency(64, perturbation) == auto_consistency(784, perturbation) == 50.0
+    assert auto_consistency(64, lambda y, source: y) == auto_consistency(64)
+
+
+@pytest.mark.parametrize("perturbation", ["adversarial", "affine", "both", lambda y, source: y])
+def test_pseudo_labels_take_the_place_of_the_entropy_terms_unless_changes_are_affine(perturbation):
+    affine = perturbation in ("affine", "both")
+    weights = information_weights(perturbation, fits_pseudo_labels=True)
+    assert weights == ((0.1, 2.0) if affine else (0.0, 0.0))
+    assert information_weights(perturbation, fits_pseudo_labels=False) == (0.1, 2.0)
 
 
 @pytest.mark.parametrize("init", ["neighbors", "random"])

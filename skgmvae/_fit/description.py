@@ -118,8 +118,9 @@ def latent_mixture(
     """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
 
     Ex-post density estimation (Ghosh et al., ICLR 2020): p(x|z) gets the mean and the covariance of
-    the mixture of q(x|y) over rows, weighted by their `memberships`. Moments of rows `before` count for `n_rows_before` (K,) more; without them those of p(x|w, z) at w = 0 do,
-    for next to none. All is summed up in double precision, on the CPU.
+    the mixture of q(x|y) over rows, weighted by their `memberships`. Moments of rows `before` count
+    for `n_rows_before` (K,) more; without them those of p(x|w, z) at w = 0 do, for next to none.
+    All is summed up in double precision, on the CPU.
     """
     module.eval()
     if before is None:

@@ -30,6 +30,7 @@ from ..parameters import (
     auto_consistency,
     auto_max_iter,
     hidden_sizes,
+    information_weights,
     is_affine,
     pseudo_label_schedule,
 )
@@ -233,10 +234,15 @@ def settings_of(
     estimator: Any, seed: int, n_features: int, inputs: RegularizerInputs | None
 ) -> Settings:
     """Return the training parameters, "auto" as a number."""
-    given = estimator.consistency
+    consistency, perturbation = estimator.consistency, estimator.perturbation
+    if consistency == "auto":
+        consistency = auto_consistency(n_features, perturbation)
+    fits_pseudo_labels = (
+        inputs is not None and inputs.pseudo_labels is not None and inputs.schedule is not None
+    )
     return Settings(
-        seed, estimator.n_mc_samples, estimator.min_information,
-        auto_consistency(n_features) if given == "auto" else given,
+        seed, estimator.n_mc_samples, estimator.min_information, consistency,
+        information_weights(perturbation, fits_pseudo_labels=fits_pseudo_labels),
         inputs, estimator.batch_size, estimator.verbose,
     )
 

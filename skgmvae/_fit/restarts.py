@@ -12,7 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
 from .._model import GMVAE, Architecture
-from .._objective import Batches, Objective, RegularizerInputs
+from .._objective import Batches, InformationWeights, Objective, RegularizerInputs
 from .._rows import Rows
 from .._training import Diverged, Schedule, train
 from ..fitted import load_arrays, to_arrays
@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     n_mc_samples: int
     min_information: float
     consistency: float
+    information: InformationWeights
     inputs: RegularizerInputs | None  # of the regularizer; None where `consistency` is 0
     batch_size: int
     verbose: int
@@ -86,7 +87,7 @@ def objective_of(module: GMVAE, rows: Rows, settings: Settings) -> Objective:
     """Return the objective that trains a module on such rows."""
     return Objective(
         module, min_information=settings.min_information, consistency=settings.consistency,
-        probe=rows.typical_norm(),
+        information=settings.information, probe=rows.typical_norm(),
     )
 
 

@@ -12,11 +12,11 @@ from .evidence import (
     standard_normal,
 )
 from .objective import Objective
-from .regularizer import Regularizer
+from .regularizer import INFORMATION_WEIGHTS, InformationWeights, Regularizer
 
 __all__ = [
-    "PROPOSAL", "Batch", "Batches", "Noise", "Objective", "Points", "Proposal",
-    "PseudoLabelSchedule", "Regularizer", "RegularizerInputs", "Terms", "draw_noise", "drawn",
-    "elbo_terms", "fixed_points", "log_evidence", "mixture_log_evidence", "shifted_points",
-    "standard_normal",
+    "INFORMATION_WEIGHTS", "PROPOSAL", "Batch", "Batches", "InformationWeights", "Noise",
+    "Objective", "Points", "Proposal", "PseudoLabelSchedule", "Regularizer", "RegularizerInputs",
+    "Terms", "draw_noise", "drawn", "elbo_terms", "fixed_points", "log_evidence",
+    "mixture_log_evidence", "shifted_points", "standard_normal",
 ]

@@ -8,7 +8,13 @@ from torch import Tensor, nn
 from ..perturbations import adversarial
 from .batches import Batch
 from .elbo import Mixture, Terms, constrained_loss, elbo_terms
-from .regularizer import Regularizer, frozen_statistics, regularizer
+from .regularizer import (
+    INFORMATION_WEIGHTS,
+    InformationWeights,
+    Regularizer,
+    frozen_statistics,
+    regularizer,
+)
 
 __all__ = ["Objective"]
 
@@ -24,6 +30,8 @@ class Objective(nn.Module):
         The threshold lambda of Eq. 7, in nats.
     consistency : float, default=0.0
         Weight of the regularizer; 0 leaves it out.
+    information : InformationWeights
+        Weights of its entropy terms.
     probe : float, default=1.0
         See `skgmvae.perturbations.adversarial`.
 
@@ -39,12 +47,14 @@ class Objective(nn.Module):
         *,
         min_information: float = 0.0,
         consistency: float = 0.0,
+        information: InformationWeights = INFORMATION_WEIGHTS,
         probe: float = 1.0,
     ) -> None:
         super().__init__()
         self.model = model
         self.min_information = min_information
         self.consistency = consistency
+        self.information = information
         self.probe = probe
         self.recorded: tuple[str, ...] = ("loss", *Terms._fields)
         if consistency:
@@ -71,7 +81,9 @@ class Objective(nn.Module):
                 y = adversarial(
                     self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
                 )
-            return regularizer(logits, self._logits(y), batch.log_sizes, batch.pseudo_labels)
+            return regularizer(
+                logits, self._logits(y), batch.log_sizes, batch.pseudo_labels, self.information
+            )
 
     def _logits(self, y: Tensor) -> Tensor:
         return self.model.cluster_logits(self.model.q(y))

@@ -6,8 +6,9 @@ training (Hu et al., ICML 2017) and the virtual adversarial perturbation of Miya
 
     E KL(p(z|y) || p(z|y~)) + entropy * (E H(z|y) + marginal * KL(p(z) || sizes))
 
-Where rows have pseudo-labels, the posterior is fitted to these instead of being made certain and
-even, by a loss with a weight of its own (`PseudoLabels`).
+Where rows have pseudo-labels, the posterior is also fitted to these, by a loss with a weight of its
+own (`PseudoLabels`). Mostly they take the place of the entropy terms, which make it certain and
+even.
 """
 
 from __future__ import annotations
@@ -52,15 +53,14 @@ INFORMATION_WEIGHTS = InformationWeights()
 class Regularizer(NamedTuple):
     """Its parts for a minibatch, in nats.
 
-    Tensors while training; arrays by epoch in a history. Entropy and imbalance count only where
-    there are no pseudo-labels to say how certain rows are, and of which clusters.
+    Tensors while training; arrays by epoch in a history.
     """
 
     disagreement: Any  # E KL(p(z|y) || p(z|y~))
     conditional_entropy: Any  # E H(z|y)
     marginal_entropy: Any  # H(z)
     imbalance: Any  # KL(p(z) || expected sizes)
-    information: Any  # the weighted sum of entropy and imbalance; 0 with pseudo-labels
+    information: Any  # the weighted sum of entropy and imbalance
     pseudo_label_loss: Any  # weighted, see `PseudoLabels`
 
     def total(self) -> Any:
@@ -93,14 +93,13 @@ def regularizer(
     posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
     entropy = posterior.entropy().mean()
     imbalance = kl_rows(marginal.logits, log_sizes.log_softmax(-1))
-    zero = torch.zeros_like(entropy)
     return Regularizer(
         kl_rows(logits.detach(), perturbed_logits).mean(),
         entropy,
         marginal.entropy(),
         imbalance,
-        zero if pseudo_labels else weights.entropy * (entropy + weights.marginal * imbalance),
-        pseudo_labels.loss(logits) if pseudo_labels else zero,
+        weights.entropy * (entropy + weights.marginal * imbalance),
+        pseudo_labels.loss(logits) if pseudo_labels else torch.zeros_like(entropy),
     )
 
 

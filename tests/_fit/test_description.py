@@ -22,6 +22,7 @@ from skgmvae._fit.description import (
     describe,
     latent_mixture,
 )
+from skgmvae._model import AGGREGATION
 from skgmvae.exceptions import (
     ClusteringWarning,
     EmptyClustersWarning,
@@ -349,7 +350,7 @@ def test_samples_that_leave_their_cluster_are_warned_of_if_the_fit_converged(
     ((category, message),) = warned(estimator, X)
     assert estimator.converged_
     assert category is SamplesWarning
-    assert re.search(r"of cluster [12] generates, only \d+% is of that cluster.*latent_dim", message)
+    assert re.search(r"cluster [12] generates, only \d+% is of that cluster.*latent_dim", message)
     told = warned(estimator.set_params(max_iter=5), X)
     assert not estimator.converged_
     assert SamplesWarning not in [kind for kind, _ in told]

@@ -19,15 +19,15 @@ from skgmvae._fit.restarts import (
     run_restarts,
 )
 from skgmvae._model import Architecture
-from skgmvae._objective import RegularizerInputs
+from skgmvae._objective import INFORMATION_WEIGHTS, RegularizerInputs
 from skgmvae._rows import Rows, Units
 from skgmvae._training import Diverged, Schedule
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.runtime import CPU
 
 SETTINGS = Settings(
-    seed=3, n_mc_samples=1, min_information=0.0, consistency=0.0, inputs=None, batch_size=32,
-    verbose=0,
+    seed=3, n_mc_samples=1, min_information=0.0, consistency=0.0, information=INFORMATION_WEIGHTS,
+    inputs=None, batch_size=32, verbose=0,
 )
 SCHEDULE = Schedule(
     1e-2, decays=True, first_epoch=0, n_epochs=6, head_start=0.0, tol=1e-4, n_iter_no_change=10

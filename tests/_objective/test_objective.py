@@ -18,7 +18,7 @@ from skgmvae._objective import (
     Terms,
 )
 from skgmvae._objective import objective as module_under_test
-from skgmvae._objective.regularizer import PseudoLabels, regularizer
+from skgmvae._objective.regularizer import InformationWeights, PseudoLabels, regularizer
 from skgmvae._rows import Rows, Units
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.perturbations import adversarial
@@ -167,19 +167,19 @@ def test_the_loss_to_pseudo_labels_is_not_weighted_by_consistency(full):
     assert losses[0] == losses[1] > 0.5
 
 
-@pytest.mark.parametrize("schedule", [None, settings(1).schedule])
-def test_only_rows_without_pseudo_labels_are_made_certain_and_of_the_expected_sizes(X, schedule):
-    batches = batches_of(X, settings(len(X), schedule=schedule))
-    objective, batch = objective_of(batches, consistency=50.0), batches(2, 1)
+@pytest.mark.parametrize("weights", [(0.1, 2.0), (0.5, 0.0), (0.0, 0.0)])
+def test_rows_are_made_certain_and_of_the_expected_sizes_by_the_weights_given(X, weights):
+    batches = batches_of(X, settings(len(X)))
+    information = InformationWeights(*weights)
+    objective = objective_of(batches, consistency=50.0, information=information)
+    batch = batches(2, 1)
     found = named(objective, batch)
-    entropies = 0.1 * (found["conditional_entropy"] + 2.0 * found["imbalance"])
-    assert entropies > 1e-3
-    assert found["information"] == pytest.approx(0 if schedule else entropies, rel=1e-5)
-    # sizes that are expected are of no effect where there are pseudo-labels
+    entropies = found["conditional_entropy"] + weights[1] * found["imbalance"]
+    assert found["information"] == pytest.approx(weights[0] * entropies, rel=1e-5)
     log_sizes = torch.tensor([3.0, 0.0, -3.0])
     otherwise = named(objective, batch._replace(log_sizes=log_sizes))
     assert otherwise["imbalance"] > found["imbalance"] + 0.1
-    assert (otherwise["loss"] == found["loss"]) == (schedule is not None)
+    assert (otherwise["loss"] > found["loss"]) == (weights[0] * weights[1] > 0)
 
 
 def test_the_regularizer_is_that_of_the_posterior_at_the_means(full):
@@ -198,7 +198,7 @@ def test_the_regularizer_is_that_of_the_posterior_at_the_means(full):
         assert found[name] == pytest.approx(
             float(getattr(expected, name).detach()), rel=1e-6, abs=1e-6
         )
-        assert (found[name] > 0) == (name != "information")
+        assert found[name] > 0
 
 
 def test_what_is_recorded_is_named_and_without_gradient(bare, full):
@@ -348,7 +348,6 @@ def test_pseudo_labels_enter_by_their_weight(full, weight):
     given = PseudoLabels(batch.pseudo_labels.probabilities, torch.tensor(weight))
     found = named(objective, batch._replace(pseudo_labels=given))
     assert found["pseudo_label_loss"] == pytest.approx(expected, rel=1e-5)
-    assert found["information"] == 0
 
 
 def test_without_pseudo_labels_the_sizes_are_those_that_the_batch_expects(full):
