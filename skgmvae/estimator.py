@@ -153,11 +153,12 @@ class GMVAEClustering(
     n_clusters_found_ : int
         Components that have rows.
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
-        Mean of the rows that `sample` draws from each component, in the units of X, as `means_` of
-        `GaussianMixture`; with ``consistency=0`` the decoded mean at w = 0. Where `predict` puts
-        that point in another cluster (the mean of a ring may be in the disc that it surrounds),
-        the training row of the cluster that is nearest to the component's mean in the latent
-        space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own number.
+        Mean of the training rows in each component, as `means_` of `GaussianMixture`, weighted by
+        the squares of their probabilities; with ``consistency=0`` the decoded mean at w = 0. Where
+        `predict` puts that point in another cluster (the mean of a ring may be in the disc that it
+        surrounds), the training row of the cluster that is nearest to the component's mean in the
+        latent space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own
+        number.
     exemplar_indices_ : ndarray of shape (n_clusters,)
         The training row that most surely belongs to each component; -1 if it has no row.
     lower_bound_ : float

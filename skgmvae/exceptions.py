@@ -82,11 +82,12 @@ class OneColumnWarning(ClusteringWarning):
 
 
 class SamplesWarning(ClusteringWarning):
-    """Most of what the latent distribution of a cluster generates is of another cluster.
+    """What the model generates from a cluster is not like its rows.
 
-    That distribution is normal, and does not describe the rows of the cluster: `sample` rejects
-    what is of other clusters, and the density of `score_samples` is too wide. The labels and
-    probabilities may be good nevertheless. Only fits that have converged are examined.
+    Most of what its latent distribution generates is of another cluster (`sample` rejects that),
+    or the mean of its samples is far from that of its rows. The density of `score_samples` is then
+    not that of the data; labels and probabilities may be good nevertheless. Only fits that have
+    converged are examined.
 
     Examples
     --------

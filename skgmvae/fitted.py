@@ -31,7 +31,6 @@ from ._objective import (
     log_evidence,
     mixture_log_evidence,
     shifted_points,
-    standard_normal,
 )
 from ._rows import BLOCK_ROWS, FARTHEST, Units
 from .likelihoods import LIKELIHOODS, Likelihood
@@ -50,15 +49,11 @@ class Estimation(NamedTuple):
     ----------
     n_draws : int
         Of x and w, for Eq. 3.
-    n_center_draws : int
-        Of x, for the mean row of each component: they leave an error of a few hundredths of a
-        standard deviation.
     seed : int
         Of the noise, the same at every call and on every device.
     """
 
     n_draws: int = 16
-    n_center_draws: int = 256
     seed: int = 1611
 
 
@@ -248,21 +243,11 @@ class Fitted:
             return p_x.mean.cpu().numpy(), torch.diag_embed(p_x.variance).cpu().numpy()
         return latent.means.numpy().copy(), latent.covariances.numpy()
 
-    @ordinary_torch()
-    @torch.no_grad()
-    def centers(self, estimation: Estimation = ESTIMATION) -> NDArray[np.float64]:
-        """Return the mean of p(y|z), in the units of X; the decoded mean at w = 0 if by w."""
+    def centers(self) -> NDArray[np.float64]:
+        """Return the mean rows of the components, in the units of X; decoded at w = 0 if by w."""
         if self.latent_mixture is None:
             return self.decoded(self.components()[0], np.float64)
-        model, precision = self._in_precision_of(np.float64)
-        latent = self.latent_mixture.to(self.device, precision)
-        points = fixed_points(estimation.n_center_draws, model.latent_dim, estimation.seed)
-        noise = standard_normal(points).to(self.device, precision)
-        of_components = []
-        for k in range(model.n_components):
-            z = torch.full((len(noise),), k, device=self.device)
-            of_components.append(model.p_y(latent.points(z, noise)).mean.mean(0))
-        return self.units.to_data(torch.stack(of_components), np.dtype(np.float64))
+        return self.units.to_data(self.latent_mixture.mean_rows, np.dtype(np.float64))
 
     @property
     def weights(self) -> NDArray[np.float64]:

@@ -51,9 +51,12 @@ class DescriptionRule(NamedTuple):
     max_information_of_one_column : float
         Normalized mutual information of the labels and such a column, above which they are it.
     n_samples : int
-        Samples of each cluster that are predicted again.
+        Samples of each cluster that are looked at.
     min_share_of_samples : float
-        Least share of them that should stay in it.
+        Least share of the rows from its latent distribution that should be of it.
+    max_distance_of_samples : float
+        Distance of the mean sample from the mean row, in standard deviations within the cluster,
+        beyond which the decoder has not learned its rows.
     """
 
     bound_rows: int = 10_000
@@ -65,6 +68,7 @@ class DescriptionRule(NamedTuple):
     max_information_of_one_column: float = 0.9
     n_samples: int = 200
     min_share_of_samples: float = 0.5
+    max_distance_of_samples: float = 1.0
 
     def max_uniform(self, n_clusters: int) -> float:
         """Return the mean probability of rows' clusters below which they are as good as alike."""
@@ -118,19 +122,20 @@ def latent_mixture(
     """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
 
     Ex-post density estimation (Ghosh et al., ICLR 2020): p(x|z) gets the mean and the covariance of
-    the mixture of q(x|y) over rows, weighted by their `memberships`. Moments of rows `before` count
-    for `n_rows_before` (K,) more; without them those of p(x|w, z) at w = 0 do, for next to none.
-    All is summed up in double precision, on the CPU.
+    the mixture of q(x|y) over rows, weighted by their `memberships`; the mean row is weighted in
+    the same way. Moments of rows `before` count for `n_rows_before` (K,) more; without them those
+    of p(x|w, z) at w = 0 do, for next to none. All is summed up in double precision, on the CPU.
     """
     module.eval()
     if before is None:
         p_x = module.typical_p_x()
-        factors = torch.diag_embed(p_x.stddev)
-        before = LatentMixture(p_x.mean, factors).to(CPU, torch.float64)
+        factors, mean_rows = torch.diag_embed(p_x.stddev), module.p_y(p_x.mean).mean
+        before = LatentMixture(p_x.mean, factors, mean_rows).to(CPU, torch.float64)
     n_rows = torch.full((module.n_components,), rule.n_prior_rows, dtype=torch.float64, device=CPU)
     if n_rows_before is not None:
         n_rows += n_rows_before
-    # sums of 1, x and x x^T under q(x|y)
+    # sums of y, and of 1, x and x x^T under q(x|y)
+    rows = n_rows[:, None] * before.mean_rows.flatten(1)  # (K, n_features)
     sums = n_rows[:, None] * before.means  # (K, N_x)
     squares = n_rows[:, None, None] * (before.covariances + _outer(before.means))  # (K, N_x, N_x)
     for y in blocks:
@@ -139,13 +144,15 @@ def latent_mixture(
         mean = posterior.q_x.mean.to(CPU, torch.float64)  # (B, N_x)
         variance = posterior.q_x.variance.to(CPU, torch.float64)
         n_rows += weights.sum(0)
+        rows += weights.T @ y.flatten(1).to(CPU, torch.float64)
         sums += weights.T @ mean
         squares += torch.diag_embed(weights.T @ variance)
         for k, of_component in enumerate(weights.T):
             squares[k] += (of_component[:, None] * mean).T @ mean
     means = sums / n_rows[:, None]
     return LatentMixture.of_covariances(
-        means, squares / n_rows[:, None, None] - _outer(means)
+        means, squares / n_rows[:, None, None] - _outer(means),
+        (rows / n_rows[:, None]).view_as(before.mean_rows),
     )
 
 
@@ -228,7 +235,7 @@ def warnings_of_clusters(
         *_of_probabilities(fitted, X[some], rule),
         *_of_initial_partition(description, rule),
         *_of_one_column(description.labels[some], X[some], rule),
-        *(_of_samples(fitted, description, rule) if converged else ()),
+        *(_of_samples(fitted, description, X, rule) if converged else ()),
     ]
 
 
@@ -311,7 +318,7 @@ def _of_one_column(
 
 
 def _of_samples(
-    fitted: Fitted, description: Description, rule: DescriptionRule
+    fitted: Fitted, description: Description, X: NDArray[Any], rule: DescriptionRule
 ) -> Iterator[Warning]:
     found = np.flatnonzero(description.cluster_counts)
     if len(found) == 1 or fitted.latent_mixture is None:
@@ -324,3 +331,31 @@ def _of_samples(
             "of `score_samples` is too wide there. Labels and probabilities may be good "
             "nevertheless; a larger latent_dim or a longer fit (max_iter) may help."
         )
+        return
+    distances = np.array([
+        _distance_of_samples(fitted, description, X, k, rule) for k in found.tolist()
+    ])
+    if distances.max() > rule.max_distance_of_samples:
+        yield SamplesWarning(
+            f"The mean of what `sample` draws from cluster {found[distances.argmax()]} lies "
+            f"{distances.max():.1f} standard deviations away from the mean of its rows: the "
+            "decoder has not learned them, as it takes long to for few rows far from others. "
+            "Train longer (max_iter) if you need samples or the density; labels and "
+            "probabilities may be good nevertheless."
+        )
+
+
+def _distance_of_samples(
+    fitted: Fitted, description: Description, X: NDArray[Any], k: int, rule: DescriptionRule
+) -> float:
+    """Return how far samples of a cluster are from its rows, in standard deviations within it."""
+    members = X[description.labels == k]
+    labels = np.full(rule.n_samples, k)
+    drawn, _ = fitted.sample(
+        rule.n_samples, ESTIMATION.seed, labels=labels, style=None, observation_noise=True
+    )
+    variance = members.var(0, dtype=np.float64).sum()
+    if not variance > 0:
+        return 0.0
+    distance = np.linalg.norm(drawn.mean(0) - members.mean(0, dtype=np.float64))
+    return float(distance / np.sqrt(variance))

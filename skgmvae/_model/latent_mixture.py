@@ -46,16 +46,21 @@ class LatentMixture(NamedTuple):
     means : Tensor of shape (K, N_x)
     factors : Tensor of shape (K, N_x, N_x)
         Lower triangular Cholesky factors of the covariances.
+    mean_rows : Tensor of shape (K, *data_shape)
+        The mean of the rows y that the Gaussians were fitted to.
     """
 
     means: Tensor
     factors: Tensor
+    mean_rows: Tensor
 
     @classmethod
-    def of_covariances(cls, means: Tensor, covariances: Tensor) -> LatentMixture:
+    def of_covariances(
+        cls, means: Tensor, covariances: Tensor, mean_rows: Tensor
+    ) -> LatentMixture:
         """Return the mixture of such means (K, N_x) and covariances (K, N_x, N_x)."""
         # contiguous, as a pickle gives it back: products are then the same to the last bit
-        return cls(means, torch.linalg.cholesky(covariances).contiguous())
+        return cls(means, torch.linalg.cholesky(covariances).contiguous(), mean_rows)
 
     @property
     def covariances(self) -> Tensor:

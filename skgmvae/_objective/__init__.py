@@ -9,7 +9,6 @@ from .evidence import (
     fixed_points,
     mixture_log_evidence,
     shifted_points,
-    standard_normal,
 )
 from .objective import Objective
 from .regularizer import INFORMATION_WEIGHTS, InformationWeights, Regularizer
@@ -18,5 +17,5 @@ __all__ = [
     "INFORMATION_WEIGHTS", "PROPOSAL", "Batch", "Batches", "InformationWeights", "Noise",
     "Objective", "Points", "Proposal", "PseudoLabelSchedule", "Regularizer", "RegularizerInputs",
     "Terms", "draw_noise", "drawn", "elbo_terms", "fixed_points", "log_evidence",
-    "mixture_log_evidence", "shifted_points", "standard_normal",
+    "mixture_log_evidence", "shifted_points",
 ]

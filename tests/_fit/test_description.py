@@ -133,17 +133,18 @@ def moments_by_hand(model, y, power):
         np.cov(mean.T, aweights=r[:, k], ddof=0) + np.diag(np.average(variance, 0, r[:, k]))
         for k in range(r.shape[1])
     ])
-    return means, covariances
+    return means, covariances, r.T @ y.numpy() / r.sum(0)[:, None]
 
 
 def test_the_latent_mixture_has_the_moments_of_the_aggregate_posterior(make_model):
     model = make_model()
     y = torch.randn(200, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    means, covariances = moments_by_hand(model, y, AGGREGATION.power)
+    means, covariances, mean_rows = moments_by_hand(model, y, AGGREGATION.power)
     for n_blocks in (1, 3):
         found = latent_mixture(model, y.tensor_split(n_blocks))
         np.testing.assert_allclose(found.means, means, atol=1e-5)
         np.testing.assert_allclose(found.covariances, covariances, atol=1e-4)
+        np.testing.assert_allclose(found.mean_rows, mean_rows, atol=1e-5)
 
 
 def test_the_latent_mixture_follows_a_permutation_of_the_components(make_model):
@@ -163,6 +164,8 @@ def test_a_component_without_rows_is_that_of_the_prior_at_w_0(make_model):
     np.testing.assert_allclose(found.means[2], typical.mean[2].detach(), rtol=1e-6)
     expected = torch.diag(typical.variance[2]).detach()
     np.testing.assert_allclose(found.covariances[2], expected, rtol=1e-6, atol=1e-8)
+    decoded = model.p_y(typical.mean).mean[2].detach()
+    np.testing.assert_allclose(found.mean_rows[2], decoded, rtol=1e-6, atol=1e-8)
 
 
 def test_rows_before_count_as_rows(make_model):
@@ -354,6 +357,18 @@ def test_samples_that_leave_their_cluster_are_warned_of_if_the_fit_converged(
     told = warned(estimator.set_params(max_iter=5), X)
     assert not estimator.converged_
     assert SamplesWarning not in [kind for kind, _ in told]
+
+
+def test_samples_far_from_the_rows_of_their_cluster_are_warned_of():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 2))
+    X[:5] += 30.0
+    estimator = GMVAEClustering(2, random_state=0)
+    ((category, message),) = warned(estimator, X)
+    assert category is SamplesWarning
+    assert re.search(r"from cluster 1 lies \d+\.\d standard deviations away.*max_iter", message)
+    members = X[:5].mean(0)
+    np.testing.assert_allclose(estimator.cluster_centers_[1], members, atol=0.1)
 
 
 @pytest.mark.parametrize(("factor", "is_said"), [(0.9, True), (1.1, False)])
