@@ -143,11 +143,12 @@ class GMVAEClustering(
         Component of each training row in the initial partition; None if the fit began with none.
     weights_ : ndarray of shape (n_clusters,)
         p(z) of the fitted model, by which `sample` draws components, and `predict_proba` and
-        `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b), and with the paper's
-        objective (``consistency=0``) it stays so. Otherwise it is then set to the mean posterior
-        probability of each component over the training rows, drawn to uniform as far as these
-        probabilities are undecided. With it the distribution p(x|z) that `latent_components`
-        returns is fitted.
+        `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b) or, where there is an
+        initial partition, the share of each cluster in it; with the paper's objective
+        (``consistency=0``) it stays uniform. Otherwise it is then set to the mean posterior
+        probability of each component over the training rows, drawn to uniform as far as rows are
+        less decided than in the initial partition. With it the distribution p(x|z) that
+        `latent_components` returns is fitted.
     cluster_counts_ : ndarray of shape (n_clusters,)
         Rows in each component. After `fit` the largest comes first, empty ones last.
     n_clusters_found_ : int

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
@@ -91,12 +92,17 @@ class Description(NamedTuple):
 
 
 @torch.no_grad()
-def component_weights(module: GMVAE, blocks: Iterable[Tensor]) -> Tensor:
+def component_weights(
+    module: GMVAE,
+    blocks: Iterable[Tensor],
+    pseudo_labels: NDArray[np.float32] | None = None,
+) -> Tensor:
     """Return the weights of the components over rows that come in blocks, (K,).
 
-    They are the mean of p(z|y), to the power of the share of log K, the largest entropy, that rows
-    take away: where rows say little of their component, as after few epochs, weights are nearly
-    uniform, since undecided rows would all follow the largest. None is 0, as in GaussianMixture.
+    They are the mean of p(z|y), to a power of at most 1: the certainty of rows, or its ratio to the
+    certainty of their pseudo-labels. Where rows say little of their component, as after few epochs,
+    weights are nearly uniform, since undecided rows would all follow the largest. None is 0, as in
+    GaussianMixture.
     """
     module.eval()
     total, entropy, n_rows = torch.zeros_like(module.log_weights), 0.0, 0
@@ -107,8 +113,16 @@ def component_weights(module: GMVAE, blocks: Iterable[Tensor]) -> Tensor:
         n_rows += len(y)
     tiny = 10 * torch.finfo(total.dtype).eps
     weights = total / n_rows + tiny
-    certainty = max(0.0, 1 - entropy / n_rows / math.log(max(2, len(weights))))
-    return (certainty * weights.log()).softmax(0)
+    power = _certainty(entropy / n_rows, len(weights))
+    if pseudo_labels is not None:
+        entropy_to_fit = float(special.entr(pseudo_labels).sum(1).mean())
+        power = min(1.0, power / max(_certainty(entropy_to_fit, len(weights)), tiny))
+    return (power * weights.log()).softmax(0)
+
+
+def _certainty(mean_entropy: float, n_components: int) -> float:
+    """Return the share of log K, the largest entropy, that rows take away."""
+    return max(0.0, 1 - mean_entropy / math.log(max(2, n_components)))
 
 
 @torch.no_grad()

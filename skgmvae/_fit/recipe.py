@@ -86,10 +86,12 @@ def fit(
 
     module = architecture.build(device, seed)
     load_arrays(module, trained.arrays)
-    module.set_weights()
+    prior = inputs.prior if inputs else None
+    module.set_weights(prior)
     latent = None
     if inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
-        module.set_weights(component_weights(module, rows.blocks()))
+        fitted_to = None if prior is None else inputs.pseudo_labels
+        module.set_weights(component_weights(module, rows.blocks(), fitted_to))
         latent = latent_mixture(module, rows.blocks())
     fitted, description = describe(
         Fitted(architecture, module, units, latent), X, inputs.pseudo_labels if inputs else None,

@@ -121,7 +121,7 @@ def run_restart(
     module = architecture.build(rows.device, settings.seed, restart)
     if arrays is not None:
         load_arrays(module, arrays)
-    module.set_weights()  # while training p(z) is uniform (Eq. 1b)
+    module.set_weights(settings.inputs.prior if settings.inputs else None)
     objective = objective_of(module, rows, settings)
     batches = batches_of(architecture, rows, settings, schedule.progress, restart)
 

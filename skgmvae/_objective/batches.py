@@ -74,6 +74,18 @@ class RegularizerInputs(NamedTuple):
     pseudo_labels: NDArray[np.float32] | None = None
     schedule: PseudoLabelSchedule | None = None
 
+    @property
+    def prior(self) -> Tensor | None:
+        """p(z) while training, (K,): the shares of the pseudo-labels; None is uniform (Eq. 1b).
+
+        A posterior that is fitted to them has their sizes, so that no other prior goes with it. A
+        cluster without rows counts as one row.
+        """
+        if self.pseudo_labels is None or self.schedule is None:
+            return None
+        sizes = torch.from_numpy(self.pseudo_labels).sum(0).clamp(min=1.0)
+        return sizes / sizes.sum()
+
 
 class Batches:
     """The batches of a training run.

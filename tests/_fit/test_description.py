@@ -76,6 +76,19 @@ def weights_of(posteriors, n_blocks=1):
 # p(z)
 
 
+@pytest.mark.parametrize("to_fit", [None, [0.9, 0.1], [0.7, 0.3], [0.6, 0.4]])
+def test_weights_are_tempered_as_far_as_rows_are_less_decided_than_their_pseudo_labels(to_fit):
+    def certainty(p):
+        return 1 - entropy(p) / np.log(2)
+
+    rows = torch.tensor([[0.7, 0.3]] * 4, dtype=torch.float64)
+    given = None if to_fit is None else np.array([to_fit] * 4, np.float32)
+    weights = component_weights(Posteriors(2), [rows], given).numpy()
+    power = certainty([0.7, 0.3]) / (1.0 if to_fit is None else certainty(to_fit))
+    expected = np.array([0.7, 0.3]) ** min(1.0, power)
+    np.testing.assert_allclose(weights, expected / expected.sum(), atol=1e-6)
+
+
 def test_weights_are_shares_where_rows_are_sure_of_their_component():
     np.testing.assert_allclose(
         weights_of([[1, 0, 0]] * 6 + [[0, 1, 0]] * 3 + [[0, 0, 1]]), [0.6, 0.3, 0.1], atol=1e-9

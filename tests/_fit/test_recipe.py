@@ -12,13 +12,16 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, log_loss
 from sklearn.model_selection import GridSearchCV
 
-from skgmvae._fit import recipe, stream
+from skgmvae import GMVAEClustering
+from skgmvae._fit import recipe, restarts, stream
+from skgmvae._fit.restarts import objective_of
 from skgmvae._fit.stream import STREAM
 from skgmvae.fitted import Fitted
 from skgmvae.networks import dense_networks
@@ -916,3 +919,42 @@ def test_fits_in_threads_do_not_silence_warnings_for_good(make, X):
     for thread in threads:
         thread.join()
     assert n_silenced() == before
+
+
+# p(z) while training
+
+
+def uneven_gaussians(n_rows, seed):
+    """Return rows of two Gaussians three standard deviations apart, one a tenth of all."""
+    random = np.random.default_rng(seed)
+    y = (random.random(n_rows) < 0.1).astype(int)
+    X = random.standard_normal((n_rows, 2))
+    X[:, 0] += 3.0 * y
+    return X, y
+
+
+def test_uneven_clusters_that_overlap_have_their_own_share_and_right_probabilities():
+    # p(z) was uniform while training and uneven afterwards: small clusters lost log-odds
+    X, _ = uneven_gaussians(2000, 0)
+    X_new, y_new = uneven_gaussians(5000, 1)
+    estimator = GMVAEClustering(2, random_state=0).fit(X)
+    assert estimator.weights_[1] == pytest.approx(0.1, abs=0.02)
+    probability = estimator.predict_proba(X_new)[:, 1]
+    assert probability.mean() == pytest.approx(0.1, abs=0.02)
+    odds = 3.0 * X_new[:, 0] - 4.5 + np.log(0.1 / 0.9)
+    assert log_loss(y_new, probability) < 1.15 * log_loss(y_new, expit(odds))
+
+
+def test_while_training_p_z_is_that_of_the_pseudo_labels(make, X, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        restarts, "objective_of",
+        lambda module, *others: seen.append(module.log_weights.exp()) or objective_of(
+            module, *others
+        ),
+    )
+    for init in ("neighbors", "random"):
+        make(init=init, max_iter=1).fit(X[:50])
+    sizes = np.bincount(make(max_iter=1).fit(X[:50]).init_labels_, minlength=3)
+    np.testing.assert_allclose(np.sort(seen[0]), np.sort(sizes / sizes.sum()), atol=0.05)
+    np.testing.assert_allclose(seen[1], 1 / 3, rtol=1e-6)
