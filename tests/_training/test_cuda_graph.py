@@ -83,8 +83,9 @@ def test_recording_changes_nothing(device):
     assert all(parameter.grad is None for parameter in step.optimizer.parameters)
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("device", [GPU])
-def test_a_network_that_waits_for_the_device_is_trained_without_a_graph(device, capsys):
+def test_a_network_that_waits_for_the_device_is_trained_without_a_graph(device):
     step, batches = step_and_batches(device, waiting_networks)
     before = [tensor.clone() for tensor in step.changed_tensors()]
     told = []
@@ -130,6 +131,7 @@ def test_an_error_that_a_graph_has_no_part_in_is_raised(monkeypatch):
         captured(step, lambda: None, forbidden)
 
 
+@pytest.mark.filterwarnings("ignore")  # of so short a fit
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_verbose_2_says_that_there_is_no_graph(monkeypatch, capsys, verbose):
     def told(step, first_batch, debug):
