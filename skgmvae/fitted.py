@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
 from ._model import GMVAE, Architecture, LatentMixture, memberships
@@ -32,7 +31,7 @@ from ._objective import (
     mixture_log_evidence,
     shifted_points,
 )
-from ._rows import BLOCK_ROWS, FARTHEST, Units
+from ._rows import BLOCK_ROWS, FARTHEST, Units, slices
 from .likelihoods import LIKELIHOODS, Likelihood
 from .runtime import CPU, available_device, generator, ordinary_torch, supports_float64
 
@@ -227,7 +226,7 @@ class Fitted:
         model, precision = self._in_precision_of(latent.dtype)
         dtype = np.dtype(dtype or latent.dtype)
         rows = np.empty((len(latent), len(self.units.scale)), dtype)
-        for block in gen_batches(len(latent), BLOCK_ROWS):
+        for block in slices(len(latent), BLOCK_ROWS):
             near = np.clip(latent[block], -FARTHEST, FARTHEST)  # the networks would overflow
             x = torch.from_numpy(near).to(self.device, precision)
             rows[block] = self.units.to_data(model.p_y(x).mean, dtype)
@@ -357,7 +356,7 @@ class Fitted:
         model, latent = self.module, self.latent_mixture
         noise = _standard_normal(len(labels), model.latent_dim, source)
         rows = np.empty((len(labels), len(self.units.scale)))
-        for block in gen_batches(len(labels), BLOCK_ROWS):
+        for block in slices(len(labels), BLOCK_ROWS):
             z = torch.from_numpy(labels[block]).to(self.device)
             x_noise = noise[block].to(self.device)
             if w is None:
@@ -397,7 +396,7 @@ class Fitted:
         dtype = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
         model, precision = self._in_precision_of(dtype)
         result: NDArray[Any] | None = None
-        for block in gen_batches(len(X), n_rows):
+        for block in slices(len(X), n_rows):
             values = function(model, self.units.to_model(X[block], precision, self.device))
             part = self.units.to_data(values, dtype) if decoded else values.cpu().numpy()
             if result is None:

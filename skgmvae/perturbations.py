@@ -133,8 +133,8 @@ def adversarial(
     True
     """
     probed = (probe * _unit_rows(direction)).requires_grad_()
-    change = kl_rows(logits, cluster_logits(y + probed)).sum()
-    (gradient,) = torch.autograd.grad(change, probed)
+    # what KL(p || q) changes by with the logits of q: -p
+    (gradient,) = torch.autograd.grad(cluster_logits(y + probed), probed, -logits.exp())
     return y + radius.view(-1, *[1] * (y.dim() - 1)) * _unit_rows(gradient)
 
 

@@ -1,4 +1,4 @@
-"""Devices, seeds and torch's modes: the only room that names a device or makes a generator."""
+"""Devices, seeds and torch's modes. No other room makes a generator, one other names a device."""
 
 from __future__ import annotations
 

@@ -119,8 +119,8 @@ def test_only_runtime_names_a_device(path):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         if documented and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    named = "cuda" in ast.unparse(parsed).lower()
-    assert named == (room(path) == "runtime")
+    named = "cuda" in ast.unparse(parsed).lower().replace("cuda_graph", "")
+    assert named == (room(path) == "runtime" or path.stem == "cuda_graph")
 
 
 def test_the_estimator_has_no_other_class_of_ours_in_it():

@@ -136,7 +136,10 @@ def run_restart(
             print(f"restart {restart + 1}  epoch {number}/{last}  {values}")
 
     try:
-        outcome = train(objective, batches, schedule, earlier=earlier, report=report)
+        outcome = train(
+            objective, batches, schedule, earlier=earlier, report=report,
+            debug=print if settings.verbose > 1 else lambda message: None,
+        )
     except Diverged as error:
         cause = cause_of_nan(module, batches, schedule.first_epoch, architecture, settings)
         if not cause:

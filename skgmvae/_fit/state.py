@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .._model import LatentMixture
 from .._rows import Reservoir
+from .._training import Adam
 from ..fitted import Fitted
 from .description import Description
 from .restarts import Recorded
@@ -55,7 +55,7 @@ class FitState(NamedTuple):
         Of the last fit, by which it is judged whether it converged.
     interrupted : bool
         Whether the last fit was.
-    optimizer : Optimizer or None
+    optimizer : Adam or None
         With the moments of the last `partial_fit`.
     reservoir : Reservoir or None
         Rows that `partial_fit` remembers.
@@ -71,7 +71,7 @@ class FitState(NamedTuple):
     typical_radius: float | None
     tol: float
     interrupted: bool = False
-    optimizer: torch.optim.Optimizer | None = None
+    optimizer: Adam | None = None
     reservoir: Reservoir | None = None
     forgotten: Forgotten | None = None
 

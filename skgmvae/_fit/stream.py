@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._model import GMVAE, LatentMixture
 from .._rows import BLOCK_ROWS, Reservoir, Rows, n_batches
-from .._training import all_finite, make_optimizer, run_epoch
+from .._training import Adam, Step, all_finite, run_epoch
 from ..fitted import Fitted
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture
@@ -92,14 +92,14 @@ def partial_fit(
     module.set_weights()  # while training p(z) is uniform (Eq. 1b)
     objective = objective_of(module, rows, settings)
     if optimizer is None:
-        optimizer = make_optimizer(objective, estimator.learning_rate_init)
+        optimizer = Adam(objective)
     # a single row has no variance: batch norm goes by its running statistics then
     objective.train(rows.n_rows > 1)
     batches = batches_of(architecture, rows, settings, lambda epoch: 1.0, 0)
     record = run_epoch(
-        objective, optimizer, batches, epoch, lambda epoch: estimator.learning_rate_init
+        Step(objective, optimizer), batches, epoch, lambda epoch: estimator.learning_rate_init
     )
-    if not all_finite(objective, record):
+    if not all_finite(objective.state_dict(), record):
         before = previous.fitted.module if previous else architecture.build(
             device, state.seed, 0
         ).eval()

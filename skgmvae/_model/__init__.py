@@ -1,12 +1,21 @@
 """The torch model: the distributions of the paper, each a method, and what fixes its shape."""
 
 from .architecture import Architecture
-from .distributions import categorical, log_prob_rows, normal
+from .distributions import (
+    DiagonalNormal,
+    categorical,
+    kl_from_standard_normal,
+    kl_to_components,
+    log_prob_points,
+    log_prob_rows,
+    normal,
+)
 from .gmvae import GMVAE, Posterior
 from .heads import parameter_head
 from .latent_mixture import AGGREGATION, AggregationRule, LatentMixture, memberships
 
 __all__ = [
-    "AGGREGATION", "GMVAE", "AggregationRule", "Architecture", "LatentMixture", "Posterior",
-    "categorical", "log_prob_rows", "memberships", "normal", "parameter_head",
+    "AGGREGATION", "GMVAE", "AggregationRule", "Architecture", "DiagonalNormal", "LatentMixture",
+    "Posterior", "categorical", "kl_from_standard_normal", "kl_to_components", "log_prob_points",
+    "log_prob_rows", "memberships", "normal", "parameter_head",
 ]

@@ -79,6 +79,8 @@ class Architecture(NamedTuple):
                 networks = NETWORKS[self.networks](
                     *self._factory_arguments, hidden_layer_sizes=self.hidden_layer_sizes
                 )
+            # before they are run for their shapes: without data that imports torch's compiler
+            draw_weights(nn.ModuleList(networks), source)
         (n_features,), (n_prior_features,), decoded = (
             output_shape(network, in_shape)
             for network, in_shape in zip(networks, self._in_shapes, strict=True)

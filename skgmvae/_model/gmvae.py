@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.distributions import Categorical, Distribution, Normal
 
 from ..networks import Networks
-from .distributions import categorical
+from .distributions import DiagonalNormal, categorical, log_prob_points
 from .heads import GaussianHead
 
 __all__ = ["GMVAE", "Posterior"]
@@ -24,8 +24,8 @@ __all__ = ["GMVAE", "Posterior"]
 class Posterior(NamedTuple):
     """The two Gaussian factors of q(x, w, z | y), of shapes (B, N_x) and (B, N_w)."""
 
-    q_x: Normal
-    q_w: Normal
+    q_x: DiagonalNormal
+    q_w: DiagonalNormal
 
 
 class GMVAE(nn.Module):
@@ -76,7 +76,7 @@ class GMVAE(nn.Module):
         features = self.encoder(y)  # (B, F)
         return Posterior(self.x_head(features), self.w_head(features))
 
-    def p_x(self, w: Tensor) -> Normal:
+    def p_x(self, w: Tensor) -> DiagonalNormal:
         """p(x|w, z) for every z (Eq. 1c): (..., B, N_w) -> a normal over (..., B, K, N_x)."""
         features = self.prior(w.reshape(-1, self.style_dim))  # (M * B, F)
         return self.component_head(features.unflatten(0, w.shape[:-1]))
@@ -87,16 +87,15 @@ class GMVAE(nn.Module):
         p_x = self.p_x(weight.new_zeros(1, self.style_dim))
         return Normal(p_x.mean[0], p_x.stddev[0], validate_args=False)
 
-    def p_z(self, x: Tensor, p_x: Normal) -> Categorical:
+    def p_z(self, x: Tensor, p_x: DiagonalNormal) -> Categorical:
         """p(z|x, w) (Eq. 4) for x (..., N_x), given p(x|w, z) at the same w."""
-        log_joint = Independent(p_x, 1, validate_args=False).log_prob(x.unsqueeze(-2))
-        return categorical(log_joint + self.log_weights)  # (..., K)
+        return categorical(log_prob_points(p_x, x.unsqueeze(-2)) + self.log_weights)  # (..., K)
 
     def p_y(self, x: Tensor) -> Distribution:
         """p(y|x) (Eq. 1d): (..., N_x) -> a distribution over rows, leading axes flattened."""
         return self.distribution(self.y_head(self.decoder(x.reshape(-1, self.latent_dim))))
 
-    def cluster_logits(self, posterior: tuple[Normal, Normal]) -> Tensor:
+    def cluster_logits(self, posterior: tuple[DiagonalNormal, DiagonalNormal]) -> Tensor:
         """Log p(z|x, w) (Eq. 4) at the means of q(x|y) and q(w|y), (B, K)."""
         q_x, q_w = posterior
         return self.p_z(q_x.mean, self.p_x(q_w.mean)).logits

@@ -6,9 +6,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
 
-from .distributions import normal
+from .distributions import DiagonalNormal, normal
 
 __all__ = ["GaussianHead", "parameter_head"]
 
@@ -29,7 +28,7 @@ class GaussianHead(nn.Module):
         self.shape = shape
         self.linear = nn.Linear(in_features, 2 * math.prod(shape))
 
-    def forward(self, features: Tensor) -> Normal:
+    def forward(self, features: Tensor) -> DiagonalNormal:
         """Features (..., F) -> a normal of batch shape (..., *shape)."""
         mean, log_variance = self.linear(features).unflatten(-1, (2, *self.shape)).unbind(
             -1 - len(self.shape)

@@ -10,9 +10,15 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Normal, kl_divergence
+from torch.distributions import Categorical, Distribution, Normal
 
-from .._model import log_prob_rows
+from .._model import (
+    DiagonalNormal,
+    kl_from_standard_normal,
+    kl_to_components,
+    log_prob_points,
+    log_prob_rows,
+)
 
 __all__ = [
     "Mixture", "Noise", "Terms", "constrained_loss", "draw_noise", "drawn", "elbo_terms",
@@ -25,11 +31,11 @@ class Mixture(Protocol):
 
     log_weights: Tensor  # log p(z), (K,)
 
-    def q(self, y: Tensor) -> tuple[Normal, Normal]: ...
-    def p_x(self, w: Tensor) -> Normal: ...
-    def p_z(self, x: Tensor, p_x: Normal) -> Categorical: ...
+    def q(self, y: Tensor) -> tuple[DiagonalNormal, DiagonalNormal]: ...
+    def p_x(self, w: Tensor) -> DiagonalNormal: ...
+    def p_z(self, x: Tensor, p_x: DiagonalNormal) -> Categorical: ...
     def p_y(self, x: Tensor) -> Distribution: ...
-    def cluster_logits(self, posterior: tuple[Normal, Normal]) -> Tensor: ...
+    def cluster_logits(self, posterior: tuple[DiagonalNormal, DiagonalNormal]) -> Tensor: ...
 
 
 class Noise(NamedTuple):
@@ -88,14 +94,16 @@ def drawn(q_x: Normal, q_w: Normal, noise: Noise) -> tuple[Tensor, Tensor]:
     return q_x.mean + q_x.stddev * noise.x, q_w.mean + q_w.stddev * noise.w
 
 
-def elbo_terms(model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise) -> Terms:
+def elbo_terms(
+    model: Mixture, y: Tensor, q_x: DiagonalNormal, q_w: DiagonalNormal, noise: Noise
+) -> Terms:
     """Estimate the four terms of Eq. 3 for each row.
 
     Parameters
     ----------
     model : Mixture
     y : Tensor of shape (B, *data_shape)
-    q_x, q_w : Normal of batch shape (B, N_x) and (B, N_w)
+    q_x, q_w : DiagonalNormal of batch shape (B, N_x) and (B, N_w)
         q(x|y) and q(w|y).
     noise : Noise
         M draws for each row, or shared by all rows.
@@ -112,14 +120,12 @@ def elbo_terms(model: Mixture, y: Tensor, q_x: Normal, q_w: Normal, noise: Noise
     # E_q(x|y) [log p(y|x)]
     reconstruction = log_prob_rows(model.p_y(x), y, n_samples).mean(0)
     # 1/M sum_j sum_k p(z_k = 1 | x_j, w_j) KL(q(x|y) || p(x | w_j, z_k = 1))          Eq. 5
-    q_x_for_each_z = Normal(q_x.mean.unsqueeze(-2), q_x.stddev.unsqueeze(-2), validate_args=False)
-    kl_x = kl_divergence(q_x_for_each_z, p_x).sum(-1)  # (M, B, K)
+    kl_x = kl_to_components(q_x, p_x)  # (M, B, K)
     conditional_prior = (p_z.probs * kl_x).sum(-1).mean(0)
     # KL(q(w|y) || p(w))
-    p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
-    w_prior = kl_divergence(q_w, p_w).sum(-1)
-    # E_q(x|y)q(w|y) [KL(p(z|x, w) || p(z))]: the cross entropy less the entropy         Eq. 6
-    z_prior = (-(p_z.probs * model.log_weights).sum(-1) - p_z.entropy()).mean(0)
+    w_prior = kl_from_standard_normal(q_w)
+    # E_q(x|y)q(w|y) [KL(p(z|x, w) || p(z))]                                             Eq. 6
+    z_prior = (p_z.probs * (p_z.logits - model.log_weights)).sum(-1).mean(0)
     return Terms(reconstruction, conditional_prior, w_prior, z_prior)
 
 
@@ -133,7 +139,7 @@ def log_evidence(
     """
     n_samples = noise.x.shape[0]
     x, w = drawn(q_x, q_w, noise)
-    log_p_x_and_z = model.p_x(w).log_prob(x.unsqueeze(-2)).sum(-1) + model.log_weights
+    log_p_x_and_z = log_prob_points(model.p_x(w), x.unsqueeze(-2)) + model.log_weights
     p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
     log_weights = (
         log_prob_rows(model.p_y(x), y, n_samples)
@@ -146,4 +152,4 @@ def log_evidence(
 def constrained_loss(terms: Terms, min_information: float) -> Tensor:
     """Return the negative bound of the minibatch, the z-prior clamped from below (Eq. 7)."""
     z_prior = terms.z_prior.mean().clamp(min=min_information)
-    return z_prior - (terms.bound + terms.z_prior).mean()
+    return z_prior - (terms.reconstruction - terms.conditional_prior - terms.w_prior).mean()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,8 @@ from .regularizer import (
     INFORMATION_WEIGHTS,
     InformationWeights,
     Regularizer,
-    frozen_statistics,
     regularizer,
+    with_frozen_statistics,
 )
 
 __all__ = ["Objective"]
@@ -57,33 +59,44 @@ class Objective(nn.Module):
         self.information = information
         self.probe = probe
         self.recorded: tuple[str, ...] = ("loss", *Terms._fields)
+        # in a tuple, where torch does not take it for a part with weights of its own
+        self._frozen: tuple[Any, ...] = ()
         if consistency:
             self.recorded += Regularizer._fields
+            self._frozen = (with_frozen_statistics(cast(nn.Module, model)),)
+
+    def train(self, mode: bool = True) -> Self:
+        """Put all in training or in evaluation mode."""
+        for model in self._frozen:
+            model.train(mode)
+        return super().train(mode)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the loss and, without gradient, what `recorded` names."""
         posterior = self.model.q(batch.y)
         terms = elbo_terms(self.model, batch.y, *posterior, batch.noise)
         loss = constrained_loss(terms, self.min_information)
-        record = [term.mean() for term in terms]
+        record = [torch.stack(terms).detach().mean(1)]
         if self.consistency:
             parts = self._regularizer(batch, self.model.cluster_logits(posterior))
             loss = loss + self.consistency * parts.total() + parts.pseudo_label_loss
-            record += parts
-        return loss, torch.stack([loss, *record]).detach()
+            record.append(torch.stack(parts).detach())
+        return loss, torch.cat([loss.detach().unsqueeze(0), *record])
 
     def _regularizer(self, batch: Batch, logits: Tensor) -> Regularizer:
         y = batch.perturbed
         assert y is not None
         assert batch.log_sizes is not None
-        with frozen_statistics(self):
-            if batch.direction is not None and batch.radius is not None:
-                y = adversarial(
-                    self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
-                )
-            return regularizer(
-                logits, self._logits(y), batch.log_sizes, batch.pseudo_labels, self.information
+        if batch.direction is not None and batch.radius is not None:
+            y = adversarial(
+                self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
             )
+        return regularizer(
+            logits, self._logits(y), batch.log_sizes, batch.pseudo_labels, self.information
+        )
 
     def _logits(self, y: Tensor) -> Tensor:
-        return self.model.cluster_logits(self.model.q(y))
+        """Log p(z|y) of perturbed rows, which leave no trace in running statistics."""
+        (model,) = self._frozen
+        logits: Tensor = model.cluster_logits(model.q(y))
+        return logits

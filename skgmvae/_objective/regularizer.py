@@ -13,19 +13,17 @@ even.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .._model import categorical
 from ..perturbations import kl_rows
 
 __all__ = [
     "INFORMATION_WEIGHTS", "InformationWeights", "PseudoLabels", "Regularizer",
-    "frozen_statistics", "regularizer",
+    "regularizer", "with_frozen_statistics",
 ]
 
 
@@ -90,28 +88,32 @@ def regularizer(
 
     The sizes that clusters are expected to have come as logarithms, up to a constant.
     """
-    posterior, marginal = categorical(logits), categorical(torch.logsumexp(logits, 0))
-    entropy = posterior.entropy().mean()
-    imbalance = kl_rows(marginal.logits, log_sizes.log_softmax(-1))
+    fixed = logits.detach()
+    known = logits if weights.entropy else fixed  # what is only recorded needs no gradient
+    entropy = -(known.exp() * known).sum(-1).mean()
+    marginal = known.logsumexp(0).log_softmax(-1)
+    imbalance = kl_rows(marginal, log_sizes.log_softmax(-1))
     return Regularizer(
-        kl_rows(logits.detach(), perturbed_logits).mean(),
+        kl_rows(fixed, perturbed_logits).mean(),
         entropy,
-        marginal.entropy(),
+        -(marginal.exp() * marginal).sum(),
         imbalance,
         weights.entropy * (entropy + weights.marginal * imbalance),
         pseudo_labels.loss(logits) if pseudo_labels else torch.zeros_like(entropy),
     )
 
 
-@contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Within this context norm layers use the batch and leave their running statistics alone."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
-    tracked = [norm for norm in norms if norm.track_running_stats]
-    for norm in tracked:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in tracked:
-            norm.track_running_stats = True
+def with_frozen_statistics(module: nn.Module) -> nn.Module:
+    """Return a module of the same weights whose norm layers leave the running statistics alone.
+
+    While training they use the batch, as those of `module` do. Parameters and buffers are the
+    same tensors: flags of one module would have to be set and reset at every step.
+    """
+    shared: dict[int, Any] = {
+        id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())
+    }
+    twin = copy.deepcopy(module, memo=shared)
+    for layer in twin.modules():
+        if isinstance(layer, nn.modules.batchnorm._NormBase):
+            layer.track_running_stats = False
+    return twin

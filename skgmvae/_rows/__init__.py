@@ -2,9 +2,9 @@
 
 from .batches import Reservoir, n_batches, shuffled_batches
 from .sources import Rows
-from .units import BLOCK_ROWS, FARTHEST, Units, resolution
+from .units import BLOCK_ROWS, FARTHEST, Units, resolution, slices
 
 __all__ = [
     "BLOCK_ROWS", "FARTHEST", "Reservoir", "Rows", "Units", "n_batches", "resolution",
-    "shuffled_batches",
+    "shuffled_batches", "slices",
 ]

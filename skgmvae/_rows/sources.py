@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 from torch import Tensor
 
-from .units import BLOCK_ROWS, Units
+from .units import BLOCK_ROWS, Units, slices
 
 __all__ = ["WINSORIZING", "Rows", "Winsorizing"]
 
@@ -58,7 +57,7 @@ class Rows:
         # a chunk of a stream may lie elsewhere than the first
         low = np.minimum(units.location - reach, units.lowest)
         high = np.maximum(units.location + reach, units.highest)
-        blocks = gen_batches(len(X), BLOCK_ROWS)
+        blocks = slices(len(X), BLOCK_ROWS)
         return cls(torch.cat([
             units.to_model(np.clip(X[block], low, high), torch.float32, device) for block in blocks
         ]))

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 from torch import Tensor
 
-__all__ = ["BLOCK_ROWS", "FARTHEST", "FarRule", "Units", "resolution"]
+__all__ = ["BLOCK_ROWS", "FARTHEST", "FarRule", "Units", "resolution", "slices"]
 
 #: Rows that are handled at a time, so that memory does not grow with X.
 BLOCK_ROWS = 2048
@@ -180,7 +179,7 @@ class Units(NamedTuple):
         with np.errstate(over="ignore"):
             return sum(
                 int((np.abs(X[block] - self.location) > reach).any(1).sum())
-                for block in gen_batches(len(X), BLOCK_ROWS)
+                for block in slices(len(X), BLOCK_ROWS)
             )
 
     def far_from_others(self, X: NDArray[Any]) -> tuple[int, NDArray[np.intp]]:
@@ -189,7 +188,7 @@ class Units(NamedTuple):
         See `FarRule`.
         """
         n_rows, columns = 0, np.zeros(X.shape[1], bool)
-        for block in gen_batches(len(X), BLOCK_ROWS):
+        for block in slices(len(X), BLOCK_ROWS):
             far = (X[block] < self.lowest) | (X[block] > self.highest)
             n_rows += int(far.any(1).sum())
             columns |= far.any(0)
@@ -208,6 +207,19 @@ class Units(NamedTuple):
             lowest=np.minimum(self.lowest, core.lowest),
             highest=np.maximum(self.highest, core.highest),
         )
+
+
+def slices(n: int, size: int) -> Iterator[slice]:
+    """Yield the slices of a range of n, of so many each, as scikit-learn's `gen_batches` does.
+
+    That one checks its arguments, for a tenth of the time that `predict` takes for a row.
+
+    Examples
+    --------
+    >>> list(slices(5, 3))
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    return (slice(first, min(first + size, n)) for first in range(0, n, size))
 
 
 def resolution(X: NDArray[Any]) -> NDArray[np.float64]:
@@ -239,7 +251,7 @@ def _smallest_gap(column: NDArray[Any]) -> float:
 
 def _sorted_columns(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield each column, sorted."""
-    for columns in gen_batches(X.shape[1], max(1, BLOCK_VALUES // len(X))):
+    for columns in slices(X.shape[1], max(1, BLOCK_VALUES // len(X))):
         block = np.array(X[:, columns].T, order="C")
         # of bytes "stable" is a radix sort, 20 times as fast
         block.sort(kind="stable" if X.dtype == np.uint8 else None)
@@ -361,7 +373,7 @@ def _are_directions(X: NDArray[Any], moments: _Moments) -> bool:
     spread = moments.highest - moments.lowest
     varies = spread > _rounding(moments.mean, X.dtype)
     lengths = np.concatenate([
-        np.linalg.norm(X[block][:, varies], axis=1) for block in gen_batches(len(X), BLOCK_ROWS)
+        np.linalg.norm(X[block][:, varies], axis=1) for block in slices(len(X), BLOCK_ROWS)
     ])
     lengths = lengths[lengths > 0]
     if not len(lengths) or not np.isfinite(lengths.max()):

@@ -1,9 +1,11 @@
 """Training: epochs, learning rate, stopping. It knows nothing of the model."""
 
-from .loop import Diverged, Training, all_finite, make_optimizer, run_epoch, train
+from .cuda_graph import CapturedStep, captured
+from .loop import Diverged, Training, all_finite, run_epoch, train
 from .schedule import Schedule, is_settled
+from .step import Adam, Step
 
 __all__ = [
-    "Diverged", "Schedule", "Training", "all_finite", "is_settled", "make_optimizer",
-    "run_epoch", "train",
+    "Adam", "CapturedStep", "Diverged", "Schedule", "Step", "Training", "all_finite", "captured",
+    "is_settled", "run_epoch", "train",
 ]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from .cuda_graph import captured
 from .schedule import Schedule, n_epochs_without_change
+from .step import Adam, Step
 
 __all__ = [
-    "RETRIES", "Diverged", "Retries", "Training", "all_finite", "make_optimizer",
-    "run_epoch", "train",
+    "RETRIES", "Diverged", "Retries", "Training", "all_finite", "run_epoch", "train",
 ]
 
 
@@ -58,11 +60,6 @@ class Diverged(ValueError):
     """The loss or the weights were not finite at any learning rate that was tried."""
 
 
-def make_optimizer(objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """Return Adam with the paper's betas and epsilon, fused: one kernel for all parameters."""
-    return torch.optim.Adam(objective.parameters(), lr=learning_rate, fused=True)
-
-
 def train(
     objective: nn.Module,
     batches: BatchSource,
@@ -70,6 +67,7 @@ def train(
     *,
     earlier: Sequence[float] = (),
     report: Callable[[int, list[float]], None] | None = None,
+    debug: Callable[[str], None] = lambda message: None,
     retries: Retries = RETRIES,
 ) -> Training:
     """Minimize the loss of an objective; leave the result in its weights.
@@ -88,6 +86,8 @@ def train(
         Losses of all epochs before, over which changes are judged too; they count as epochs.
     report : callable, default=None
         Called with the number of an epoch and its record.
+    debug : callable
+        Called with a message on how steps are taken.
     retries : Retries
 
     Returns
@@ -101,14 +101,21 @@ def train(
         best that were.
     """
     objective.train()
-    optimizer = make_optimizer(objective, schedule.learning_rate)
     losses, records = list(earlier), []
-    best_loss, best_weights = losses[-1] if losses else math.inf, _snapshot(objective)
+    weights = objective.state_dict()  # the tensors themselves
+    best_loss, best_weights = losses[-1] if losses else math.inf, _copied(weights)
     n_retries = 0
+
+    def new_step() -> Callable[[Any, float], Tensor]:
+        return captured(
+            Step(objective, Adam(objective)), partial(batches, len(losses), 0), debug
+        )
+
     try:
+        step = new_step()
         while (epoch := len(losses)) < schedule.end:
-            record = run_epoch(objective, optimizer, batches, epoch, schedule.learning_rate_at)
-            if not all_finite(objective, record):
+            record = run_epoch(step, batches, epoch, schedule.learning_rate_at)
+            if not all_finite(weights, record):
                 objective.load_state_dict(best_weights)
                 if n_retries == retries.n_retries:
                     raise Diverged(
@@ -120,12 +127,12 @@ def train(
                 schedule = schedule._replace(
                     learning_rate=schedule.learning_rate * retries.factor
                 )
-                optimizer = make_optimizer(objective, schedule.learning_rate)
+                step = new_step()
                 continue
             records.append(record)
             losses.append(record[0])
             if record[0] < best_loss:
-                best_loss, best_weights = record[0], _snapshot(objective)
+                best_loss, best_weights = record[0], _copied(weights)
             if report is not None:
                 report(epoch, record)
             if n_epochs_without_change(losses, schedule.tol) >= schedule.n_iter_no_change:
@@ -136,10 +143,8 @@ def train(
     return Training(records, schedule.learning_rate, interrupted=False)
 
 
-@torch.enable_grad()
 def run_epoch(
-    objective: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    step: Callable[[Any, float], Tensor],
     batches: BatchSource,
     epoch: int,
     learning_rate: Callable[[float], float],
@@ -148,24 +153,22 @@ def run_epoch(
 
     `learning_rate` turns the number of epochs gone by, with fractions, into a rate.
     """
-    records = []
-    for step in range(batches.n_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(epoch + step / batches.n_steps)
-        loss, record = objective(batches(epoch, step))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        records.append(record)
+    records = [
+        step(batches(epoch, number), learning_rate(epoch + number / batches.n_steps))
+        for number in range(batches.n_steps)
+    ]
     means: list[float] = torch.stack(records).mean(0).tolist()  # waits for the device
     return means
 
 
-def all_finite(module: nn.Module, record: Sequence[float]) -> bool:
+def all_finite(weights: Mapping[str, Tensor], record: Sequence[float]) -> bool:
     """Whether an epoch's record and the weights it left hold no NaN and no infinity."""
-    weights = torch.cat([tensor.flatten().float() for tensor in module.state_dict().values()])
-    return all(map(math.isfinite, record)) and bool(torch.isfinite(weights).all())
+    if not all(map(math.isfinite, record)):
+        return False
+    # a sum is finite only if all are: one look at a number instead of one at each weight
+    total = torch.cat([tensor.flatten().float() for tensor in weights.values()]).sum()
+    return math.isfinite(total)
 
 
-def _snapshot(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in weights.items()}

@@ -829,7 +829,7 @@ def test_partial_fit_follows_the_device(make, X, monkeypatch):
         assert progress.n_rows == 60 * n_calls
         assert len(progress.reservoir.rows) == 60
         assert progress.forgotten.n_rows == 60 * (n_calls - 1)
-        assert {float(state["step"]) for state in progress.optimizer.state.values()} == {2.0}
+        assert {float(n_steps) for n_steps in progress.optimizer.n_steps} == {2.0}
     assert before.n_iter_ == 1
     assert not same_weights(estimator, before)
 

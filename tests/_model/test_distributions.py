@@ -1,4 +1,4 @@
-"""What networks put out, as distributions, against scipy."""
+"""What networks put out, as distributions, against scipy and torch's own."""
 
 import numpy as np
 import scipy.special
@@ -6,9 +6,16 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributions import Independent, Normal
+from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
-from skgmvae._model import categorical, log_prob_rows, normal
+from skgmvae._model import (
+    categorical,
+    kl_from_standard_normal,
+    kl_to_components,
+    log_prob_points,
+    log_prob_rows,
+    normal,
+)
 from skgmvae._model.distributions import LOG_VARIANCE_LIMIT
 
 
@@ -65,3 +72,74 @@ def test_log_prob_rows_pairs_sample_j_of_row_i_with_row_i():
     )
     assert values.shape == (3, 4)
     np.testing.assert_allclose(values, scipy.stats.norm.logpdf(y, mean, 1.0).sum(-1), rtol=1e-12)
+
+
+# Torch's own densities are the oracle: of values and of gradients.
+
+def assert_same(found, expected, *inputs):
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    weights = torch.tensor(rng(9).normal(size=found.shape))
+    for one, other in zip(
+        torch.autograd.grad((weights * found).sum(), inputs, retain_graph=True),
+        torch.autograd.grad((weights * expected).sum(), inputs, retain_graph=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def parameters(*shape, seed=0):
+    """Return a mean and a log-variance that asks for the whole range."""
+    draw = rng(seed).normal(size=(2, *shape)) * np.reshape([1.0, 4.0], (2, *[1] * len(shape)))
+    return tuple(torch.tensor(part, requires_grad=True) for part in draw)
+
+
+def torchs_normal(mean, raw):
+    return Normal(mean, torch.exp(0.5 * LOG_VARIANCE_LIMIT * torch.tanh(raw / LOG_VARIANCE_LIMIT)))
+
+
+def test_the_normal_is_torchs():
+    mean, raw = parameters(5, 3)
+    value = torch.tensor(rng(1).normal(size=(2, 5, 3)), requires_grad=True)
+    found, expected = normal(mean, raw), torchs_normal(mean, raw)
+    assert isinstance(found, Normal)
+    assert_same(found.log_prob(value), expected.log_prob(value), mean, raw, value)
+    assert_same(found.variance, expected.variance, raw)
+    assert_same(found.entropy(), expected.entropy(), raw)
+    assert_same(found.expand((2, 5, 3)).stddev, expected.expand((2, 5, 3)).stddev, raw)
+    assert found.batch_shape == expected.batch_shape
+    assert found.sample((7,)).shape == (7, 5, 3)
+
+
+def test_the_density_of_points_is_that_of_independent_coordinates():
+    mean, raw = parameters(2, 5, 4, 3)
+    x = torch.tensor(rng(1).normal(size=(2, 5, 1, 3)), requires_grad=True)
+    expected = Independent(torchs_normal(mean, raw), 1).log_prob(x)
+    assert_same(log_prob_points(normal(mean, raw), x), expected, mean, raw, x)
+
+
+def test_the_divergence_from_each_component_is_torchs():
+    q, p = parameters(5, 3), parameters(2, 5, 4, 3, seed=1)
+    for_each = torchs_normal(*(part.unsqueeze(-2) for part in q))
+    expected = kl_divergence(for_each, torchs_normal(*p)).sum(-1)
+    assert_same(kl_to_components(normal(*q), normal(*p)), expected, *q, *p)
+
+
+def test_the_divergence_from_the_standard_normal_is_torchs():
+    q = parameters(5, 3)
+    p = Normal(torch.zeros(5, 3).double(), torch.ones(5, 3).double())
+    expected = kl_divergence(torchs_normal(*q), p).sum(-1)
+    assert_same(kl_from_standard_normal(normal(*q)), expected, *q)
+
+
+def test_the_categorical_is_torchs():
+    logits = torch.tensor(rng().normal(scale=9, size=(2, 5, 4)), requires_grad=True)
+    found, expected = categorical(logits), Categorical(logits=logits)
+    assert isinstance(found, Categorical)
+    assert_same(found.logits, expected.logits, logits)
+    assert_same(found.probs, expected.probs, logits)
+    assert_same(found.entropy(), expected.entropy(), logits)
+    value = torch.tensor(rng(1).integers(4, size=(2, 5)))
+    assert_same(found.log_prob(value), expected.log_prob(value), logits)
+    assert found.batch_shape == expected.batch_shape
+    assert found.expand((3, 2, 5)).probs.shape == (3, 2, 5, 4)
+    assert found.sample((7,)).shape == (7, 2, 5)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.distributions import Categorical, Normal, kl_divergence
 from torch.func import functional_call
 
+from skgmvae._model import normal
 from skgmvae._objective import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
 from skgmvae._objective.elbo import constrained_loss
 
@@ -261,10 +262,11 @@ def test_the_gradient_with_respect_to_q_is_right(make_model):
     noise = draws(2, 3, model)
     with torch.no_grad():
         q_x, q_w = model.q(y)
-    inputs = [t.clone().requires_grad_() for t in (q_x.mean, q_w.mean, q_x.stddev, q_w.stddev)]
+    log_variances = 2 * q_x.stddev.log(), 2 * q_w.stddev.log()
+    inputs = [t.clone().requires_grad_() for t in (q_x.mean, q_w.mean, *log_variances)]
 
-    def value(m_x, m_w, s_x, s_w):
-        terms = elbo_terms(model, y, Normal(m_x, s_x), Normal(m_w, s_w), noise)
+    def value(m_x, m_w, v_x, v_w):
+        terms = elbo_terms(model, y, normal(m_x, v_x), normal(m_w, v_w), noise)
         return constrained_loss(terms, 0.0)
 
     assert torch.autograd.gradcheck(value, inputs, atol=1e-5, rtol=1e-4)

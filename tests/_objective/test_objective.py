@@ -130,7 +130,7 @@ def forbidden(*arguments, **keywords):
 
 def test_without_consistency_the_regularizer_costs_nothing(monkeypatch, bare):
     objective, batch = bare
-    for name in ("regularizer", "adversarial", "frozen_statistics"):
+    for name in ("regularizer", "adversarial", "with_frozen_statistics"):
         monkeypatch.setattr(module_under_test, name, forbidden)
     monkeypatch.setattr(objective.model, "cluster_logits", forbidden)
     objective(batch)
