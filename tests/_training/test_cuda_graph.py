@@ -77,7 +77,7 @@ def test_ten_steps_are_the_same_as_without_a_graph(device):
 @pytest.mark.parametrize("device", [GPU])
 def test_recording_changes_nothing(device):
     step, batches = step_and_batches(device)
-    before = [tensor.clone() for tensor in step.changed_tensors()]
+    before = [tensor.detach().clone() for tensor in step.changed_tensors()]
     CapturedStep(step, batches(0, 0))
     assert all(map(torch.equal, before, step.changed_tensors()))
     assert all(parameter.grad is None for parameter in step.optimizer.parameters)
@@ -87,7 +87,7 @@ def test_recording_changes_nothing(device):
 @pytest.mark.parametrize("device", [GPU])
 def test_a_network_that_waits_for_the_device_is_trained_without_a_graph(device):
     step, batches = step_and_batches(device, waiting_networks)
-    before = [tensor.clone() for tensor in step.changed_tensors()]
+    before = [tensor.detach().clone() for tensor in step.changed_tensors()]
     told = []
     stream = torch.cuda.current_stream()
     assert captured(step, lambda: batches(0, 0), told.append) is step
