@@ -60,6 +60,7 @@ class CapturedStep:
     """
 
     def __init__(self, step: Step, batch: Any) -> None:
+        self._step = step  # a graph knows addresses only: the state of the optimizer must live
         self._learning_rate = step.optimizer.learning_rate
         self._batch = _mapped(torch.clone, batch)
         self._graph = torch.cuda.CUDAGraph()

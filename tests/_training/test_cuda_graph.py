@@ -1,6 +1,7 @@
 """A step as a graph: the same numbers as without, and a step as it is where there can be none."""
 
 import copy
+import gc
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -72,6 +73,19 @@ def test_ten_steps_are_the_same_as_without_a_graph(device):
     assert records[0] != records[9]
     for one, other in zip(step.changed_tensors(), eager.changed_tensors(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("device", [GPU])
+def test_a_graph_keeps_alive_what_it_changes(device):
+    # the state of the optimizer was freed, and its memory given to others
+    step, batches = step_and_batches(device)
+    expected = ten_steps(copy.deepcopy(step), batches)
+    as_graph = CapturedStep(step, batches(0, 0))
+    del step
+    gc.collect()
+    others = [torch.full((n,), torch.nan, device=device) for n in range(1, 400)]
+    np.testing.assert_allclose(ten_steps(as_graph, batches), expected, rtol=1e-3, atol=1e-4)
+    assert all(map(torch.all, map(torch.isnan, others)))
 
 
 @pytest.mark.parametrize("device", [GPU])
