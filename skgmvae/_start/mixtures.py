@@ -124,7 +124,7 @@ def right_mixture(
     lowest_of_more = np.inf
     for factor in policy.factors:
         n_components = n_clusters + max(1, int((factor - 1) * n_clusters))
-        for kind in policy.covariance_types:
+        for kind in reversed(policy.covariance_types):  # the cheapest first
             if not _has_few_parameters(some, n_components, kind):
                 continue
             more = _fitted(some, n_components, kind, seed, policy, tol=policy.tol_of_rough)
