@@ -39,7 +39,8 @@ class Overclustering(NamedTuple):
 
     Merging subclusters, instead of k-means with K clusters, brought the initial labels of MNIST
     from an accuracy of .86-.93 to .955-.963 (three seeds, labels in sight). None of the numbers
-    was varied by itself on record.
+    was varied by itself on record. K-means on 10,000 rows, continued on all, was twice as fast there,
+    but with it some seeds found labels of an ARI of .84-.89 instead of .90-.93.
 
     Attributes
     ----------
@@ -54,16 +55,12 @@ class Overclustering(NamedTuple):
     jitter : float
         Standard deviation of noise on the embedding, whose rows have length 1: k-means wants
         distinct rows.
-    max_fit_rows, n_iter_of_all : int
-        Of more rows, k-means is fitted to so many, and goes on with all for so many iterations.
     """
 
     dimensions: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
     subclusters: tuple[int, ...] = (2, 3, 2, 3)
     max_subclusters: int = 120
     jitter: float = 1e-6
-    max_fit_rows: int = 10_000
-    n_iter_of_all: int = 3
 
 
 OVERCLUSTERING = Overclustering()
@@ -190,17 +187,12 @@ def _overclusterings(
     limit = min(policy.max_subclusters, n_rows)
     n_components = min(int(max(policy.dimensions) * n_clusters), limit)
     embedding = spectral_embedding(graph, n_components, random)
-    noise = policy.jitter * random.standard_normal(embedding.shape)
     for dimensions, subclusters in product(policy.dimensions, policy.subclusters):
         values = embedding[:, : int(dimensions * n_clusters)]
-        lengths = np.linalg.norm(values, axis=1, keepdims=True)
-        values = values / np.maximum(lengths, _TINY) + noise[:, : values.shape[1]]
+        values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _TINY)
+        values = values + policy.jitter * random.standard_normal(values.shape)
         n_subclusters = min(subclusters * n_clusters, limit)
         kmeans = KMeans(n_subclusters, n_init=1, random_state=random)
-        if n_rows > policy.max_fit_rows:
-            some = values[random.permutation(n_rows)[: policy.max_fit_rows]]
-            centers = fit_quietly(kmeans, some).cluster_centers_
-            kmeans = KMeans(n_subclusters, init=centers, n_init=1, max_iter=policy.n_iter_of_all)
         yield fit_quietly(kmeans, values).labels_, n_subclusters
 
 

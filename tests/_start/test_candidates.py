@@ -218,13 +218,6 @@ def test_subclusters_and_dimensions_are_limited(monkeypatch):
     assert set(sizes) == {20}
 
 
-def test_k_means_of_many_rows_is_fitted_to_some_and_goes_on_with_all():
-    X, y = make_blobs(400, 3, centers=4, cluster_std=0.5, random_state=3)
-    few = OVERCLUSTERING._replace(max_fit_rows=60)
-    found = candidates_of(graph_of(X), 4, overclustering=few)
-    assert max(adjusted_rand_score(y, labels) for labels in found.balanced) == 1.0
-
-
 def best_cut(graph, n_clusters):
     found = candidates_of(graph, n_clusters).balanced
     return max(found, key=lambda labels: edge_information(graph, labels, n_clusters))
