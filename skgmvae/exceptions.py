@@ -140,7 +140,7 @@ class InitialPartitionWarning(ClusteringWarning):
     >>> from sklearn.datasets import load_digits
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always", InitialPartitionWarning)
-    ...     _ = GMVAEClustering(10, max_iter=1, random_state=0).fit(load_digits().data)
+    ...     _ = GMVAEClustering(10, max_iter=1, random_state=1).fit(load_digits().data)
     >>> str(caught[-1].message).split(":")[0]
     'The clusters are not those that the fit began with'
     """

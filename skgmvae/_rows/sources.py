@@ -63,9 +63,9 @@ class Rows:
         ]))
 
     @classmethod
-    def of_array(cls, values: NDArray[np.float32]) -> Rows:
-        """Return rows of values that are in the model's units already, on the CPU."""
-        return cls(torch.from_numpy(values))
+    def of_array(cls, values: NDArray[np.float32], device: torch.device) -> Rows:
+        """Return rows of values that are in the model's units already."""
+        return cls(torch.from_numpy(values).to(device))
 
     @property
     def n_rows(self) -> int:
@@ -85,9 +85,13 @@ class Rows:
         """Yield all rows, a block at a time."""
         yield from self._resident.split(BLOCK_ROWS)
 
+    def matrix(self) -> Tensor:
+        """Return all rows as a matrix (n_rows, n_features)."""
+        return self._resident.flatten(1)
+
     def flat(self) -> NDArray[np.float32]:
         """Return all rows as an array (n_rows, n_features)."""
-        return self._resident.flatten(1).cpu().numpy()
+        return self.matrix().cpu().numpy()
 
     def typical_norm(self) -> float:
         """Root mean square norm of a row, of a few thousand, in the model's units."""

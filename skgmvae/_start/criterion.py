@@ -8,7 +8,7 @@ larger one, whatever its size or shape.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from .graph import neighbor_graph
 from .neighbors import Neighbors
 
 __all__ = [
-    "CRITERION", "Criterion", "JudgedGraph", "judged_graphs", "partition_score", "typical_cut",
+    "CRITERION", "Criterion", "JudgedGraph", "judged_graphs", "partition_score", "typical_cuts",
 ]
 
 
@@ -66,54 +66,79 @@ def judged_graphs(
     The weight of an edge of length d is exp(-d^2 / s t), of whose ends s and t are the distances to
     the third neighbor (Zelnik-Manor & Perona 2004).
     """
-    graph = neighbor_graph(neighbors)
     references = neighbors.references
-    distances = neighbors.distances[references]
+    distances = neighbors.distances[references].astype(np.float64)
     scale = distances[:, min(criterion.scale_neighbor, distances.shape[1]) - 1]
     positive = scale[scale > 0]
     scale = np.maximum(scale, positive.min() if len(positive) else 1.0)
     affinity = np.exp(
         -(distances**2) / (scale[:, None] * scale[neighbors.nearest[references]])
     )
-    local = neighbor_graph(neighbors, affinity)
-    return [
-        JudgedGraph(g.tocoo(), typical_cut(g, random, criterion=criterion)) for g in (graph, local)
-    ]
+    graphs = [neighbor_graph(neighbors), neighbor_graph(neighbors, affinity)]
+    typical = typical_cuts(graphs, random, criterion=criterion)
+    return [JudgedGraph(graph.tocoo(), cut) for graph, cut in zip(graphs, typical, strict=True)]
 
 
-def typical_cut(
-    graph: csr_array, random: np.random.RandomState, *, criterion: Criterion = CRITERION
+def typical_cuts(
+    graphs: Sequence[csr_array],
+    random: np.random.RandomState,
+    *,
+    criterion: Criterion = CRITERION,
 ) -> NDArray[np.float64]:
     """Return the weight between the first m rows of a breadth-first order and the rest.
 
+    Parameters
+    ----------
+    graphs : sequence of csr_array of shape (n_rows, n_rows)
+        That differ in the weights of their edges alone.
+    random : RandomState
+    criterion : Criterion, default=CRITERION
+
     Returns
     -------
-    ndarray of shape (n_rows + 1,)
+    ndarray of shape (n_graphs, n_rows + 1)
         For m = 0 .. n_rows: the median of several orders, of those in which an edge is cut. (What
         has been reached may be a whole component, of which it says nothing.)
     """
-    n_rows, edges = graph.shape[0], graph.tocoo()
+    n_rows, edges = graphs[0].shape[0], graphs[0].tocoo()
+    once = edges.row < edges.col  # each edge is there in both directions
+    row, col, weights = edges.row[once], edges.col[once], [graph.data[once] for graph in graphs]
     cuts = []
     for root in random.permutation(n_rows)[: criterion.n_orders]:
-        order = breadth_first_order(graph, root, directed=False, return_predecessors=False)
-        others = np.setdiff1d(np.arange(n_rows), order)
-        rank = np.empty(n_rows, np.intp)
-        rank[np.concatenate([order, random.permutation(others)])] = np.arange(n_rows)
-        ends = np.sort([rank[edges.row], rank[edges.col]], axis=0)
-        none = _crossing(ends, np.ones(len(edges.data)), n_rows) == 0
-        cuts.append(np.ma.array(_crossing(ends, edges.data, n_rows), mask=none))
-    median: NDArray[np.float64] = np.ma.median(np.ma.stack(cuts), axis=0).filled(0.0)
-    return median
+        order = breadth_first_order(graphs[0], root, return_predecessors=False)
+        rank = np.full(n_rows, -1, np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        others = np.flatnonzero(rank < 0)
+        rank[random.permutation(others)] = np.arange(len(order), n_rows, dtype=np.int32)
+        one, other = rank[row], rank[col]
+        first, last = np.minimum(one, other), np.maximum(one, other)
+        none = _crossing(first, last, None, n_rows) == 0
+        cuts.append([
+            np.where(none, np.inf, _crossing(first, last, of_edges, n_rows)) for of_edges in weights
+        ])
+    return _finite_median(np.array(cuts))
 
 
 def _crossing(
-    ends: NDArray[np.intp], weights: NDArray[Any], n_rows: int
+    first: NDArray[np.int32],
+    last: NDArray[np.int32],
+    weights: NDArray[np.float32] | None,
+    n_rows: int,
 ) -> NDArray[np.float64]:
     """Return the weight of the edges between the first m rows and the rest, m = 0 .. n_rows."""
-    first, last = (np.bincount(end + 1, weights, n_rows + 1) for end in ends)
-    # each edge is there in both directions
-    weight: NDArray[np.float64] = np.cumsum(first - last) / 2
-    return weight
+    begun, ended = (np.bincount(end, weights, n_rows) for end in (first, last))
+    return np.concatenate([[0.0], np.cumsum(begun - ended)])
+
+
+def _finite_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median over the first axis of what is finite there, 0 if nothing is."""
+    values = np.sort(values, axis=0)
+    n_finite = np.isfinite(values).sum(0)
+    low, high = (
+        np.take_along_axis(values, np.maximum(middle, 0)[None], 0)[0]
+        for middle in ((n_finite - 1) // 2, n_finite // 2)
+    )
+    return np.where(n_finite > 0, (low + high) / 2, 0.0)
 
 
 def partition_score(
@@ -142,8 +167,9 @@ def partition_score(
 
     def separation(graph: JudgedGraph) -> float:
         edges = graph.edges
-        leaving = edges.data * (labels[edges.row] != labels[edges.col])
-        cut = np.bincount(labels[edges.row], leaving, n_clusters)[found]
+        ends = labels[edges.row]
+        leaving = edges.data * (ends != labels[edges.col])
+        cut = np.bincount(ends, leaving, n_clusters)[found]
         typical = graph.typical[sizes[found]]
         relative = cut / np.maximum(typical, np.finfo(np.float32).tiny)
         return -float(np.log(relative + criterion.separated).mean())

@@ -8,12 +8,16 @@ that rows have.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
+from sklearn.utils import gen_batches
 
+from .._rows import BLOCK_ROWS
 from .quiet import fit_quietly
 
 __all__ = ["MIXTURE_TEST", "MixtureTest", "fewer_suffice", "right_mixture"]
@@ -48,8 +52,11 @@ class MixtureTest(NamedTuple):
     tol, max_iter : float, int
         When EM ends: where clusters overlap it gains little at a step, and scikit-learn's 1e-3 ends
         far from the best mixture (accuracy .80 instead of .84 two standard deviations apart).
-    tol_of_more : float
-        The same of mixtures of more components, of which only the BIC counts.
+    tol_of_rough : float
+        The same of mixtures of more components, of which only the BIC counts, and of those of K
+        before the best of each family is continued.
+    decisive : float
+        Difference of the BIC, for each row, that continuing is not expected to make up for.
     reg_covar : float
         Variance that is added, in the model's units.
     lenience : float
@@ -68,7 +75,8 @@ class MixtureTest(NamedTuple):
     values_of_init: int = 500_000
     strong_evidence: float = 10.0
     tol: float = 1e-5
-    tol_of_more: float = 1e-3
+    tol_of_rough: float = 1e-3
+    decisive: float = 0.1
     max_iter: int = 500
     reg_covar: float = 1e-4
     lenience: float = 0.5
@@ -105,27 +113,36 @@ def right_mixture(
         return None
     some = values[rows].astype(np.float64)
     seed = random.randint(np.iinfo(np.int32).max)
-    by_kmeans, others = _mixtures(
-        some, [labels[rows] for labels in partitions], n_clusters, seed, policy
-    )
+    partitions = [labels[rows] for labels in partitions]
+    by_kmeans, others = _rough_mixtures(some, partitions, n_clusters, seed, policy)
 
     def bic(mixture: GaussianMixture) -> float:
         return float(mixture.bic(some))
 
-    best = min(by_kmeans, key=bic)
-    other = min(others, key=bic, default=best)
-    lowest = min(bic(best), bic(other))
-    if lowest < bic(best) - policy.strong_evidence:
-        best = other
+    rough = min(map(bic, by_kmeans + others))
+    decisive = policy.decisive * len(some)
+    lowest_of_more = np.inf
     for factor in policy.factors:
         n_components = n_clusters + max(1, int((factor - 1) * n_clusters))
-        for kind in policy.covariance_types:
+        for kind in reversed(policy.covariance_types):  # the cheapest first
             if not _has_few_parameters(some, n_components, kind):
                 continue
-            more = _fitted(some, n_components, kind, seed, policy, tol=policy.tol_of_more)
-            if bic(more) <= lowest:
+            more = _fitted(some, n_components, kind, seed, policy, tol=policy.tol_of_rough)
+            lowest_of_more = min(lowest_of_more, bic(more))
+            if lowest_of_more < rough - decisive:
                 return None
-    responsibilities: NDArray[np.float32] = best.predict_proba(values).astype(np.float32)
+    by_kmeans, others = (
+        [_continued(some, mixture, policy) for mixture in group if bic(mixture) < rough + decisive]
+        for group in (by_kmeans, others)
+    )
+    if lowest_of_more <= min(map(bic, by_kmeans + others)):
+        return None
+    best, other = (min(group, key=bic) for group in (by_kmeans or others, others or by_kmeans))
+    if bic(other) < bic(best) - policy.strong_evidence:
+        best = other
+    responsibilities: NDArray[np.float32] = np.concatenate([
+        best.predict_proba(values[block]) for block in gen_batches(len(values), BLOCK_ROWS)
+    ]).astype(np.float32)
     return responsibilities
 
 
@@ -155,8 +172,8 @@ def fewer_suffice(
         return float(deviance + policy.lenience * (mixture.bic(some) - deviance))
 
     def least_charge(begin: list[NDArray[np.intp]], number: int) -> float:
-        by_kmeans, others = _mixtures(some, begin, number, seed, policy)
-        return min(map(charged, [*by_kmeans, *others]))
+        by_kmeans, others = _rough_mixtures(some, begin, number, seed, policy)
+        return min(charged(_continued(some, mixture, policy)) for mixture in by_kmeans + others)
 
     as_asked = least_charge([other[rows] for other in partitions], n_clusters)
     return least_charge([fewer[rows]], int(fewer.max()) + 1) < as_asked
@@ -175,28 +192,27 @@ def _fit_rows(
     return rows if n_features <= policy.max_features and enough else None
 
 
-def _mixtures(
+def _rough_mixtures(
     some: NDArray[np.float64],
     partitions: list[NDArray[np.intp]],
     n_clusters: int,
     seed: int,
     policy: MixtureTest,
 ) -> tuple[list[GaussianMixture], list[GaussianMixture]]:
-    """Fit each family, beginning with k-means, and then with each partition and with seeds."""
+    """Fit each family, beginning with k-means, and with the best of the partitions and seeds."""
     n_init = policy.values_of_init // (some.size * n_clusters)
     n_init = min(max(policy.min_init, n_init), policy.max_init)
-    by_kmeans = [_fitted(some, n_clusters, kind, seed, policy) for kind in policy.covariance_types]
-    others = [
-        _fitted(some, n_clusters, kind, seed, policy, **begin)
-        for labels in partitions
-        for kind, begin in _beginnings(some, labels, n_clusters, policy)
-    ]
-    others += [
-        _fitted(some, n_clusters, kind, seed, policy, init_params="k-means++", n_init=n_init)
-        for kind in policy.covariance_types
+    begun: dict[str, list[GaussianMixture]] = {kind: [] for kind in policy.covariance_types}
+    rough = partial(_fitted, some, n_clusters, seed=seed, policy=policy, tol=policy.tol_of_rough)
+    for labels in partitions:
+        for kind, begin in _beginnings(some, labels, n_clusters, policy):
+            begun[kind].append(rough(kind, **begin))
+    for kind in policy.covariance_types:
         # of many parameters, what fits best of several is what fits chance best
-        if _has_few_parameters(some, n_clusters, kind)
-    ]
+        if _has_few_parameters(some, n_clusters, kind):
+            begun[kind].append(rough(kind, init_params="k-means++", n_init=n_init))
+    by_kmeans = [rough(kind) for kind in policy.covariance_types]
+    others = [max(of, key=attrgetter("lower_bound_")) for of in begun.values() if of]
     return by_kmeans, others
 
 
@@ -208,11 +224,17 @@ def _fitted(
     policy: MixtureTest,
     **how: Any,
 ) -> GaussianMixture:
-    settings = {"tol": policy.tol, "max_iter": policy.max_iter, "reg_covar": policy.reg_covar}
     mixture = GaussianMixture(
-        n_components, covariance_type=kind, random_state=seed, **(settings | how)
+        n_components, covariance_type=kind, random_state=seed, max_iter=policy.max_iter,
+        reg_covar=policy.reg_covar, warm_start=True, **how,
     )
     return fit_quietly(mixture, some)
+
+
+def _continued(
+    some: NDArray[np.float64], mixture: GaussianMixture, policy: MixtureTest
+) -> GaussianMixture:
+    return fit_quietly(mixture.set_params(tol=policy.tol), some)
 
 
 def _beginnings(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state, gen_batches
+from torch import Tensor
+from torch.nn.functional import pad
 
 from .._rows import BLOCK_ROWS, Rows
+from .components import principal_components
+from .nearest import nearest_points
 
 __all__ = [
     "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius", "find_neighbors",
@@ -40,8 +41,6 @@ class NeighborSearch(NamedTuple):
         Principal components that rows with more features are compared by. Chosen by hand; never
         varied. Whether to use them at all was compared on 20 newsgroups, worm neurons, USPS and
         Fashion-MNIST, from which the rule of mutual neighbors comes.
-    max_exact_features : int
-        Features up to which the components are exact. The time grows with their cube; not tuned.
     n_trial_rows : int
         Rows on which it is decided whether the components serve. On the four data sets above the
         shares of mutual neighbors differ by .04 or more on so many; not tuned.
@@ -51,7 +50,6 @@ class NeighborSearch(NamedTuple):
     n_candidates: int = 100
     max_references: int = 60_000
     n_components: int = 50
-    max_exact_features: int = 2000
     n_trial_rows: int = 2000
 
 
@@ -100,8 +98,8 @@ class Neighbors(NamedTuple):
 
     inverse: NDArray[np.intp]
     references: NDArray[np.intp]
-    nearest: NDArray[np.intp]
-    distances: NDArray[np.floating[Any]]
+    nearest: NDArray[np.int32]
+    distances: NDArray[np.float32]
     compared: NDArray[np.float32]
 
     @property
@@ -132,7 +130,7 @@ def find_neighbors(
     ----------
     rows : Rows
     seed : int
-        Draws the references, if they are not all distinct rows.
+        Draws the references, if they are not all distinct rows, and those of the trial.
     up_to_affine : bool, default=False
         Whether `nearest_up_to_affine` is to choose among the neighbors, of which more are returned
         then.
@@ -144,16 +142,16 @@ def find_neighbors(
         `search.n_neighbors` of each distinct row, or `search.n_candidates`; fewer if there are not
         as many others.
     """
-    values = rows.flat()
-    inverse = _number_distinct(values)
-    _, first = np.unique(inverse, return_index=True)
+    values = rows.matrix()
+    inverse, first = _number_distinct(values)
+    if len(first) < rows.n_rows:
+        values = values[torch.from_numpy(first).to(rows.device)]
     order = check_random_state(seed).permutation(len(first))
     references = np.sort(order[: search.max_references])
-    trial = order[: search.n_trial_rows]
-    distinct = _comparable(values[first], references, trial, seed, search)
+    distinct = _comparable(values, references, order[: search.n_trial_rows], seed, search)
     n_neighbors = search.n_candidates if up_to_affine else search.n_neighbors
     nearest, distances = _nearest(distinct, references, n_neighbors)
-    return Neighbors(inverse, references, nearest, distances, distinct)
+    return Neighbors(inverse, references, nearest, distances, distinct.cpu().numpy())
 
 
 def in_coordinates(
@@ -168,7 +166,7 @@ def in_coordinates(
         Of the distinct rows.
     """
     references, n_neighbors = neighbors.references, neighbors.nearest.shape[1]
-    nearest, distances = _nearest(coordinates, references, n_neighbors)
+    nearest, distances = _nearest(torch.from_numpy(coordinates), references, n_neighbors)
     return neighbors._replace(nearest=nearest, distances=distances, compared=coordinates)
 
 
@@ -206,47 +204,75 @@ def perturbation_radius(
     return (radius.factor * distance[inverse]).astype(np.float32)
 
 
-def _take(rows: Rows, index: NDArray[np.intp]) -> torch.Tensor:
+def _take(rows: Rows, index: NDArray[np.intp]) -> Tensor:
     return rows.take(torch.from_numpy(index).to(rows.device))
 
 
-def _number_distinct(values: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return the number of each row, equal for equal rows, in the order they first occur."""
-    numbers: dict[bytes, int] = {}
-    digests = (blake2b(row + 0.0, digest_size=16).digest() for row in values)  # -0.0 equals 0.0
-    return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.intp)
+def _number_distinct(values: Tensor) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give each distinct row a number, in the order in which they first occur.
+
+    Returns
+    -------
+    inverse : ndarray of shape (n_rows,)
+        The number of each row.
+    first : ndarray of shape (n_distinct,)
+        The first row of each number.
+    """
+    _, first, inverse = np.unique(_hashes(values), return_index=True, return_inverse=True)
+    order = first.argsort()
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    return number[inverse], first[order]
+
+
+def _hashes(values: Tensor) -> NDArray[np.int64]:
+    """Return 64 bits for each row, equal for equal rows; two of a million are so by 3e-8.
+
+    They are the sum of numbers, one for each two features, that are multiplied, mixed and
+    multiplied again: of rows that differ in one feature they are never equal.
+    """
+    random, odd = np.random.default_rng(0), values.shape[1] % 2
+    factors = random.integers(-(2**63), 2**63, (2, (values.shape[1] + odd) // 2)) | 1
+    first, second = torch.from_numpy(factors).to(values.device)
+    hashes = []
+    for block in values.split(BLOCK_ROWS):
+        bits = pad(block + 0.0, (0, odd)).view(torch.int64)  # -0.0 equals 0.0
+        bits = bits * first
+        hashes.append(((bits ^ (bits >> 32 & 0xFFFFFFFF)) * second).sum(1))
+    return torch.cat(hashes).cpu().numpy()
 
 
 def _comparable(
-    values: NDArray[np.float32],
+    values: Tensor,
     references: NDArray[np.intp],
     trial: NDArray[np.intp],
     seed: int,
     search: NeighborSearch,
-) -> NDArray[np.float32]:
+) -> Tensor:
     """Return the values, or their principal components if more neighbors are mutual in these."""
     if min(len(references), values.shape[1]) <= search.n_components:
         return values
-    exact = values.shape[1] <= search.max_exact_features
-    solver = "covariance_eigh" if exact else "randomized"
-    pca = PCA(search.n_components, svd_solver=solver, random_state=seed)
-    # identical rows have no variance, of which PCA takes shares
-    with np.errstate(divide="ignore", invalid="ignore"):
-        projected: NDArray[np.float32] = pca.fit(values[references]).transform(values)
+    some = values
+    if len(references) < len(values):
+        some = values[torch.from_numpy(references).to(values.device)]
+    projected = principal_components(some, search.n_components, seed).of(values)
     mutual, mutual_as_is = (
-        _mutual_share(compared[trial], search.n_neighbors) for compared in (projected, values)
+        _mutual_share(compared[torch.from_numpy(trial).to(values.device)], search.n_neighbors)
+        for compared in (projected, values)
     )
     return projected if mutual >= mutual_as_is else values
 
 
 def _nearest(
-    values: NDArray[np.float32], references: NDArray[np.intp], n_neighbors: int
-) -> tuple[NDArray[np.intp], NDArray[np.floating[Any]]]:
+    values: Tensor, references: NDArray[np.intp], n_neighbors: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the nearest references of each row, itself left out, as indices, and how far."""
     n_rows, n_neighbors = len(values), min(n_neighbors, len(references) - 1)
-    search = NearestNeighbors(n_neighbors=n_neighbors + 1).fit(values[references])
-    distances, found = search.kneighbors(values)
-    own = np.full(n_rows, -1)
+    points = values
+    if len(references) < n_rows:
+        points = values[torch.from_numpy(references).to(values.device)]
+    found, distances = nearest_points(values, points, n_neighbors + 1)
+    own = np.full(n_rows, -1, np.int32)
     own[references] = np.arange(len(references))
     # a row is not its own neighbor; among many at no distance it may not even be found
     surplus = found == own[:, None]
@@ -255,7 +281,7 @@ def _nearest(
     return found[~surplus].reshape(shape), distances[~surplus].reshape(shape)
 
 
-def _mutual_share(values: NDArray[np.float32], n_neighbors: int) -> float:
+def _mutual_share(values: Tensor, n_neighbors: int) -> float:
     """Return the share of neighbors that are mutual; low where a few rows are those of many."""
     everyone = np.arange(len(values))
     nearest, _ = _nearest(values, everyone, n_neighbors)

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
-from .._rows import Rows
-from .candidates import graph_candidates, propagate_labels
+from .._rows import BLOCK_ROWS, Rows
+from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
 from .criterion import judged_graphs, partition_score
 from .dequantization import dequantized
 from .graph import edge_information, neighbor_graph, separation
@@ -114,21 +114,22 @@ def initial_partition(
         return InitialPartition(one, is_mixture=False)
     values = rows.flat()
     points = values if scale is None else dequantized(values, random)
-    compared = neighbors if points is values else find_neighbors(Rows.of_array(points), seed)
+    compared = neighbors if points is values else find_neighbors(
+        Rows.of_array(points, rows.device), seed
+    )
     views = [compared]
     if scale is not None and _are_coordinates(scale, selection):
         own_units = (scale / scale.max()).astype(np.float32)
         views.append(in_coordinates(compared, points[compared.first] * own_units))
 
-    judged = [judged_graphs(view, random) for view in views]
-    of_references = points[compared.first[compared.references]]
-
-    def score_of(labels: NDArray[np.intp]) -> float:
-        return partition_score(labels, judged, of_references, n_found)
-
-    candidates = sorted(
-        _candidates(views, n_found, random, selection), key=score_of, reverse=True
-    )
+    candidates = list(_candidates(views, n_found, random, selection))
+    if len(candidates) > 1:
+        judged = [judged_graphs(view, random) for view in views]
+        of_references = points[compared.first[compared.references]]
+        candidates.sort(
+            key=lambda labels: partition_score(labels, judged, of_references, n_found),
+            reverse=True,
+        )
     whole = [labels for labels in candidates if _n_clusters(labels) == n_found]
 
     def of_rows(labels: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -163,10 +164,25 @@ def _candidates(
 ) -> Iterator[NDArray[np.intp]]:
     """Yield the partitions of the references that are compared."""
     graph = neighbor_graph(views[0])
+    if n_clusters > OVERCLUSTERING.max_subclusters:
+        yield divided(graph, n_clusters, lambda part, number: _most_informative(
+            part, graph_candidates(part, number, random).balanced, number, selection
+        ))
+    else:
+        yield from _graph_cuts(graph, n_clusters, random, selection)
+    for view in views:
+        yield from tree_cuts(view, n_clusters)
+
+
+def _graph_cuts(
+    graph: csr_array, n_clusters: int, random: np.random.RandomState, selection: Selection
+) -> Iterator[NDArray[np.intp]]:
+    """Yield the best cut into all clusters, and one into fewer if they are well separated."""
+    edges = graph.tocoo()
     found = graph_candidates(graph, n_clusters, random)
 
     def separation_of(labels: NDArray[np.intp]) -> float:
-        return separation(graph, labels, n_clusters)
+        return separation(edges, labels, n_clusters)
 
     balanced = _most_informative(graph, found.balanced, n_clusters, selection)
     unbalanced = max(found.unbalanced, key=separation_of)
@@ -177,8 +193,6 @@ def _candidates(
     separated = max(fewer, key=separation_of, default=None)
     if separated is not None and separation_of(separated) >= selection.min_separation_fewer:
         yield separated
-    for view in views:
-        yield from tree_cuts(view, n_clusters)
 
 
 def _n_clusters(labels: NDArray[np.intp]) -> int:
@@ -192,9 +206,10 @@ def _most_informative(
     selection: Selection,
 ) -> NDArray[np.intp]:
     """Return the candidate, or refined candidate, with the most information."""
+    edges = graph.tocoo()
 
     def information(labels: NDArray[np.intp]) -> float:
-        return edge_information(graph, labels, n_clusters)
+        return edge_information(edges, labels, n_clusters)
 
     best = sorted(candidates, key=information, reverse=True)[: selection.n_refined]
     refined = [propagate_labels(graph, labels, n_clusters) for labels in best]
@@ -208,14 +223,14 @@ def _votes(
 
     It has no more neighbors here than others in its cluster, which would be lost if it is small.
     """
-    of_references = np.eye(n_clusters, dtype=np.float32)[labels]
     everyone = _labels_of_all(neighbors, labels, n_clusters)
-    n_others = np.bincount(labels, minlength=n_clusters)[everyone] - 1
+    rows, n_others = np.arange(len(everyone)), np.bincount(labels, minlength=n_clusters) - 1
     votes = np.eye(n_clusters, dtype=np.float32)[everyone]
     for rank, column in enumerate(neighbors.nearest.T):
-        asked = n_others > rank
-        votes[asked] += of_references[column[asked]]
-    return votes / votes.sum(1, keepdims=True)
+        asked = n_others[everyone] > rank
+        votes[rows[asked], labels[column[asked]]] += 1
+    votes /= votes.sum(1, keepdims=True)
+    return votes
 
 
 def _labels_of_all(
@@ -225,9 +240,18 @@ def _labels_of_all(
     nearest = neighbors.nearest
     if len(labels) == len(nearest):
         return labels
-    votes = np.zeros((len(nearest), n_clusters))
-    for column in nearest.T:
-        votes[np.arange(len(nearest)), labels[column]] += 1
+    return np.concatenate([
+        _most_frequent(labels[nearest[block]], n_clusters)
+        for block in gen_batches(len(nearest), BLOCK_ROWS)
+    ])
+
+
+def _most_frequent(labels: NDArray[np.intp], n_clusters: int) -> NDArray[np.intp]:
+    """Return the most frequent of the labels (n_rows, n), the first of those as frequent."""
+    rows = np.arange(len(labels))
+    votes = np.zeros((len(labels), n_clusters), np.int32)
+    for column in labels.T:
+        votes[rows, column] += 1
     return votes.argmax(1)
 
 

@@ -17,11 +17,12 @@ from skgmvae._start.candidates import (
     LABEL_PROPAGATION,
     MERGING,
     OVERCLUSTERING,
+    divided,
     graph_candidates,
     merge_subclusters,
     propagate_labels,
 )
-from skgmvae._start.graph import neighbor_graph
+from skgmvae._start.graph import edge_information, neighbor_graph
 from skgmvae._start.neighbors import find_neighbors
 
 
@@ -176,24 +177,85 @@ def test_candidates_go_on_below_k_only_while_clusters_overlap():
     assert {len(set(labels)) for labels in candidates_of(graph, 8, merging=always).fewer} == {1}
 
 
-def test_more_clusters_than_the_limit_of_subclusters_are_not_merged(monkeypatch):
+@given(st.integers(0, 1000), st.integers(2, 12), st.floats(0, 1))
+def test_merging_by_a_plain_loop(seed, n_subclusters, penalty):
+    joint = random_joint(np.random.default_rng(seed), n_subclusters)
+    clusters = [{number} for number in range(n_subclusters)]
+    for found, _ in merge_subclusters(joint, penalty):
+        assert {frozenset(np.flatnonzero(found == number)) for number in set(found)} == {
+            frozenset(cluster) for cluster in clusters
+        }
+        member = np.array([[number in of for of in clusters] for number in range(n_subclusters)])
+        merged = member.T @ joint @ member
+
+        def kept(pair, merged=merged):
+            a, b = pair
+            rows = np.delete(merged, b, 0)
+            rows[a] = merged[a] + merged[b]
+            return information(rows) - penalty * entropy(rows.sum(1))
+
+        if len(clusters) > 1:
+            a, b = max(combinations(range(len(clusters)), 2), key=kept)
+            clusters[a] |= clusters.pop(b)
+
+
+def test_subclusters_and_dimensions_are_limited(monkeypatch):
     sizes = []
-    real = merge_subclusters
+    real, embed = merge_subclusters, module.spectral_embedding
 
     def spy(joint, *args):
-        for clusters, ratio in real(joint, *args):
-            sizes.append((len(joint), max(clusters) + 1))
-            yield clusters, ratio
+        sizes.append(len(joint))
+        return real(joint, *args)
+
+    def spy_too(graph, n_components, random):
+        sizes.append(n_components)
+        return embed(graph, n_components, random)
 
     monkeypatch.setattr(module, "merge_subclusters", spy)
+    monkeypatch.setattr(module, "spectral_embedding", spy_too)
     graph = graph_of(np.random.default_rng(0).standard_normal((120, 3)))
-    few = OVERCLUSTERING._replace(max_subclusters=20)
-    candidates = candidates_of(graph, 30, overclustering=few)
-    assert set(sizes) == {(30, 30)}  # nothing to do, whose cost is a cube
-    assert {len(set(labels)) for labels in candidates.balanced} == {30}
-    sizes.clear()
-    candidates_of(graph, 15, overclustering=few)
-    assert {size for size, _ in sizes} == {20}
+    candidates_of(graph, 15, overclustering=OVERCLUSTERING._replace(max_subclusters=20))
+    assert set(sizes) == {20}
+
+
+def best_cut(graph, n_clusters):
+    found = candidates_of(graph, n_clusters).balanced
+    return max(found, key=lambda labels: edge_information(graph, labels, n_clusters))
+
+
+def test_many_clusters_are_found_in_parts():
+    X, y = make_blobs(1500, 3, centers=60, cluster_std=0.1, random_state=0)
+    labels = divided(graph_of(X), 60, best_cut, max_clusters=8)
+    assert sorted(set(labels)) == list(range(60))
+    assert adjusted_rand_score(y, labels) > 0.8
+
+
+@given(st.integers(0, 1000), st.integers(1, 40), st.integers(1, 6))
+def test_a_graph_is_divided_into_any_number_of_clusters(seed, n_clusters, max_clusters):
+    random = np.random.default_rng(seed)
+    n_rows = n_clusters + random.integers(0, 30)
+    dense = random.random((n_rows, n_rows)) < 0.1  # some rows without an edge
+    asked = []
+
+    def cut(graph, number):
+        asked.append(number)
+        return random.integers(0, number, graph.shape[0])
+
+    labels = divided(csr_array((dense + dense.T) * 1.0), n_clusters, cut,
+                     max_clusters=max(2, max_clusters))
+    assert labels.min() >= 0
+    assert labels.max() < n_clusters
+    assert max(asked, default=0) <= max(2, max_clusters)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_without_an_edge_are_no_trouble():
+    dense = np.zeros((40, 40), np.float32)
+    dense[:15, :15] = dense[15:30, 15:30] = 1 - np.eye(15)
+    graph = csr_array(dense)
+    for labels in candidates_of(graph, 4).balanced:
+        assert 0 <= labels.min() <= labels.max() < 4
+        assert np.isfinite(edge_information(graph, propagate_labels(graph, labels, 4), 4))
 
 
 @pytest.mark.filterwarnings("error")

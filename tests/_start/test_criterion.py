@@ -17,7 +17,7 @@ from skgmvae._start.criterion import (
     JudgedGraph,
     judged_graphs,
     partition_score,
-    typical_cut,
+    typical_cuts,
 )
 from skgmvae._start.graph import LEAST_AFFINITY, neighbor_graph
 from skgmvae._start.neighbors import find_neighbors
@@ -51,7 +51,7 @@ def random_graph(random, n_rows, density=0.3):
 def test_the_typical_cut_of_one_order_by_an_oracle(seed, n_rows):
     dense = random_graph(np.random.default_rng(seed), n_rows)
     draws = np.random.RandomState(seed)
-    found = typical_cut(csr_array(dense), draws, criterion=ONE_ORDER)
+    (found,) = typical_cuts([csr_array(dense)], draws, criterion=ONE_ORDER)
 
     draws = np.random.RandomState(seed)
     order = [draws.permutation(n_rows)[0]]
@@ -66,11 +66,21 @@ def test_the_typical_cut_of_one_order_by_an_oracle(seed, n_rows):
 @given(st.integers(0, 1000))
 def test_the_typical_cut_is_a_median_and_nothing_is_cut_off_at_either_end(seed):
     graph = csr_array(random_graph(np.random.default_rng(seed), 8))
-    found = typical_cut(graph, np.random.RandomState(seed))
+    (found,) = typical_cuts([graph], np.random.RandomState(seed))
     assert found.shape == (9,)
     assert (found >= 0).all()
     assert found[0] == found[-1] == 0
     assert found.max() <= graph.sum() / 2 + 1e-6
+
+
+@given(st.integers(0, 1000))
+def test_graphs_of_the_same_edges_are_cut_in_the_same_orders(seed):
+    dense = random_graph(np.random.default_rng(seed), 9)
+    together = typical_cuts(
+        [csr_array(dense), csr_array(2 * dense)], np.random.RandomState(seed)
+    )
+    (alone,) = typical_cuts([csr_array(dense)], np.random.RandomState(seed))
+    np.testing.assert_allclose(together, [alone, 2 * alone])
 
 
 def test_edges_are_weighted_by_the_local_scale_by_an_oracle():
@@ -221,7 +231,7 @@ def test_where_an_order_has_reached_all_of_a_component_it_says_nothing(seed):
     dense = (labels[:, None] == labels) & (abs(np.subtract.outer(*2 * [np.arange(180)])) < 9)
     dense[n_rows - 3 : n_rows, n_rows : n_rows + 3] = True
     dense = (dense | dense.T).astype(np.float32)
-    found = typical_cut(csr_array(dense), np.random.RandomState(seed))
+    (found,) = typical_cuts([csr_array(dense)], np.random.RandomState(seed))
     assert found[n_rows] >= 9
 
 

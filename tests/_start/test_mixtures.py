@@ -192,6 +192,28 @@ def test_the_number_of_parameters_is_that_of_scikit_learn(kind, n_components, n_
     assert n_parameters(kind, n_components, n_features) == mixture._n_parameters()
 
 
+def test_mixtures_end_as_if_all_had_been_fitted_to_the_end(generated):
+    X, _ = generated.make_overlapping(3, 2, 3, 600, random_state=0)
+    rough = mixture_of(X, 3)
+    exact = mixture_of(X, 3, policy=MIXTURE_TEST._replace(
+        tol_of_rough=MIXTURE_TEST.tol, decisive=np.inf
+    ))
+    assert np.abs(matched(rough, exact) - exact).mean() < 0.01
+
+
+def test_what_is_clearly_no_mixture_is_not_fitted_to_the_end(monkeypatch):
+    tolerances = []
+    monkeypatch.setattr(
+        module, "fit_quietly", lambda mixture, X: tolerances.append(mixture.tol) or mixture.fit(X)
+    )
+    X, _ = make_blobs(500, 2, centers=4, cluster_std=0.4, random_state=0)
+    assert mixture_of(X, 2) is None
+    assert set(tolerances) == {MIXTURE_TEST.tol_of_rough}
+    tolerances.clear()
+    assert mixture_of(X, 2, policy=MIXTURE_TEST._replace(decisive=np.inf)) is None
+    assert MIXTURE_TEST.tol in tolerances
+
+
 @pytest.mark.parametrize("n_features", [1, 2])
 def test_mixtures_that_begin_at_a_partition_have_its_shape(n_features, monkeypatch):
     seen = []
@@ -207,6 +229,7 @@ def test_mixtures_that_begin_at_a_partition_have_its_shape(n_features, monkeypat
     mixture_of(X, 2, [y])
     means = np.array([X[y == cluster].mean(0) for cluster in range(2)])
     within = (X - means[y]).T @ (X - means[y]) / 200
+    seen = seen[:3]  # the best are continued afterwards
     assert [mixture.covariance_type for mixture in seen] == ["full", "tied", "diag"]
     full, tied, diag = (np.asarray(mixture.precisions_init) for mixture in seen)
     expected = np.linalg.inv(within + MIXTURE_TEST.reg_covar * np.eye(n_features))

@@ -21,7 +21,7 @@ from skgmvae._start.neighbors import (
 
 FIVE = NEIGHBOR_SEARCH._replace(n_neighbors=5)
 # principal components at sizes that are quickly tested
-PROJECTED = NeighborSearch(n_neighbors=6, n_components=10, max_exact_features=50)
+PROJECTED = NeighborSearch(n_neighbors=6, n_components=10)
 
 
 def rows_of(X, device="cpu"):
@@ -111,17 +111,6 @@ def test_the_radius_scales_with_the_rows_and_follows_their_order(seed, scale, ne
     np.testing.assert_allclose(radius_of(X[order], radius=radius), found[order], rtol=1e-5)
 
 
-def test_many_features_are_projected_at_random_by_the_seed_alone(untouched_global_state):
-    X = np.random.default_rng(0).standard_normal((200, 300))
-    X[:, :8] *= 40
-    one, again = (find_neighbors(rows_of(X), 3, search=PROJECTED).nearest for _ in range(2))
-    np.testing.assert_array_equal(one, again)
-    exact = PCA(PROJECTED.n_components, svd_solver="full").fit_transform(X.astype(np.float32))
-    expected = exact_nearest(exact, PROJECTED.n_neighbors)
-    assert np.mean([np.isin(*pair).mean() for pair in zip(one, expected, strict=True)]) > 0.95
-    assert not np.array_equal(one, exact_nearest(X, PROJECTED.n_neighbors))
-
-
 def test_identical_rows_are_taken_together_and_have_others_for_neighbors():
     X = np.random.default_rng(0).standard_normal((30, 2))
     copies = np.append(np.arange(30), np.repeat(7, 20))
@@ -129,6 +118,22 @@ def test_identical_rows_are_taken_together_and_have_others_for_neighbors():
     np.testing.assert_array_equal(found.inverse, copies)
     np.testing.assert_array_equal(found.nearest, find_neighbors(rows_of(X), 0).nearest)
     np.testing.assert_array_equal(radius_of(X[copies]), radius_of(X)[copies])
+
+
+@given(st.integers(0, 1000), st.integers(1, 40), st.integers(1, 5), st.integers(1, 3))
+def test_distinct_rows_are_numbered_as_they_first_occur(seed, n_rows, n_features, n_values):
+    X = np.random.default_rng(seed).integers(-n_values, n_values, (n_rows, n_features)) / 3
+    found = find_neighbors(rows_of(X), 0)
+    _, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    np.testing.assert_array_equal(found.first, np.sort(first))
+    np.testing.assert_array_equal(X[found.first[found.inverse]], X)
+    assert len(np.unique(inverse)) == len(found.counts)
+
+
+def test_rows_that_differ_in_the_last_bit_of_one_value_are_distinct():
+    X = np.random.default_rng(0).standard_normal((200, 7)).astype(np.float32)
+    other = np.nextafter(X, np.float32(np.inf), where=np.arange(7) == 3, out=X.copy())
+    assert len(find_neighbors(rows_of(np.vstack([X, other, X])), 0).first) == 400
 
 
 def test_zero_has_no_sign():
@@ -167,19 +172,17 @@ def test_rows_at_one_place_have_each_other_for_neighbors_and_none_itself():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("max_exact", [50, 10])
-def test_rows_that_are_nearly_identical_do_not_warn(max_exact):
-    # principal components warned of a division of no variance by none
-    search = PROJECTED._replace(max_exact_features=max_exact)
+def test_rows_that_are_nearly_identical_do_not_warn():
     X = np.ones((30, 40))
     X[:, 0] = 1e-30 * np.arange(30)
-    assert find_neighbors(rows_of(X), 0, search=search).nearest.shape == (30, search.n_neighbors)
+    found = find_neighbors(rows_of(X), 0, search=PROJECTED)
+    assert found.nearest.shape == (30, PROJECTED.n_neighbors)
 
 
 def test_distances_are_those_of_the_principal_components():
     random = np.random.default_rng(0)
     X = np.repeat(random.standard_normal((4, 300)), 20, 0) + 4 * random.standard_normal((80, 300))
-    found = find_neighbors(rows_of(X), 0, search=PROJECTED._replace(max_exact_features=300))
+    found = find_neighbors(rows_of(X), 0, search=PROJECTED)
     assert found.compared.shape == (80, PROJECTED.n_components)
     between = np.sort(distances(found.compared.astype(float)), 1)[:, : PROJECTED.n_neighbors]
     np.testing.assert_allclose(found.distances, between, rtol=1e-3)
@@ -244,11 +247,10 @@ def test_many_features_are_compared_by_their_principal_components_where_these_le
     y = np.repeat(np.arange(4), 50)
     centers = random.standard_normal((4, 300))
     X = (centers[y] + 4 * random.standard_normal((200, 300))).astype(np.float32)
-    search = PROJECTED._replace(max_exact_features=300)
-    nearest = find_neighbors(rows_of(X), 0, search=search).nearest
-    projected = PCA(search.n_components, svd_solver="covariance_eigh").fit_transform(X)
-    assert (nearest == exact_nearest(projected, search.n_neighbors)).mean() > 0.99
-    as_they_are = exact_nearest(X, search.n_neighbors)
+    nearest = find_neighbors(rows_of(X), 0, search=PROJECTED).nearest
+    projected = PCA(PROJECTED.n_components, svd_solver="covariance_eigh").fit_transform(X)
+    assert (nearest == exact_nearest(projected, PROJECTED.n_neighbors)).mean() > 0.99
+    as_they_are = exact_nearest(X, PROJECTED.n_neighbors)
     assert share_of_same(nearest, y) > share_of_same(as_they_are, y) + 0.1
 
 
@@ -259,11 +261,10 @@ def test_many_features_are_compared_as_they_are_where_components_leave_out_what_
     X = np.zeros((len(y), 400))
     for row, topic in enumerate(y):
         X[row, 10 * topic + random.permutation(10)[:6]] = random.uniform(0.99, 1.01, 6)
-    search = PROJECTED._replace(max_exact_features=400)
-    nearest = find_neighbors(rows_of(X), 0, search=search).nearest
+    nearest = find_neighbors(rows_of(X), 0, search=PROJECTED).nearest
     assert share_of_same(nearest, y) == 1.0
-    projected = PCA(search.n_components, svd_solver="covariance_eigh").fit_transform(X)
-    assert share_of_same(exact_nearest(projected, search.n_neighbors), y) < 0.95
+    projected = PCA(PROJECTED.n_components, svd_solver="covariance_eigh").fit_transform(X)
+    assert share_of_same(exact_nearest(projected, PROJECTED.n_neighbors), y) < 0.95
 
 
 def test_the_trial_of_the_components_is_made_on_some_rows(monkeypatch):

@@ -246,7 +246,7 @@ def test_two_or_three_features_of_similar_ranges_may_be_coordinates(scale, n_vie
         module, "judged_graphs", lambda view, random: seen.append(view) or real(view, random)
     )
     X = np.random.default_rng(0).standard_normal((50, len(scale or "12"))).astype(np.float32)
-    rows = Rows.of_array(X)
+    rows = Rows.of_array(X, torch.device("cpu"))
     given = None if scale is None else np.array(scale)
     initial_partition(rows, find_neighbors(rows, 0), 2, 0, scale=given)
     assert len(seen) == n_views
@@ -259,7 +259,7 @@ def test_two_or_three_features_of_similar_ranges_may_be_coordinates(scale, n_vie
 
 def test_probabilities_are_shares_among_neighbors_by_an_oracle():
     X, _ = make_moons(150, noise=0.2, random_state=0)
-    rows = Rows.of_array(X.astype(np.float32))
+    rows = Rows.of_array(X.astype(np.float32), torch.device("cpu"))
     found = find_neighbors(rows, 0, search=NEIGHBOR_SEARCH._replace(max_references=90))
     labels = np.random.default_rng(0).integers(0, 3, 90)
     votes = module._votes(found, labels, 3)
@@ -275,7 +275,7 @@ def test_a_small_cluster_is_not_lost_among_its_neighbors(n_rows):
     random = np.random.default_rng(0)
     X = np.vstack([random.standard_normal((100, 2)), 20 + random.standard_normal((n_rows, 2))])
     y = np.repeat([0, 1], [100, n_rows])
-    found = find_neighbors(Rows.of_array(X.astype(np.float32)), 0)
+    found = find_neighbors(Rows.of_array(X.astype(np.float32), torch.device("cpu")), 0)
     np.testing.assert_array_equal(module._votes(found, y, 2).argmax(1), y)
 
 
@@ -301,7 +301,8 @@ def test_the_worthiest_candidate_is_taken(monkeypatch):
 @pytest.mark.parametrize("n_refined", [1, 16])
 def test_of_balanced_cuts_and_their_refinements_the_most_informative_is_compared(n_refined):
     X, _ = make_blobs(200, 2, centers=4, cluster_std=2.0, random_state=0)
-    graph = neighbor_graph(find_neighbors(Rows.of_array(X.astype(np.float32)), 0))
+    rows = Rows.of_array(X.astype(np.float32), torch.device("cpu"))
+    graph = neighbor_graph(find_neighbors(rows, 0))
     candidates = graph_candidates(graph, 4, np.random.RandomState(0)).balanced
     selection = SELECTION._replace(n_refined=n_refined)
     labels = module._most_informative(graph, candidates, 4, selection)

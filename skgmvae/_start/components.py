@@ -1,0 +1,89 @@
+"""Principal components of many features, on the device of the rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._rows import BLOCK_ROWS
+
+__all__ = ["COMPONENTS", "ComponentSolver", "Components", "principal_components"]
+
+
+class ComponentSolver(NamedTuple):
+    """How principal components are found.
+
+    Attributes
+    ----------
+    max_exact_features : int
+        Features up to which they are the eigenvectors of the covariance matrix, in a time that
+        grows with their cube; of more, by iteration in a subspace (Halko, Martinsson & Tropp 2011).
+        Not tuned.
+    n_spare, n_iter : int
+        Dimensions of the subspace beyond the components, and iterations: scikit-learn's.
+    """
+
+    max_exact_features: int = 2000
+    n_spare: int = 10
+    n_iter: int = 7
+
+
+COMPONENTS = ComponentSolver()
+
+
+class Components(NamedTuple):
+    """The directions of largest variance, from the mean.
+
+    Attributes
+    ----------
+    mean : Tensor of shape (n_features,)
+    directions : Tensor of shape (n_features, n_components)
+        Orthonormal, that of the largest variance first.
+    """
+
+    mean: Tensor
+    directions: Tensor
+
+    def of(self, values: Tensor) -> Tensor:
+        """Return the components of values (n_rows, n_features), (n_rows, n_components)."""
+        return torch.cat([
+            (block - self.mean) @ self.directions for block in values.split(BLOCK_ROWS)
+        ])
+
+
+def principal_components(
+    values: Tensor, n_components: int, seed: int, *, solver: ComponentSolver = COMPONENTS
+) -> Components:
+    """Return the principal components of values (n_rows, n_features).
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_rows, n_features)
+    n_components : int
+        At most `n_features`.
+    seed : int
+        Draws the subspace of the iterations.
+    solver : ComponentSolver, default=COMPONENTS
+    """
+    mean, n_features = values.mean(0), values.shape[1]
+
+    def scatter(directions: Tensor | None) -> Tensor:
+        """Return the covariance matrix times directions, but for a factor."""
+        total = torch.zeros((), dtype=values.dtype, device=values.device)
+        for block in values.split(BLOCK_ROWS):
+            centered = block - mean
+            total = total + centered.T @ (centered if directions is None else centered @ directions)
+        return total
+
+    if n_features <= solver.max_exact_features:
+        _, vectors = torch.linalg.eigh(scatter(None))
+        return Components(mean, vectors[:, -n_components:].flip(1))
+    source = torch.Generator().manual_seed(seed)
+    n_dimensions = min(n_components + solver.n_spare, n_features)
+    basis = torch.randn(n_features, n_dimensions, generator=source).to(values)
+    for _ in range(solver.n_iter):
+        basis, _ = torch.linalg.qr(scatter(basis))
+    _, vectors = torch.linalg.eigh(basis.T @ scatter(basis))
+    return Components(mean, basis @ vectors[:, -n_components:].flip(1))
