@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
+from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
     InitialPartitionWarning,
@@ -87,7 +88,9 @@ class Description(NamedTuple):
 
 
 @torch.no_grad()
-def component_weights(module: GMVAE, blocks: Iterable[Tensor]) -> Tensor:
+def component_weights(
+    module: GMVAE, blocks: Iterable[Tensor], group: Group = ALONE
+) -> Tensor:
     """Return the weights of the components over rows that come in blocks, (K,).
 
     They are the mean of p(z|y), to the power of the share of log K, the largest entropy, that rows
@@ -101,6 +104,7 @@ def component_weights(module: GMVAE, blocks: Iterable[Tensor]) -> Tensor:
         total += logits.exp().sum(0)
         entropy += float(torch.special.entr(logits.exp()).sum())
         n_rows += len(y)
+    total, entropy, n_rows = map(group.sum, (total, entropy, n_rows))
     tiny = 10 * torch.finfo(total.dtype).eps
     weights = total / n_rows + tiny
     certainty = max(0.0, 1 - entropy / n_rows / math.log(max(2, len(weights))))
@@ -114,6 +118,7 @@ def latent_mixture(
     before: LatentMixture | None = None,
     n_rows_before: Tensor | None = None,
     rule: AggregationRule = AGGREGATION,
+    group: Group = ALONE,
 ) -> LatentMixture:
     """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
 
@@ -127,7 +132,8 @@ def latent_mixture(
         p_x = module.typical_p_x()
         factors = torch.diag_embed(p_x.stddev)
         before = LatentMixture(p_x.mean, factors).to(CPU, torch.float64)
-    n_rows = torch.full((module.n_components,), rule.n_prior_rows, dtype=torch.float64, device=CPU)
+    n_prior_rows = rule.n_prior_rows if group.rank == 0 else 0.0  # which count once
+    n_rows = torch.full((module.n_components,), n_prior_rows, dtype=torch.float64, device=CPU)
     if n_rows_before is not None:
         n_rows += n_rows_before
     # sums of 1, x and x x^T under q(x|y)
@@ -143,6 +149,7 @@ def latent_mixture(
         squares += torch.diag_embed(weights.T @ variance)
         for k, of_component in enumerate(weights.T):
             squares[k] += (of_component[:, None] * mean).T @ mean
+    n_rows, sums, squares = map(group.sum, (n_rows, sums, squares))
     means = sums / n_rows[:, None]
     return LatentMixture.of_covariances(
         means, squares / n_rows[:, None, None] - _outer(means)
@@ -160,12 +167,17 @@ def describe(
     *,
     largest_first: bool,
     rule: DescriptionRule = DESCRIPTION,
+    group: Group = ALONE,
 ) -> tuple[Fitted, Description]:
-    """Describe the rows of X, and those pseudo-labels, after ordering components if asked to."""
+    """Describe the rows of X, and those pseudo-labels, after ordering components if asked to.
+
+    In a group the labels are of the rows that were given to this process, all else is of the rows
+    of all processes.
+    """
     n_clusters = fitted.architecture.n_clusters
     logits = fitted.log_proba(X)
     if largest_first:
-        counts = np.bincount(logits.argmax(1), minlength=n_clusters)
+        counts = group.sum(np.bincount(logits.argmax(1), minlength=n_clusters))
         order = np.argsort(-counts, kind="stable")
         module = fitted.module
         module.reorder_components(torch.from_numpy(order).to(fitted.device))
@@ -176,23 +188,24 @@ def describe(
         logits = logits[:, order]
         pseudo_labels = None if pseudo_labels is None else pseudo_labels[:, order]
     labels = logits.argmax(1)
-    counts = np.bincount(labels, minlength=n_clusters)
+    counts = group.sum(np.bincount(labels, minlength=n_clusters))
     odds = log_odds(torch.from_numpy(logits)).numpy()
-    exemplars = np.where(labels[:, None] == np.arange(n_clusters), odds, -np.inf).argmax(0)
-    few = X[:: math.ceil(len(X) / rule.bound_rows)]
+    surest = np.where(labels[:, None] == np.arange(n_clusters), odds, -np.inf)
+    exemplars = _first_largest(surest, group)
+    few = group.every(math.ceil(group.n_rows(len(X)) / rule.bound_rows), X)
     return fitted, Description(
-        labels=labels,
-        init_labels=None if pseudo_labels is None else pseudo_labels.argmax(1),
+        labels=group.of_given(labels),
+        init_labels=None if pseudo_labels is None else group.of_given(pseudo_labels.argmax(1)),
         cluster_counts=counts,
         n_clusters_found=int(np.count_nonzero(counts)),
         exemplar_indices=np.where(counts > 0, exemplars, -1),
-        cluster_centers=_centers(fitted, X, labels),
+        cluster_centers=_centers(fitted, X, labels, group),
         lower_bound=float(np.mean(fitted.elbo(few).bound)),
     )
 
 
 def _centers(
-    fitted: Fitted, X: NDArray[Any], labels: NDArray[np.intp]
+    fitted: Fitted, X: NDArray[Any], labels: NDArray[np.intp], group: Group
 ) -> NDArray[np.float64]:
     """Return the center of each component, which is predicted to be in it if a row of X is.
 
@@ -202,10 +215,22 @@ def _centers(
     centers, means = fitted.centers(), fitted.components()[0]
     for k in np.flatnonzero(fitted.labels(centers) != np.arange(len(centers))):
         members = np.flatnonzero(labels == k)
+        distances = np.full((len(X), 1), np.inf)
         if len(members):
-            distances = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
-            centers[k] = X[members[distances.argmin()]]
+            distances[members, 0] = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
+        nearest = _first_largest(-distances, group)
+        if group.sum(len(members)):
+            (centers[k],) = group.rows_at(nearest, X)
     return centers
+
+
+def _first_largest(values: NDArray[Any], group: Group) -> NDArray[np.intp]:
+    """Return which of all rows has the largest of each column, the first of equals."""
+    rows = values.argmax(0)
+    largest = np.stack(group.gathered(values.max(0)))
+    numbers = np.stack(group.gathered(rows + group.first_row))
+    first: NDArray[np.intp] = numbers[largest.argmax(0), np.arange(values.shape[1])]
+    return first
 
 
 def warnings_of_clusters(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.distributions import Categorical, Distribution, Normal
 
 from ..networks import Networks
 from .distributions import categorical
@@ -89,7 +89,7 @@ class GMVAE(nn.Module):
 
     def p_z(self, x: Tensor, p_x: Normal) -> Categorical:
         """p(z|x, w) (Eq. 4) for x (..., N_x), given p(x|w, z) at the same w."""
-        log_joint = Independent(p_x, 1, validate_args=False).log_prob(x.unsqueeze(-2))
+        log_joint = p_x.log_prob(x.unsqueeze(-2)).sum(-1)
         return categorical(log_joint + self.log_weights)  # (..., K)
 
     def p_y(self, x: Tensor) -> Distribution:

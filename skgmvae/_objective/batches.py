@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._rows import Rows, n_batches, shuffled_batches
+from ..distributed import ALONE, WHOLE, Group, Share
 from ..perturbations import Perturbation, affine
 from ..runtime import generator
 from .elbo import Noise, draw_noise
@@ -24,7 +25,10 @@ __all__ = ["Batch", "Batches", "PseudoLabelSchedule", "RegularizerInputs"]
 
 
 class Batch(NamedTuple):
-    """All that a step reads: B rows, M Monte Carlo samples, K clusters."""
+    """All that a step reads: B rows, M Monte Carlo samples, K clusters.
+
+    In a group of processes each has its own rows of these, but all pseudo-labels.
+    """
 
     y: Tensor  # (B, *data_shape)
     noise: Noise  # x (M, B, N_x), w (M, B, N_w)
@@ -33,6 +37,7 @@ class Batch(NamedTuple):
     radius: Tensor | None  # (B,), of that step
     log_sizes: Tensor | None  # (K,), log of the sizes that clusters should have, up to a constant
     pseudo_labels: PseudoLabels | None
+    share: Share = WHOLE
 
 
 class PseudoLabelSchedule(NamedTuple):
@@ -90,6 +95,8 @@ class Batches:
         (seed, restart), with (epoch, step) of every draw.
     progress : callable
         From the number of epochs, with fractions, to the share of the schedule that is done.
+    group : Group, default=ALONE
+        Batches are of the rows of all its processes.
     """
 
     def __init__(
@@ -104,6 +111,7 @@ class Batches:
         inputs: RegularizerInputs | None,
         key: tuple[int, int],
         progress: Callable[[float], float],
+        group: Group = ALONE,
     ) -> None:
         self.rows = rows
         self.batch_size = batch_size
@@ -113,7 +121,9 @@ class Batches:
         self.inputs = inputs
         self.key = key
         self.progress = progress
-        self.n_steps = n_batches(rows.n_rows, batch_size)
+        self.group = group
+        self.n_rows = group.n_rows(rows.n_rows)
+        self.n_steps = n_batches(self.n_rows, batch_size)
         self._epoch = -1
         self._perturbed_once = False
         self._log_sizes = torch.zeros(n_clusters, device=rows.device, dtype=torch.float32)
@@ -122,37 +132,43 @@ class Batches:
             self._radius = torch.tensor(inputs.radius, device=rows.device)
         if inputs is not None and inputs.pseudo_labels is not None:
             self._pseudo_labels = torch.tensor(inputs.pseudo_labels, device=rows.device)
-            self._log_sizes = torch.log(self._pseudo_labels.sum(0) + 1.0)
+            self._log_sizes = torch.log(group.sum(self._pseudo_labels.sum(0)) + 1.0)
 
     def __call__(self, epoch: int, step: int) -> Batch:
         """Return the batch of a step, 0 to `n_steps` - 1, of an epoch."""
-        index = self._order(epoch)[step]
+        order = self._order(epoch)[step]
+        share = self.group.share(order, self.rows.n_rows)
+        index, own = share.numbers, share.own
         y = self.rows.take(index)
         source = generator(y.device, *self.key, epoch, step)
-        noise = draw_noise(
-            self.n_mc_samples, len(y), self.latent_dim, self.style_dim, source
+        # what is drawn is drawn for all rows of the batch, in every process
+        x, w = draw_noise(
+            self.n_mc_samples, len(order), self.latent_dim, self.style_dim, source
         )
+        noise = Noise(own(x, 1), own(w, 1))
         if self.inputs is None:
-            return Batch(y, noise, None, None, None, None, None)
-        perturbed = self._perturbed(y, source)
+            return Batch(y, noise, None, None, None, None, None, share)
+        perturbed = own(self._perturbed(share.padded(y), source))
         direction = radius = pseudo_labels = None
         if self._radius is not None:
             radius = self._radius[index]
-            direction = torch.randn(
-                y.shape, generator=source, device=y.device, dtype=torch.float32
-            )
+            direction = own(torch.randn(
+                (len(order), *y.shape[1:]), generator=source, device=y.device,
+                dtype=torch.float32,
+            ))
         if self._pseudo_labels is not None and self.inputs.schedule is not None:
             weight = self.inputs.schedule.at(self.progress(epoch + step / self.n_steps))
+            (probabilities,) = share.whole(self._pseudo_labels[index])
             pseudo_labels = PseudoLabels(
-                self._pseudo_labels[index],
+                probabilities,
                 torch.full((), weight, device=y.device, dtype=torch.float32),
             )
-        return Batch(y, noise, perturbed, direction, radius, self._log_sizes, pseudo_labels)
+        return Batch(y, noise, perturbed, direction, radius, self._log_sizes, pseudo_labels, share)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             source = generator(self.rows.device, *self.key, epoch)
-            self._shuffled = shuffled_batches(self.rows.n_rows, self.batch_size, source)
+            self._shuffled = shuffled_batches(self.n_rows, self.batch_size, source)
             self._epoch = epoch
         return self._shuffled
 

@@ -63,7 +63,8 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the loss and, without gradient, what `recorded` names."""
         posterior = self.model.q(batch.y)
-        terms = elbo_terms(self.model, batch.y, *posterior, batch.noise)
+        of_rows = elbo_terms(self.model, batch.y, *posterior, batch.noise)
+        terms = Terms(*batch.share.whole(*of_rows))
         loss = constrained_loss(terms, self.min_information)
         record = [term.mean() for term in terms]
         if self.consistency:
@@ -81,8 +82,9 @@ class Objective(nn.Module):
                 y = adversarial(
                     self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
                 )
+            logits, perturbed = batch.share.whole(logits, self._logits(y))
             return regularizer(
-                logits, self._logits(y), batch.log_sizes, batch.pseudo_labels, self.information
+                logits, perturbed, batch.log_sizes, batch.pseudo_labels, self.information
             )
 
     def _logits(self, y: Tensor) -> Tensor:

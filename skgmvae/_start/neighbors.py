@@ -16,7 +16,7 @@ from .._rows import BLOCK_ROWS, Rows
 
 __all__ = [
     "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius", "find_neighbors",
-    "in_coordinates", "perturbation_radius",
+    "in_coordinates", "nearest_in_sample", "perturbation_radius",
 ]
 
 
@@ -204,6 +204,16 @@ def perturbation_radius(
         for block in gen_batches(n_distinct, BLOCK_ROWS)
     ])
     return (radius.factor * distance[inverse]).astype(np.float32)
+
+
+def nearest_in_sample(
+    rows: Rows, sample: Rows, *, search: NeighborSearch = NEIGHBOR_SEARCH
+) -> NDArray[np.intp]:
+    """Return the rows of a sample that are nearest to each row, (n_rows, n_neighbors)."""
+    n_neighbors = min(search.n_neighbors, sample.n_rows)
+    index = NearestNeighbors(n_neighbors=n_neighbors).fit(sample.flat())
+    found: NDArray[np.intp] = index.kneighbors(rows.flat(), return_distance=False)
+    return found
 
 
 def _take(rows: Rows, index: NDArray[np.intp]) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..distributed import ALONE, Group
 from .schedule import Schedule, n_epochs_without_change
 
 __all__ = [
@@ -71,6 +72,7 @@ def train(
     earlier: Sequence[float] = (),
     report: Callable[[int, list[float]], None] | None = None,
     retries: Retries = RETRIES,
+    group: Group = ALONE,
 ) -> Training:
     """Minimize the loss of an objective; leave the result in its weights.
 
@@ -89,6 +91,8 @@ def train(
     report : callable, default=None
         Called with the number of an epoch and its record.
     retries : Retries
+    group : Group, default=ALONE
+        Processes that train the objective together, each with rows of its own.
 
     Returns
     -------
@@ -107,7 +111,9 @@ def train(
     n_retries = 0
     try:
         while (epoch := len(losses)) < schedule.end:
-            record = run_epoch(objective, optimizer, batches, epoch, schedule.learning_rate_at)
+            record = run_epoch(
+                objective, optimizer, batches, epoch, schedule.learning_rate_at, group
+            )
             if not all_finite(objective, record):
                 objective.load_state_dict(best_weights)
                 if n_retries == retries.n_retries:
@@ -143,6 +149,7 @@ def run_epoch(
     batches: BatchSource,
     epoch: int,
     learning_rate: Callable[[float], float],
+    group: Group = ALONE,
 ) -> list[float]:
     """Take the steps of one epoch and return the means of what they recorded.
 
@@ -150,11 +157,12 @@ def run_epoch(
     """
     records = []
     for step in range(batches.n_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(epoch + step / batches.n_steps)
+        for options in optimizer.param_groups:
+            options["lr"] = learning_rate(epoch + step / batches.n_steps)
         loss, record = objective(batches(epoch, step))
         optimizer.zero_grad()
         loss.backward()
+        group.sum_gradients(objective)
         optimizer.step()
         records.append(record)
     means: list[float] = torch.stack(records).mean(0).tolist()  # waits for the device
