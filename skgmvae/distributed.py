@@ -5,6 +5,7 @@ A process that is alone has the same methods, which hand back what they are give
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import hashlib
 import math
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["ALONE", "SAMPLE", "WHOLE", "Group", "SampleRule", "Share", "join"]
+__all__ = ["ALONE", "SAMPLE", "BatchNormOfAll", "Group", "SampleRule", "Share", "join"]
 
 T = TypeVar("T")
 
@@ -84,10 +85,6 @@ class Share(NamedTuple):
             values.reshape(self.n_rows, *part.shape[1:])
             for values, part in zip(whole.split(widths, 1), parts, strict=True)
         ]
-
-
-#: The share of a process that is alone, where nothing is asked of it but `own` and `whole`.
-WHOLE = Share(torch.empty(0, dtype=torch.int64, device="cpu"), None, 0)
 
 
 class Group(NamedTuple):
@@ -344,6 +341,7 @@ def join(distributed: str) -> Group:
     ):
         try:
             dist.init_process_group()  # gloo on a CPU, nccl on a GPU
+            atexit.register(_leave)
         except (RuntimeError, ValueError) as error:
             raise RuntimeError(
                 f"distributed={distributed!r} found rank {os.environ['RANK']} of "
@@ -353,6 +351,12 @@ def join(distributed: str) -> Group:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return ALONE
     return Group(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    """Take leave of the others, which may otherwise be aborted when this process ends."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ start anywhere, and a step is a pure function of its batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._rows import Rows, n_batches, shuffled_batches
-from ..distributed import ALONE, WHOLE, Group, Share
+from ..distributed import ALONE, Group, Share
 from ..perturbations import Perturbation, affine
 from ..runtime import generator
 from .elbo import Noise, draw_noise
@@ -37,7 +37,11 @@ class Batch(NamedTuple):
     radius: Tensor | None  # (B,), of that step
     log_sizes: Tensor | None  # (K,), log of the sizes that clusters should have, up to a constant
     pseudo_labels: PseudoLabels | None
-    share: Share = WHOLE
+    share: Share | None = None
+
+    def whole(self, *parts: Tensor) -> Sequence[Tensor]:
+        """Return for all rows of the batch what there is for those of this process."""
+        return parts if self.share is None else self.share.whole(*parts)
 
 
 class PseudoLabelSchedule(NamedTuple):
@@ -138,7 +142,7 @@ class Batches:
         """Return the batch of a step, 0 to `n_steps` - 1, of an epoch."""
         order = self._order(epoch)[step]
         share = self.group.share(order, self.rows.n_rows)
-        index, own = share.numbers, share.own
+        index, own, shared = share.numbers, share.own, None if self.group.is_alone else share
         y = self.rows.take(index)
         source = generator(y.device, *self.key, epoch, step)
         # what is drawn is drawn for all rows of the batch, in every process
@@ -147,7 +151,7 @@ class Batches:
         )
         noise = Noise(own(x, 1), own(w, 1))
         if self.inputs is None:
-            return Batch(y, noise, None, None, None, None, None, share)
+            return Batch(y, noise, None, None, None, None, None, shared)
         perturbed = own(self._perturbed(share.padded(y), source))
         direction = radius = pseudo_labels = None
         if self._radius is not None:
@@ -163,7 +167,7 @@ class Batches:
                 probabilities,
                 torch.full((), weight, device=y.device, dtype=torch.float32),
             )
-        return Batch(y, noise, perturbed, direction, radius, self._log_sizes, pseudo_labels, share)
+        return Batch(y, noise, perturbed, direction, radius, self._log_sizes, pseudo_labels, shared)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:

@@ -64,7 +64,7 @@ class Objective(nn.Module):
         """Return the loss and, without gradient, what `recorded` names."""
         posterior = self.model.q(batch.y)
         of_rows = elbo_terms(self.model, batch.y, *posterior, batch.noise)
-        terms = Terms(*batch.share.whole(*of_rows))
+        terms = Terms(*batch.whole(*of_rows))
         loss = constrained_loss(terms, self.min_information)
         record = [term.mean() for term in terms]
         if self.consistency:
@@ -82,7 +82,7 @@ class Objective(nn.Module):
                 y = adversarial(
                     self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
                 )
-            logits, perturbed = batch.share.whole(logits, self._logits(y))
+            logits, perturbed = batch.whole(logits, self._logits(y))
             return regularizer(
                 logits, perturbed, batch.log_sizes, batch.pseudo_labels, self.information
             )
