@@ -93,6 +93,9 @@ def weights(clusterer):
 def assert_equal_weights(clusterers):
     first, *others = map(weights, clusterers)
     assert all(torch.equal(other[name], first[name]) for other in others for name in first)
+    for name in ("cluster_centers_", "lower_bound_", "exemplar_indices_", "cluster_counts_"):
+        first, *others = (getattr(clusterer, name) for clusterer in clusterers)
+        assert all(np.array_equal(other, first) for other in others)
 
 
 def assert_close(clusterer, other):
