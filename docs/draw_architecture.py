@@ -30,6 +30,7 @@ ROOMS = {
     "perturbations": (1, "small changes of rows"),
     "_rows": (2, "units, rows,\norder of batches"),
     "exceptions": (3, "warnings of a fit"),
+    "distributed": (2.5, "processes that fit\none model"),
     "runtime": (0.5, "devices, seeds,\ntorch modes"),
     "plotting": (4.25, "displays"),
     "metrics": (4.25, "accuracies"),

@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import __version__, _fit
 from ._objective import Terms
+from .distributed import join
 from .fitted import Fitted
 from .networks import NetworkFactory
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters
@@ -32,6 +33,8 @@ from .runtime import draw_seed
 
 __all__ = ["GMVAEClustering"]
 
+#: What may differ between processes that fit one model together.
+OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 DTYPES = [np.float64, np.float32, np.uint8]
 STATE_LAYOUT = 1  # of what is pickled; raised when older versions could not read it
 
@@ -127,9 +130,14 @@ class GMVAEClustering(
         ensembles count their estimators; not, as in `MLPClassifier`, for `max_iter` more.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one that works; or "cpu", "cuda:1", ...
+    distributed : {"auto", "off"}, default="auto"
+        "auto" fits one model in all processes of the default process group of
+        `torch.distributed`, if there is one or the environment is that of ``torchrun``: each
+        passes rows of its own, or all pass the same rows, and all call `fit`. "off" fits a model
+        in this process. Not for `partial_fit`. Processes of joblib are never part of a group.
     n_jobs : int, default=None
         Processes for the trials of `n_init`, as in joblib. The fit is the same up to rounding,
-        which depends on the number of threads.
+        which depends on the number of threads. Not used in a group (`distributed`).
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0
@@ -138,7 +146,9 @@ class GMVAEClustering(
     Attributes
     ----------
     labels_ : ndarray of shape (n_samples,)
-        Component of each training row.
+        Component of each training row; of those that this process passed, if several fit
+        together (`distributed`). All other attributes are then the same in all of them, and
+        describe all rows.
     init_labels_ : ndarray of shape (n_samples,) or None
         Component of each training row in the initial partition; None if the fit began with none.
     weights_ : ndarray of shape (n_clusters,)
@@ -161,7 +171,8 @@ class GMVAEClustering(
         latent space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own
         number.
     exemplar_indices_ : ndarray of shape (n_clusters,)
-        The training row that most surely belongs to each component; -1 if it has no row.
+        The training row that most surely belongs to each component; -1 if it has no row. If
+        processes pass different rows, they are numbered in the order of ranks.
     lower_bound_ : float
         Mean bound of the training rows under the fitted model (Eq. 3), in nats per row, in the
         units of X: ``score(X)``, of 10,000 rows at the most.
@@ -238,6 +249,7 @@ class GMVAEClustering(
         n_iter_no_change: int = 100,
         warm_start: bool = False,
         device: str | torch.device = "auto",
+        distributed: str = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -265,6 +277,7 @@ class GMVAEClustering(
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.device = device
+        self.distributed = distributed
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -305,11 +318,20 @@ class GMVAEClustering(
         3
         """
         continued = self.warm_start and self.__sklearn_is_fitted__()
-        columns, rows = self._checked_training_rows(X, continued=continued)
+        group = join(self.distributed)
+        with group.agreement():
+            columns, rows = self._checked_training_rows(X, continued=continued)
+        group.check_equal({
+            name: value for name, value in self.get_params(deep=False).items()
+            if name not in OF_PROCESS
+        })
+        group, rows = group.holding(rows)
         image_shape = check_parameters(
-            self, *rows.shape, min_samples=2 if continued else max(2, self.n_clusters)
+            self, group.n_rows(len(rows)), rows.shape[1],
+            min_samples=2 if continued else max(2, self.n_clusters),
         )
-        result = _fit.fit(self, rows, image_shape, self._previous() if continued else None)
+        previous = self._previous() if continued else None
+        result = _fit.fit(self, rows, image_shape, previous, group)
         if not result.state.interrupted:
             _warn(result.warnings, stacklevel=4)  # the decorator wraps this method
         self._assign(result, columns, continued=continued)
@@ -357,6 +379,11 @@ class GMVAEClustering(
         """
         if not sklearn.get_config()["skip_parameter_validation"]:
             self._validate_params()  # at each call, where scikit-learn's decorator would skip it
+        if not join(self.distributed).is_alone:
+            raise ValueError(
+                f"distributed={self.distributed!r} is for `fit`: `partial_fit` trains in one "
+                "process. Pass distributed='off', or call `fit` with rows in each process."
+            )
         continued = self.__sklearn_is_fitted__()
         with sklearn.config_context(skip_parameter_validation=True):
             columns, rows = self._checked_training_rows(X, continued=continued)

@@ -47,6 +47,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
+    "distributed": [StrOptions({"auto", "off"})],
     "n_jobs": [Integral, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 _GLOBAL_GENERATOR = RLock()  # held by the thread that torch's global generator is lent to
 
 
-def select_device(name: str | torch.device) -> torch.device:
+def select_device(name: str | torch.device, local_rank: int | None = None) -> torch.device:
     """Turn the `device` parameter into a device that is there, with its index.
 
     Parameters
@@ -31,6 +31,8 @@ def select_device(name: str | torch.device) -> torch.device:
     name : str or torch.device
         ``"auto"`` (a CUDA device if there is one that works, else the CPU) or what `torch.device`
         reads.
+    local_rank : int or None, default=None
+        Number of this process among those of the machine, which take the CUDA devices in turn.
 
     Returns
     -------
@@ -52,7 +54,8 @@ def select_device(name: str | torch.device) -> torch.device:
             ) from error
     if torch.cuda.is_available():
         try:
-            return _tried("cuda")
+            here = "" if local_rank is None else f":{local_rank % torch.cuda.device_count()}"
+            return _tried(f"cuda{here}")
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             warnings.warn(
                 f"device='auto' takes the CPU: a GPU is there but cannot be used "

@@ -61,7 +61,8 @@ def test_every_parameter_has_a_constraint_and_no_other_has():
     ("n_init", 0), ("learning_rate_init", 0.0), ("init", "kmeans"), ("init", "neighbours"),
     ("init", None), ("learning_rate", "adaptive"), ("batch_size", 1), ("max_iter", 0),
     ("max_iter", "all"), ("tol", -1e-3), ("n_iter_no_change", 0), ("warm_start", "yes"),
-    ("device", None), ("device", 0), ("n_jobs", 1.5), ("random_state", "seed"), ("verbose", -1),
+    ("device", None), ("device", 0), ("distributed", "on"), ("distributed", None),
+    ("n_jobs", 1.5), ("random_state", "seed"), ("verbose", -1),
 ])
 def test_a_wrong_value_is_named_with_its_parameter(name, value):
     with pytest.raises(InvalidParameterError) as caught:

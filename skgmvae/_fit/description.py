@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
+from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
     InitialPartitionWarning,
@@ -96,6 +97,7 @@ def component_weights(
     module: GMVAE,
     blocks: Iterable[Tensor],
     pseudo_labels: NDArray[np.float32] | None = None,
+    group: Group = ALONE,
 ) -> Tensor:
     """Return the weights of the components over rows that come in blocks, (K,).
 
@@ -111,11 +113,12 @@ def component_weights(
         total += logits.exp().sum(0)
         entropy += float(torch.special.entr(logits.exp()).sum())
         n_rows += len(y)
+    total, entropy, n_rows = map(group.sum, (total, entropy, n_rows))
     tiny = 10 * torch.finfo(total.dtype).eps
     weights = total / n_rows + tiny
     power = _certainty(entropy / n_rows, len(weights))
     if pseudo_labels is not None:
-        entropy_to_fit = float(special.entr(pseudo_labels).sum(1).mean())
+        entropy_to_fit = group.sum(float(special.entr(pseudo_labels).sum())) / n_rows
         power = min(1.0, power / max(_certainty(entropy_to_fit, len(weights)), tiny))
     return (power * weights.log()).softmax(0)
 
@@ -132,6 +135,7 @@ def latent_mixture(
     before: LatentMixture | None = None,
     n_rows_before: Tensor | None = None,
     rule: AggregationRule = AGGREGATION,
+    group: Group = ALONE,
 ) -> LatentMixture:
     """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
 
@@ -145,7 +149,8 @@ def latent_mixture(
         p_x = module.typical_p_x()
         factors, mean_rows = torch.diag_embed(p_x.stddev), module.p_y(p_x.mean).mean
         before = LatentMixture(p_x.mean, factors, mean_rows).to(CPU, torch.float64)
-    n_rows = torch.full((module.n_components,), rule.n_prior_rows, dtype=torch.float64, device=CPU)
+    n_prior_rows = rule.n_prior_rows if group.rank == 0 else 0.0  # which count once
+    n_rows = torch.full((module.n_components,), n_prior_rows, dtype=torch.float64, device=CPU)
     if n_rows_before is not None:
         n_rows += n_rows_before
     # sums of y, and of 1, x and x x^T under q(x|y)
@@ -163,6 +168,7 @@ def latent_mixture(
         squares += torch.diag_embed(weights.T @ variance)
         for k, of_component in enumerate(weights.T):
             squares[k] += (of_component[:, None] * mean).T @ mean
+    n_rows, rows, sums, squares = map(group.sum, (n_rows, rows, sums, squares))
     means = sums / n_rows[:, None]
     return LatentMixture.of_covariances(
         means, squares / n_rows[:, None, None] - _outer(means),
@@ -181,12 +187,17 @@ def describe(
     *,
     largest_first: bool,
     rule: DescriptionRule = DESCRIPTION,
+    group: Group = ALONE,
 ) -> tuple[Fitted, Description]:
-    """Describe the rows of X, and those pseudo-labels, after ordering components if asked to."""
+    """Describe the rows of X, and those pseudo-labels, after ordering components if asked to.
+
+    In a group the labels are of the rows that were given to this process, all else is of the rows
+    of all processes.
+    """
     n_clusters = fitted.architecture.n_clusters
     logits = fitted.log_proba(X)
     if largest_first:
-        counts = np.bincount(logits.argmax(1), minlength=n_clusters)
+        counts = group.sum(np.bincount(logits.argmax(1), minlength=n_clusters))
         order = np.argsort(-counts, kind="stable")
         module = fitted.module
         module.reorder_components(torch.from_numpy(order).to(fitted.device))
@@ -197,23 +208,24 @@ def describe(
         logits = logits[:, order]
         pseudo_labels = None if pseudo_labels is None else pseudo_labels[:, order]
     labels = logits.argmax(1)
-    counts = np.bincount(labels, minlength=n_clusters)
+    counts = group.sum(np.bincount(labels, minlength=n_clusters))
     odds = log_odds(torch.from_numpy(logits)).numpy()
-    exemplars = np.where(labels[:, None] == np.arange(n_clusters), odds, -np.inf).argmax(0)
-    few = X[:: math.ceil(len(X) / rule.bound_rows)]
+    surest = np.where(labels[:, None] == np.arange(n_clusters), odds, -np.inf)
+    exemplars = _first_largest(surest, group)
+    few = group.every(math.ceil(group.n_rows(len(X)) / rule.bound_rows), X)
     return fitted, Description(
-        labels=labels,
-        init_labels=None if pseudo_labels is None else pseudo_labels.argmax(1),
+        labels=group.of_given(labels),
+        init_labels=None if pseudo_labels is None else group.of_given(pseudo_labels.argmax(1)),
         cluster_counts=counts,
         n_clusters_found=int(np.count_nonzero(counts)),
         exemplar_indices=np.where(counts > 0, exemplars, -1),
-        cluster_centers=_centers(fitted, X, labels),
+        cluster_centers=_centers(fitted, X, labels, group),
         lower_bound=float(np.mean(fitted.elbo(few).bound)),
     )
 
 
 def _centers(
-    fitted: Fitted, X: NDArray[Any], labels: NDArray[np.intp]
+    fitted: Fitted, X: NDArray[Any], labels: NDArray[np.intp], group: Group
 ) -> NDArray[np.float64]:
     """Return the center of each component, which is predicted to be in it if a row of X is.
 
@@ -223,10 +235,22 @@ def _centers(
     centers, means = fitted.centers(), fitted.components()[0]
     for k in np.flatnonzero(fitted.labels(centers) != np.arange(len(centers))):
         members = np.flatnonzero(labels == k)
+        distances = np.full((len(X), 1), np.inf)
         if len(members):
-            distances = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
-            centers[k] = X[members[distances.argmin()]]
+            distances[members, 0] = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
+        nearest = _first_largest(-distances, group)
+        if group.sum(len(members)):
+            (centers[k],) = group.rows_at(nearest, X)
     return centers
+
+
+def _first_largest(values: NDArray[Any], group: Group) -> NDArray[np.intp]:
+    """Return which of all rows has the largest of each column, the first of equals."""
+    rows = values.argmax(0)
+    largest = np.stack(group.gathered(values.max(0)))
+    numbers = np.stack(group.gathered(rows + group.first_row))
+    first: NDArray[np.intp] = numbers[largest.argmax(0), np.arange(values.shape[1])]
+    return first
 
 
 def warnings_of_clusters(
@@ -364,12 +388,12 @@ def _distance_of_samples(
 ) -> float:
     """Return how far samples of a cluster are from its rows, in standard deviations within it."""
     members = X[description.labels == k]
+    variance = members.var(0, dtype=np.float64).sum() if len(members) else 0.0
+    if not variance > 0:
+        return 0.0
     labels = np.full(rule.n_samples, k)
     drawn, _ = fitted.sample(
         rule.n_samples, ESTIMATION.seed, labels=labels, style=None, observation_noise=True
     )
-    variance = members.var(0, dtype=np.float64).sum()
-    if not variance > 0:
-        return 0.0
     distance = np.linalg.norm(drawn.mean(0) - members.mean(0, dtype=np.float64))
     return float(distance / np.sqrt(variance))

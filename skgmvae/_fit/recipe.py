@@ -17,12 +17,15 @@ from .._model import Architecture
 from .._objective import RegularizerInputs
 from .._rows import Rows, Units, n_batches
 from .._start import (
+    RADIUS,
     find_neighbors,
     initial_partition,
+    nearest_in_sample,
     nearest_up_to_affine,
     perturbation_radius,
 )
 from .._training import Schedule
+from ..distributed import ALONE, Group
 from ..exceptions import FarRowsWarning
 from ..fitted import Fitted, load_arrays, to_arrays
 from ..likelihoods import LIKELIHOODS, Likelihood
@@ -35,7 +38,13 @@ from ..parameters import (
     pseudo_label_schedule,
 )
 from ..runtime import draw_seed, ordinary_torch, select_device
-from .description import component_weights, describe, latent_mixture, warnings_of_clusters
+from .description import (
+    Description,
+    component_weights,
+    describe,
+    latent_mixture,
+    warnings_of_clusters,
+)
 from .history import has_converged
 from .restarts import Settings, run_restart, run_restarts
 from .state import Fit, FitState, Previous
@@ -51,6 +60,7 @@ def fit(
     X: NDArray[Any],
     image_shape: tuple[int, ...] | None,
     previous: Previous | None = None,
+    group: Group = ALONE,
 ) -> Fit:
     """Fit a model to the rows of a checked X, or train the `previous` one on.
 
@@ -61,18 +71,26 @@ def fit(
     X : ndarray of shape (n_samples, n_features)
     image_shape : tuple of int or None
     previous : Previous or None
+    group : Group, default=ALONE
+        Processes that fit the model together; X are the rows of this one.
 
     Returns
     -------
     Fit
     """
-    units, architecture, device = prepare(estimator, X, image_shape, previous)
+    n_rows, sample = group.n_rows(len(X)), group.sampled(X)
+    units, architecture, device = prepare(estimator, X, image_shape, previous, sample, group)
     rows = Rows.standardized(X, units, device)
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
+    seed = group.gathered(seed)[0]
     labels = previous.fitted.labels(X) if previous and estimator.init == "neighbors" else None
-    inputs = regularizer_inputs(estimator, rows, units, seed, labels, begins=True)
-    settings = settings_of(estimator, seed, X.shape[1], inputs)
-    schedule = _schedule(estimator, len(X), previous)
+    if group.is_alone:
+        inputs = regularizer_inputs(estimator, rows, units, seed, labels, begins=True)
+    else:
+        sampled = Rows.standardized(sample, units, device)
+        inputs = _inputs_of_group(estimator, rows, sampled, units, seed, labels, group)
+    settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(group=group)
+    schedule = _schedule(estimator, n_rows, previous)
     if previous:
         arrays = to_arrays(previous.fitted.module)
         earlier = [record["loss"] for record in previous.records]
@@ -86,37 +104,38 @@ def fit(
 
     module = architecture.build(device, seed)
     load_arrays(module, trained.arrays)
-    prior = inputs.prior if inputs else None
+    prior = inputs.prior(group) if inputs else None
     module.set_weights(prior)
     latent = None
     if inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
         fitted_to = None if prior is None else inputs.pseudo_labels
-        module.set_weights(component_weights(module, rows.blocks(), fitted_to))
-        latent = latent_mixture(module, rows.blocks())
+        module.set_weights(component_weights(module, rows.blocks(), fitted_to, group))
+        latent = latent_mixture(module, rows.blocks(), group=group)
     fitted, description = describe(
         Fitted(architecture, module, units, latent), X, inputs.pseudo_labels if inputs else None,
-        largest_first=True,
+        largest_first=True, group=group,
     )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
-    n_steps = n_epochs * n_batches(len(X), estimator.batch_size)
+    n_steps = n_epochs * n_batches(n_rows, estimator.batch_size)
     state = FitState(
         seed=seed,
         n_epochs=n_epochs + (previous.state.n_epochs if previous else 0),
         n_steps=n_steps + (previous.state.n_steps if previous else 0),
-        n_rows=len(X),
+        n_rows=n_rows,
         keeps_clusters=inputs is not None and inputs.pseudo_labels is not None,
-        typical_radius=median(inputs.radius if inputs else None),
+        typical_radius=median(inputs.radius if inputs else None, group),
         tol=estimator.tol,
         interrupted=trained.interrupted,
     )
     records = [*(previous.records if previous else ()), *trained.records]
     converged = has_converged(records, state)
     warned = [
-        *warnings_of_far_rows(estimator, X, units, previous),
+        *warnings_of_far_rows(estimator, sample, units, previous),
         *_warnings_of_epochs(estimator, schedule, converged),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
-            fitted, description, X, continued=previous is not None, converged=converged
+            fitted, _of_sample(description, X, group), sample,
+            continued=previous is not None, converged=converged,
         ),
     ]
     return Fit(fitted, state, trained.records, description, warned)
@@ -127,19 +146,30 @@ def prepare(
     X: NDArray[Any],
     image_shape: tuple[int, ...] | None,
     previous: Previous | None,
+    sample: NDArray[Any] | None = None,
+    group: Group = ALONE,
 ) -> tuple[Units, Architecture, torch.device]:
-    """Return the units and the shape of the model, and where it goes."""
+    """Return the units and the shape of the model, and where it goes.
+
+    In a group the units are read off a sample of all rows.
+    """
+    sample = X if sample is None else sample
     likelihood: Likelihood = LIKELIHOODS[estimator.likelihood]
     fitted = previous.fitted if previous else None
     units = (
-        fitted.units.seeing(X) if fitted else likelihood.units(X, image_shape, estimator.scale)
+        fitted.units.seeing(sample) if fitted
+        else likelihood.units(sample, image_shape, estimator.scale)
     )
+    if not group.is_alone:
+        units = group.gathered(units)[0]
+        is_constant = np.all(group.gathered((units.constants == X).all(0)), axis=0)
+        units = units._replace(constants=np.where(is_constant, units.constants, np.nan))
     automatic = isinstance(estimator.hidden_layer_sizes, str)
     architecture = Architecture(
         units._replace(image_shape=image_shape).data_shape,
         int(estimator.n_clusters), int(estimator.latent_dim), int(estimator.style_dim),
         fitted.architecture.hidden_layer_sizes if fitted and automatic
-        else hidden_sizes(estimator, len(X)),
+        else hidden_sizes(estimator, group.n_rows(len(X))),
         estimator.networks, likelihood,
     )
     changed = fitted.architecture.differences(architecture) if fitted else []
@@ -148,8 +178,10 @@ def prepare(
         raise ValueError(
             f"A fitted model cannot be changed in {named}. Fit a clone, or set warm_start=False."
         )
-    likelihood.check(X, units)
-    return units, architecture, select_device(estimator.device)
+    with group.agreement():
+        likelihood.check(X, units)
+        device = select_device(estimator.device, group.local_rank)
+    return units, architecture, device
 
 
 def warnings_of_far_rows(
@@ -186,6 +218,7 @@ def regularizer_inputs(
     *,
     begins: bool,
     radius: float | None = None,
+    n_rows: int | None = None,
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of the rows, None where there is no regularizer.
 
@@ -201,6 +234,8 @@ def regularizer_inputs(
         Whether the posterior is fitted to pseudo-labels; if not, only its sizes to those of labels.
     radius : float, default=None
         Of the perturbation, in place of one that is measured on the rows.
+    n_rows : int, default=None
+        Of which these are a sample, if they are one.
     """
     if estimator.consistency == 0:
         return None
@@ -215,7 +250,11 @@ def regularizer_inputs(
         affine = partitions and is_affine(perturbation)
         neighbors = find_neighbors(rows, seed, up_to_affine=affine)
         if adversarial and given is None:
-            radii = perturbation_radius(rows, neighbors)
+            # the 10th neighbor of all rows is a nearer one of a sample
+            rank = RADIUS.neighbor * rows.n_rows / (n_rows or rows.n_rows)
+            radii = perturbation_radius(
+                rows, neighbors, radius=RADIUS._replace(neighbor=max(1, round(rank)))
+            )
         if partitions:
             if affine:
                 neighbors = nearest_up_to_affine(rows, neighbors)
@@ -228,8 +267,68 @@ def regularizer_inputs(
         probabilities = np.eye(estimator.n_clusters, dtype=np.float32)[labels]
     schedule = None
     if begins:
-        schedule = pseudo_label_schedule(rows.n_rows, perturbation, is_mixture=is_mixture)
+        schedule = pseudo_label_schedule(
+            n_rows or rows.n_rows, perturbation, is_mixture=is_mixture
+        )
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
+
+
+def _inputs_of_group(
+    estimator: Any,
+    rows: Rows,
+    sample: Rows,
+    units: Units,
+    seed: int,
+    labels: NDArray[np.intp] | None,
+    group: Group,
+) -> RegularizerInputs | None:
+    """Return what the regularizer needs of own rows, found by the first process on a sample.
+
+    If the sample is not all rows, what a row has is the mean of its neighbors in the sample.
+    """
+    n_rows, first = group.n_rows(rows.n_rows), group.first_row
+    labels_of_sample = None if labels is None else group.sampled(labels)
+
+    def find() -> RegularizerInputs | None:
+        found = regularizer_inputs(
+            estimator, sample, units, seed, labels_of_sample, begins=True, n_rows=n_rows
+        )
+        return found and found._replace(perturbation="")  # a callable may be bound to its process
+
+    found = group.of_first(find)
+    if found is None:
+        return None
+    if sample.n_rows == n_rows:
+        nearest = np.arange(first, first + rows.n_rows)[:, None]
+    else:
+        nearest = nearest_in_sample(rows, sample)
+
+    def of_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return sum(values[column] for column in nearest.T) / np.float32(nearest.shape[1])
+
+    pseudo_labels = found.pseudo_labels
+    if labels is not None:
+        pseudo_labels = np.eye(estimator.n_clusters, dtype=np.float32)[labels]
+    elif pseudo_labels is not None:
+        pseudo_labels = of_rows(pseudo_labels)
+    radius = None if found.radius is None else of_rows(found.radius)
+    return found._replace(
+        perturbation=estimator.perturbation, radius=radius, pseudo_labels=pseudo_labels
+    )
+
+
+def _of_sample(description: Description, X: NDArray[Any], group: Group) -> Description:
+    """Return a description whose labels are of the rows that `Group.sampled` returns."""
+    if group.is_alone:
+        return description
+    mine = slice(None)
+    if group.has_one_source:
+        mine = slice(group.first_row, group.first_row + len(X))
+    begun = description.init_labels
+    return description._replace(
+        labels=group.sampled(description.labels[mine]),
+        init_labels=None if begun is None else group.sampled(begun[mine]),
+    )
 
 
 def settings_of(
@@ -271,8 +370,8 @@ def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedul
     )
 
 
-def median(radii: NDArray[np.float32] | None) -> float | None:
-    return None if radii is None else float(np.median(radii))
+def median(radii: NDArray[np.float32] | None, group: Group = ALONE) -> float | None:
+    return None if radii is None else float(np.median(group.sampled(radii)))
 
 
 def _warnings_of_epochs(estimator: Any, schedule: Schedule, settled: bool) -> list[Warning]:

@@ -15,6 +15,7 @@ from .._model import GMVAE, Architecture
 from .._objective import Batches, InformationWeights, Objective, RegularizerInputs
 from .._rows import Rows
 from .._training import Diverged, Schedule, train
+from ..distributed import ALONE, Group
 from ..fitted import load_arrays, to_arrays
 from ..runtime import ordinary_torch
 
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
     inputs: RegularizerInputs | None  # of the regularizer; None where `consistency` is 0
     batch_size: int
     verbose: int
+    group: Group = ALONE
 
 
 #: What was recorded of an epoch, by name.
@@ -87,7 +89,7 @@ def objective_of(module: GMVAE, rows: Rows, settings: Settings) -> Objective:
     """Return the objective that trains a module on such rows."""
     return Objective(
         module, min_information=settings.min_information, consistency=settings.consistency,
-        information=settings.information, probe=rows.typical_norm(),
+        information=settings.information, probe=rows.typical_norm(settings.group),
     )
 
 
@@ -103,7 +105,7 @@ def batches_of(
         rows, batch_size=settings.batch_size, n_mc_samples=settings.n_mc_samples,
         latent_dim=architecture.latent_dim, style_dim=architecture.style_dim,
         n_clusters=architecture.n_clusters, inputs=settings.inputs,
-        key=(settings.seed, restart), progress=progress,
+        key=(settings.seed, restart), progress=progress, group=settings.group,
     )
 
 
@@ -121,25 +123,30 @@ def run_restart(
     module = architecture.build(rows.device, settings.seed, restart)
     if arrays is not None:
         load_arrays(module, arrays)
-    module.set_weights(settings.inputs.prior if settings.inputs else None)
+    group = settings.group
+    module.set_weights(settings.inputs.prior(group) if settings.inputs else None)
+    group.share_module(module)
     objective = objective_of(module, rows, settings)
     batches = batches_of(architecture, rows, settings, schedule.progress, restart)
 
     def report(epoch: int, record: list[float]) -> None:
         number, last = epoch + 1, schedule.first_epoch + schedule.n_epochs
         every = 1 if settings.verbose > 1 else math.ceil(schedule.n_epochs / 10)
-        if settings.verbose and (epoch % every == 0 or number == last):
+        is_told = settings.verbose and group.rank == 0
+        if is_told and (epoch % every == 0 or number == last):
             values = "  ".join(
                 f"{name} {value:.3f}"
                 for name, value in zip(objective.recorded, record, strict=True)
             )
             print(f"restart {restart + 1}  epoch {number}/{last}  {values}")
+        raise_interrupts()
 
     try:
-        outcome = train(
-            objective, batches, schedule, earlier=earlier, report=report,
-            debug=print if settings.verbose > 1 else lambda message: None,
-        )
+        with group.interrupts() as raise_interrupts:
+            outcome = train(
+                objective, batches, schedule, earlier=earlier, report=report,
+                debug=print if settings.verbose > 1 else lambda message: None, group=group,
+            )
     except Diverged as error:
         cause = cause_of_nan(module, batches, schedule.first_epoch, architecture, settings)
         if not cause:
@@ -165,6 +172,7 @@ def cause_of_nan(
             blamed = f"perturbation={settings.inputs.perturbation!r}"
         elif not _are_finite(*made):
             blamed = f"networks={architecture.networks!r}"
+        blamed = next(filter(None, settings.group.gathered(blamed)), "")
         if blamed:
             return (
                 f"{blamed} makes values that are not finite of rows that are: look for divisions "
@@ -205,7 +213,7 @@ def run_restarts(
     trial = schedule._replace(n_trial_epochs=math.ceil(rule.share * schedule.n_epochs))
     outcomes: list[Restart | Diverged] = []
     interrupted = False
-    if effective_n_jobs(n_jobs) == 1:
+    if effective_n_jobs(n_jobs) == 1 or not settings.group.is_alone:
         for number in range(n_restarts):
             outcomes.append(_attempt(*task, trial, number))
             interrupted = getattr(outcomes[-1], "interrupted", False)

@@ -118,5 +118,7 @@ def kl_from_standard_normal(q: DiagonalNormal) -> Tensor:
 
 def log_prob_rows(distribution: Distribution, value: Tensor, n_samples: int) -> Tensor:
     """Log-density (n_samples, B) of rows (B, ...) under (n_samples * B) distributions."""
+    if not len(value):  # as a process of a group may have none; torch cannot sum up such densities
+        return distribution.mean.flatten(1).sum(1).unflatten(0, (n_samples, 0))
     repeated = value.expand(n_samples, *value.shape).flatten(0, 1)
     return distribution.log_prob(repeated).unflatten(0, (n_samples, -1))

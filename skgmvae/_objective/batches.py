@@ -6,7 +6,7 @@ start anywhere, and a step is a pure function of its batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._rows import Rows, n_batches, shuffled_batches
+from ..distributed import ALONE, Group, Share
 from ..perturbations import Perturbation, affine
 from ..runtime import generator
 from .elbo import Noise, draw_noise
@@ -24,7 +25,10 @@ __all__ = ["Batch", "Batches", "PseudoLabelSchedule", "RegularizerInputs"]
 
 
 class Batch(NamedTuple):
-    """All that a step reads: B rows, M Monte Carlo samples, K clusters."""
+    """All that a step reads: B rows, M Monte Carlo samples, K clusters.
+
+    In a group of processes each has its own rows of these, but all pseudo-labels.
+    """
 
     y: Tensor  # (B, *data_shape)
     noise: Noise  # x (M, B, N_x), w (M, B, N_w)
@@ -33,6 +37,11 @@ class Batch(NamedTuple):
     radius: Tensor | None  # (B,), of that step
     log_sizes: Tensor | None  # (K,), log of the sizes that clusters should have, up to a constant
     pseudo_labels: PseudoLabels | None
+    share: Share | None = None
+
+    def whole(self, *parts: Tensor) -> Sequence[Tensor]:
+        """Return for all rows of the batch what there is for those of this process."""
+        return parts if self.share is None else self.share.whole(*parts)
 
 
 class PseudoLabelSchedule(NamedTuple):
@@ -74,8 +83,7 @@ class RegularizerInputs(NamedTuple):
     pseudo_labels: NDArray[np.float32] | None = None
     schedule: PseudoLabelSchedule | None = None
 
-    @property
-    def prior(self) -> Tensor | None:
+    def prior(self, group: Group = ALONE) -> Tensor | None:
         """p(z) while training, (K,): the shares of the pseudo-labels; None is uniform (Eq. 1b).
 
         A posterior that is fitted to them has their sizes, so that no other prior goes with it. A
@@ -83,7 +91,7 @@ class RegularizerInputs(NamedTuple):
         """
         if self.pseudo_labels is None or self.schedule is None:
             return None
-        sizes = torch.from_numpy(self.pseudo_labels).sum(0).clamp(min=1.0)
+        sizes = group.sum(torch.from_numpy(self.pseudo_labels).sum(0)).clamp(min=1.0)
         return sizes / sizes.sum()
 
 
@@ -102,6 +110,8 @@ class Batches:
         (seed, restart), with (epoch, step) of every draw.
     progress : callable
         From the number of epochs, with fractions, to the share of the schedule that is done.
+    group : Group, default=ALONE
+        Batches are of the rows of all its processes.
     """
 
     def __init__(
@@ -116,6 +126,7 @@ class Batches:
         inputs: RegularizerInputs | None,
         key: tuple[int, int],
         progress: Callable[[float], float],
+        group: Group = ALONE,
     ) -> None:
         self.rows = rows
         self.batch_size = batch_size
@@ -125,7 +136,9 @@ class Batches:
         self.inputs = inputs
         self.key = key
         self.progress = progress
-        self.n_steps = n_batches(rows.n_rows, batch_size)
+        self.group = group
+        self.n_rows = group.n_rows(rows.n_rows)
+        self.n_steps = n_batches(self.n_rows, batch_size)
         self._epoch = -1
         self._perturbed_once = False
         self._log_sizes = torch.zeros(n_clusters, device=rows.device, dtype=torch.float32)
@@ -134,37 +147,43 @@ class Batches:
             self._radius = torch.tensor(inputs.radius, device=rows.device)
         if inputs is not None and inputs.pseudo_labels is not None:
             self._pseudo_labels = torch.tensor(inputs.pseudo_labels, device=rows.device)
-            self._log_sizes = torch.log(self._pseudo_labels.sum(0) + 1.0)
+            self._log_sizes = torch.log(group.sum(self._pseudo_labels.sum(0)) + 1.0)
 
     def __call__(self, epoch: int, step: int) -> Batch:
         """Return the batch of a step, 0 to `n_steps` - 1, of an epoch."""
-        index = self._order(epoch)[step]
+        order = self._order(epoch)[step]
+        share = self.group.share(order, self.rows.n_rows)
+        index, own, shared = share.numbers, share.own, None if self.group.is_alone else share
         y = self.rows.take(index)
         source = generator(y.device, *self.key, epoch, step)
-        noise = draw_noise(
-            self.n_mc_samples, len(y), self.latent_dim, self.style_dim, source
+        # what is drawn is drawn for all rows of the batch, in every process
+        x, w = draw_noise(
+            self.n_mc_samples, len(order), self.latent_dim, self.style_dim, source
         )
+        noise = Noise(own(x, 1), own(w, 1))
         if self.inputs is None:
-            return Batch(y, noise, None, None, None, None, None)
-        perturbed = self._perturbed(y, source)
+            return Batch(y, noise, None, None, None, None, None, shared)
+        perturbed = own(self._perturbed(share.padded(y), source))
         direction = radius = pseudo_labels = None
         if self._radius is not None:
             radius = self._radius[index]
-            direction = torch.randn(
-                y.shape, generator=source, device=y.device, dtype=torch.float32
-            )
+            direction = own(torch.randn(
+                (len(order), *y.shape[1:]), generator=source, device=y.device,
+                dtype=torch.float32,
+            ))
         if self._pseudo_labels is not None and self.inputs.schedule is not None:
             weight = self.inputs.schedule.at(self.progress(epoch + step / self.n_steps))
+            (probabilities,) = share.whole(self._pseudo_labels[index])
             pseudo_labels = PseudoLabels(
-                self._pseudo_labels[index],
+                probabilities,
                 torch.full((), weight, device=y.device, dtype=torch.float32),
             )
-        return Batch(y, noise, perturbed, direction, radius, self._log_sizes, pseudo_labels)
+        return Batch(y, noise, perturbed, direction, radius, self._log_sizes, pseudo_labels, shared)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             source = generator(self.rows.device, *self.key, epoch)
-            self._shuffled = shuffled_batches(self.rows.n_rows, self.batch_size, source)
+            self._shuffled = shuffled_batches(self.n_rows, self.batch_size, source)
             self._epoch = epoch
         return self._shuffled
 

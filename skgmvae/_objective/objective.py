@@ -74,7 +74,8 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the loss and, without gradient, what `recorded` names."""
         posterior = self.model.q(batch.y)
-        terms = elbo_terms(self.model, batch.y, *posterior, batch.noise)
+        of_rows = elbo_terms(self.model, batch.y, *posterior, batch.noise)
+        terms = Terms(*batch.whole(*of_rows))
         loss = constrained_loss(terms, self.min_information)
         record = [torch.stack(terms).detach().mean(1)]
         if self.consistency:
@@ -91,8 +92,9 @@ class Objective(nn.Module):
             y = adversarial(
                 self._logits, y, logits.detach(), batch.radius, batch.direction, self.probe
             )
+        logits, perturbed = batch.whole(logits, self._logits(y))
         return regularizer(
-            logits, self._logits(y), batch.log_sizes, batch.pseudo_labels, self.information
+            logits, perturbed, batch.log_sizes, batch.pseudo_labels, self.information
         )
 
     def _logits(self, y: Tensor) -> Tensor:

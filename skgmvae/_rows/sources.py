@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..distributed import ALONE, Group
 from .units import BLOCK_ROWS, Units, slices
 
 __all__ = ["WINSORIZING", "Rows", "Winsorizing"]
@@ -93,11 +94,12 @@ class Rows:
         """Return all rows as an array (n_rows, n_features)."""
         return self.matrix().cpu().numpy()
 
-    def typical_norm(self) -> float:
+    def typical_norm(self, group: Group = ALONE) -> float:
         """Root mean square norm of a row, of a few thousand, in the model's units."""
-        stride = max(1, self.n_rows // BLOCK_ROWS)  # rows may be sorted
-        some = torch.arange(0, self.n_rows, stride, device=self.device)
-        return float(self.take(some).flatten(1).square().sum(1).mean().sqrt())
+        stride = max(1, group.n_rows(self.n_rows) // BLOCK_ROWS)  # rows may be sorted
+        first = -group.first_row % stride
+        some = torch.arange(first, max(first, self.n_rows), stride, device=self.device)
+        return float(group.mean(self.take(some).flatten(1).square().sum(1)).sqrt())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # as an array, which joblib maps into the memory of its processes instead of copying it

@@ -2,15 +2,17 @@
 
 from .neighbors import (
     NEIGHBOR_SEARCH,
+    RADIUS,
     Neighbors,
     NeighborSearch,
     find_neighbors,
+    nearest_in_sample,
     perturbation_radius,
 )
 from .selection import initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "NeighborSearch", "Neighbors", "find_neighbors", "initial_partition",
-    "nearest_up_to_affine", "perturbation_radius",
+    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "find_neighbors",
+    "initial_partition", "nearest_in_sample", "nearest_up_to_affine", "perturbation_radius",
 ]

@@ -17,7 +17,7 @@ from .nearest import nearest_points
 
 __all__ = [
     "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius", "find_neighbors",
-    "in_coordinates", "perturbation_radius",
+    "in_coordinates", "nearest_in_sample", "perturbation_radius",
 ]
 
 
@@ -202,6 +202,15 @@ def perturbation_radius(
         for block in gen_batches(n_distinct, BLOCK_ROWS)
     ])
     return (radius.factor * distance[inverse]).astype(np.float32)
+
+
+def nearest_in_sample(
+    rows: Rows, sample: Rows, *, search: NeighborSearch = NEIGHBOR_SEARCH
+) -> NDArray[np.intp]:
+    """Return the rows of a sample that are nearest to each row, (n_rows, n_neighbors)."""
+    n_neighbors = min(search.n_neighbors, sample.n_rows)
+    found, _ = nearest_points(rows.matrix(), sample.matrix(), n_neighbors)
+    return found.astype(np.intp)
 
 
 def _take(rows: Rows, index: NDArray[np.intp]) -> Tensor:

@@ -29,6 +29,8 @@ def captured(
 ) -> Callable[[Any, float], Tensor]:
     """Return a step as a graph where that is possible, else as it is.
 
+    A step of several processes is as it is: their batches differ in size.
+
     Parameters
     ----------
     step : Step
@@ -38,7 +40,7 @@ def captured(
         Is told why a step on a GPU does not become a graph: a network of the user's that waits for
         the device, for instance.
     """
-    if step.optimizer.learning_rate.device.type != "cuda":
+    if step.optimizer.learning_rate.device.type != "cuda" or not step.group.is_alone:
         return step
     try:
         return CapturedStep(step, first_batch())

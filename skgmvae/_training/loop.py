@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..distributed import ALONE, Group
 from .cuda_graph import captured
 from .schedule import Schedule, n_epochs_without_change
 from .step import Adam, Step
@@ -69,6 +70,7 @@ def train(
     report: Callable[[int, list[float]], None] | None = None,
     debug: Callable[[str], None] = lambda message: None,
     retries: Retries = RETRIES,
+    group: Group = ALONE,
 ) -> Training:
     """Minimize the loss of an objective; leave the result in its weights.
 
@@ -89,6 +91,8 @@ def train(
     debug : callable
         Called with a message on how steps are taken.
     retries : Retries
+    group : Group, default=ALONE
+        Processes that train the objective together, each with rows of its own.
 
     Returns
     -------
@@ -107,9 +111,8 @@ def train(
     n_retries = 0
 
     def new_step() -> Callable[[Any, float], Tensor]:
-        return captured(
-            Step(objective, Adam(objective)), partial(batches, len(losses), 0), debug
-        )
+        step = Step(objective, Adam(objective), group)
+        return captured(step, partial(batches, len(losses), 0), debug)
 
     try:
         step = new_step()

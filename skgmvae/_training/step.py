@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from ..distributed import ALONE, Group
+
 __all__ = ["Adam", "Step"]
 
 
@@ -71,11 +73,14 @@ class Step:
         ``objective(batch)`` returns the loss and a tensor of what to record.
     optimizer : Adam
         Which moves the parameters of the objective.
+    group : Group, default=ALONE
+        Processes over which gradients are summed.
     """
 
-    def __init__(self, objective: nn.Module, optimizer: Adam) -> None:
+    def __init__(self, objective: nn.Module, optimizer: Adam, group: Group = ALONE) -> None:
         self.objective = objective
         self.optimizer = optimizer
+        self.group = group
 
     def __call__(self, batch: Any, learning_rate: float) -> Tensor:
         """Take a step and return what the objective recorded."""
@@ -88,6 +93,7 @@ class Step:
         self.optimizer.zero_grad()
         loss, record = self.objective(batch)
         loss.backward()
+        self.group.sum_gradients(self.objective)
         self.optimizer.step()
         return record
 

@@ -354,7 +354,7 @@ def mix_up(monkeypatch, *order):
     """Let the fits draw samples of a cluster where another is."""
     monkeypatch.setattr(
         recipe, "latent_mixture",
-        lambda *arguments: latent_mixture(*arguments).reordered(torch.tensor(order)),
+        lambda *parts, **named: latent_mixture(*parts, **named).reordered(torch.tensor(order)),
     )
 
 

@@ -821,7 +821,7 @@ def test_partial_fit_follows_the_device(make, X, monkeypatch):
     before = copy.copy(estimator)
     estimator.partial_fit(X)
     # to torch another device than "cpu", which its tensors do not keep: it moves at each call
-    monkeypatch.setattr(recipe, "select_device", lambda name: torch.device("cpu:0"))
+    monkeypatch.setattr(recipe, "select_device", lambda *_: torch.device("cpu:0"))
     for n_calls in (3, 4):
         estimator.partial_fit(X)
         progress = estimator._state

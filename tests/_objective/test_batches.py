@@ -127,7 +127,7 @@ def test_the_batches_of_an_epoch_are_of_one_size_and_hold_all_rows(batch_size, n
 
 def test_without_consistency_nothing_but_rows_and_noise_is_made():
     batch = make(None)(0, 0)
-    assert batch[2:] == (None,) * 5
+    assert batch[2:] == (None,) * 6
     # and rows and noise are those that there would be with it
     full = make(inputs_of())(0, 0)
     assert torch.equal(batch.y, full.y)

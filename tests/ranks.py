@@ -1,0 +1,179 @@
+"""What each process of a group does in test_distributed.py: fits, and what came of them.
+
+    torchrun --nproc-per-node=3 ranks.py FOLDER
+"""
+
+import os
+import pickle
+import signal
+import sys
+import time
+import warnings
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from sklearn.datasets import make_blobs
+
+from skgmvae import GMVAEClustering
+from skgmvae.distributed import Group, SampleRule
+
+X = make_blobs(101, 4, centers=3, cluster_std=1.5, random_state=0)[0]
+IMAGES = np.random.default_rng(0).random((37, 64))
+# nine epochs of six batches of 17: 54 steps
+SMALL = {
+    "n_clusters": 3, "latent_dim": 2, "style_dim": 2, "hidden_layer_sizes": (8, 8), "max_iter": 9,
+    "batch_size": 20, "device": "cpu", "random_state": 0,
+}
+QUICK = SMALL | {"init": "random", "perturbation_radius": 0.3, "max_iter": 2}
+SETTINGS = {
+    "start": SMALL,
+    "random": SMALL | {
+        "init": "random", "min_information": 0.3, "n_mc_samples": 2, "perturbation_radius": 0.3,
+    },
+    "paper": QUICK | {"consistency": 0},
+    "several": QUICK | {"n_init": 2},
+    "images": QUICK | {
+        "networks": "conv", "image_shape": (8, 8), "perturbation": "both", "hidden_layer_sizes": 8,
+        "likelihood": "bernoulli",
+    },
+}
+TIMEOUT = timedelta(seconds=4)
+
+
+def parts(X, size):
+    """Return the rows of each rank: in the middle few, so that it has none in some batches."""
+    n = len(X)
+    cuts = {2: [0, 3, n], 3: [0, n // 3, n // 3 + 2, n]}[size]
+    return [X[a:b] for a, b in pairwise(cuts)]
+
+
+def fitted(X, **parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return GMVAEClustering(**parameters).fit(X)
+
+
+def raised(X, **parameters):
+    try:
+        fitted(X, **parameters)
+    except (Exception, KeyboardInterrupt) as error:
+        return type(error).__name__, str(error)
+    return None
+
+
+class OnRank:
+    """A perturbation that does something on one rank, from the second epoch of six steps on."""
+
+    def __init__(self, rank, function):
+        self.rank, self.function, self.n_calls = rank, function, 0
+
+    def __call__(self, y, generator):
+        self.n_calls += 1
+        if dist.get_rank() == self.rank and self.n_calls > 6:
+            return self.function(y)
+        return y
+
+
+def interrupted(X):
+    sent = []
+
+    def interrupt(y):
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGINT))
+        return y
+
+    clusterer = GMVAEClustering(**QUICK | {"perturbation": OnRank(1, interrupt), "max_iter": 20})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clusterer.fit(X)
+    except KeyboardInterrupt:
+        return clusterer.n_iter_
+    return None
+
+
+def continued(X):
+    clusterer = fitted(X, **QUICK, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return clusterer.set_params(max_iter=4, init="neighbors").fit(X)
+
+
+def of_a_sample(X):
+    whole = Group.sampled.__defaults__
+    Group.sampled.__defaults__ = (SampleRule(60),)
+    try:
+        return fitted(X, **SMALL)
+    finally:
+        Group.sampled.__defaults__ = whole
+
+
+def partial(X):
+    try:
+        GMVAEClustering(**QUICK).partial_fit(X)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def without(rank, size, folder, leave):
+    """Return the error where another process leaves in the midst of a fit, and after how long."""
+    dist.destroy_process_group()
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size, timeout=TIMEOUT
+    )
+    begin = time.monotonic()
+    error = raised(X, **QUICK | {"perturbation": OnRank(size - 1, leave), "max_iter": 20})
+    return error, time.monotonic() - begin
+
+
+def main():
+    folder = Path(sys.argv[1])
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    found = {}
+
+    def keep():
+        with open(folder / f"{rank}.pickle", "wb") as file:
+            pickle.dump(found, file)
+
+    mine = parts(X, size)[rank]
+    for name, parameters in SETTINGS.items():
+        rows = IMAGES if name == "images" else X
+        if size == 2 or name == "start":
+            found[name, "own"] = fitted(parts(rows, size)[rank], **parameters)
+        if size == 3 and name == "random":
+            found[name, "same"] = fitted(rows, **parameters)
+    if size == 2:
+        several_more(mine, rank, found)
+    leave = (lambda y: os._exit(3)) if size == 2 else (lambda y: time.sleep(12) or y)
+    keep()
+    found["without"] = without(rank, size, folder, leave)
+    keep()
+
+
+def several_more(mine, rank, found):
+    found["several", "same"] = fitted(X, **SETTINGS["several"], n_jobs=2)
+    found["no seed"] = fitted(mine, **QUICK | {"random_state": None})
+    found["continued"] = continued(mine)
+    found["sample"] = of_a_sample(mine)
+    found["off"] = fitted(X[rank::2], **QUICK, distributed="off")
+    found["partial_fit"] = partial(mine)
+    # errors of one process are those of all, and the next fit begins with all of them
+    bad = mine.copy()
+    bad[0, 0] = np.nan if rank == 1 else 0.0
+    found["nan"] = raised(bad, **QUICK)
+    found["columns"] = raised(mine[:, : 4 - (rank == 1)], **QUICK)
+    found["negative"] = raised(mine - mine.min() - (rank == 1), **QUICK, likelihood="bernoulli")
+    found["parameters"] = raised(mine, **QUICK | {"n_mc_samples": 1 + rank})
+    found["few"] = raised(X[:1], **QUICK | {"n_clusters": 1})
+    found["not finite"] = raised(mine, **QUICK | {"perturbation": OnRank(1, lambda y: y / 0)})
+    found["interrupted"] = interrupted(mine)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

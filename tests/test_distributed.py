@@ -1,0 +1,265 @@
+"""Fits in groups of two and three processes, against the same fit in one process."""
+
+import multiprocessing
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from sklearn.metrics import adjusted_rand_score
+from torch import nn
+
+from skgmvae.distributed import ALONE, BatchNormOfAll, Group, join
+
+SCRIPT = Path(__file__).with_name("ranks.py")
+
+
+def _module(path):
+    spec = spec_from_file_location(path.stem, path)
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module  # what it pickles is found there
+    spec.loader.exec_module(module)
+    return module
+
+
+ranks = _module(SCRIPT)
+
+
+def environment(rank, size, port):
+    return {
+        "RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+    }
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Return what each rank found, by the number of ranks."""
+    folders = {size: tmp_path_factory.mktemp(f"ranks{size}") for size in (2, 3)}
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=3", f"--master-port={free_port()}"]
+    port = free_port()
+    started = [  # three by torchrun, two by what it would leave in the environment
+        ([*torchrun, str(SCRIPT), str(folders[3])], {"OMP_NUM_THREADS": "1"}),
+        *(([str(SCRIPT), str(folders[2])], environment(rank, 2, port)) for rank in range(2)),
+    ]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command], env=os.environ | variables, stderr=subprocess.PIPE
+        )
+        for command, variables in started
+    ]
+    printed = [process.communicate(timeout=300)[1].decode() for process in processes]
+    found = {}
+    for size in folders:
+        files = [folders[size] / f"{rank}.pickle" for rank in range(size)]
+        assert all(file.exists() for file in files), "\n".join(printed)
+        found[size] = [pickle.loads(file.read_bytes()) for file in files]
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Return a function that fits in this process, once for each setting."""
+    fits = {}
+
+    def fit(name):
+        if name not in fits:
+            X = ranks.IMAGES if name == "images" else ranks.X
+            fits[name] = ranks.fitted(X, **ranks.SETTINGS[name])
+        return fits[name]
+
+    return fit
+
+
+def weights(clusterer):
+    return clusterer.module_.state_dict()
+
+
+def assert_equal_weights(clusterers):
+    first, *others = map(weights, clusterers)
+    assert all(torch.equal(other[name], first[name]) for other in others for name in first)
+    for name in ("cluster_centers_", "lower_bound_", "exemplar_indices_", "cluster_counts_"):
+        first, *others = (getattr(clusterer, name) for clusterer in clusterers)
+        assert all(np.array_equal(other, first) for other in others)
+
+
+def assert_close(clusterer, other):
+    assert clusterer.n_iter_ == other.n_iter_
+    for name, value in weights(other).items():
+        torch.testing.assert_close(weights(clusterer)[name], value, rtol=0, atol=1e-4)
+    for name, value in other.history_.items():
+        np.testing.assert_allclose(clusterer.history_[name], value, rtol=1e-4, atol=1e-4)
+    for name in ("weights_", "cluster_centers_", "lower_bound_"):
+        np.testing.assert_allclose(
+            getattr(clusterer, name), getattr(other, name), rtol=1e-3, atol=1e-3
+        )
+    np.testing.assert_allclose(
+        clusterer.latent_components()[1], other.latent_components()[1], rtol=1e-3, atol=1e-3
+    )
+    for name in ("cluster_counts_", "exemplar_indices_"):
+        np.testing.assert_array_equal(getattr(clusterer, name), getattr(other, name))
+
+
+@pytest.mark.parametrize(("name", "size"), [*((name, 2) for name in ranks.SETTINGS), ("start", 3)])
+def test_rows_of_their_own_are_fitted_as_in_one_process(results, alone, name, size):
+    fits = [found[name, "own"] for found in results[size]]
+    assert_equal_weights(fits)
+    for fit in fits:
+        assert_close(fit, alone(name))
+        assert vars(fit).keys() == vars(alone(name)).keys()
+    for labels in ("labels_", "init_labels_"):
+        if getattr(alone(name), labels) is not None:
+            np.testing.assert_array_equal(
+                np.concatenate([getattr(fit, labels) for fit in fits]),
+                getattr(alone(name), labels),
+            )
+
+
+@pytest.mark.parametrize(("name", "size"), [("several", 2), ("random", 3)])
+def test_one_source_is_fitted_as_in_one_process_and_every_rank_has_all_labels(
+    results, alone, name, size
+):
+    fits = [found[name, "same"] for found in results[size]]
+    assert_equal_weights(fits)
+    for fit in fits:
+        assert_close(fit, alone(name))
+        np.testing.assert_array_equal(fit.labels_, alone(name).labels_)
+
+
+def test_without_a_seed_all_have_that_of_the_first(results):
+    assert_equal_weights([found["no seed"] for found in results[2]])
+
+
+def test_a_fit_is_continued(results):
+    fits = [found["continued"] for found in results[2]]
+    assert_equal_weights(fits)
+    alone = ranks.continued(ranks.X)
+    assert fits[0].n_iter_ == alone.n_iter_ == 4
+    for name, value in weights(alone).items():
+        torch.testing.assert_close(weights(fits[0])[name], value, rtol=0, atol=1e-4)
+
+
+def test_of_more_rows_a_sample_is_partitioned_and_the_others_follow(results, alone):
+    fits = [found["sample"] for found in results[2]]
+    assert_equal_weights(fits)
+    begun = np.concatenate([fit.init_labels_ for fit in fits])
+    assert adjusted_rand_score(begun, alone("start").init_labels_) > 0.9
+
+
+def test_off_fits_the_rows_of_this_process_alone(results):
+    for rank, found in enumerate(results[2]):
+        assert_equal_weights([found["off"], ranks.fitted(ranks.X[rank::2], **ranks.QUICK)])
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), [
+    ("nan", "ValueError", "NaN"),
+    ("columns", "ValueError", "rank 1: 3, f8"),
+    ("negative", "ValueError", "likelihood='bernoulli' needs values"),
+    ("parameters", "ValueError", "n_mc_samples must be the same"),
+    ("few", "ValueError", "fewer than the"),
+    ("not finite", "Diverged", "perturbation="),
+])
+def test_an_error_of_one_rank_is_that_of_all(results, name, kind, message):
+    assert {found[name][0] for found in results[2]} == {kind}
+    assert all(message in found[name][1] for found in results[2])
+
+
+def test_a_chunk_is_refused(results):
+    assert all("distributed='auto'" in found["partial_fit"] for found in results[2])
+
+
+def test_an_interrupt_of_one_rank_ends_the_fit_of_all_after_the_same_epoch(results):
+    assert {found["interrupted"] for found in results[2]} == {2}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_others_raise_an_error_where_a_rank_dies_or_does_not_answer(results, size):
+    for found in results[size][:-1]:
+        (kind, message), seconds = found["without"]
+        assert kind == "RuntimeError"
+        assert "did not answer" in message
+        assert seconds < 12  # before the one that sleeps wakes up
+    if size == 2:
+        assert "without" not in results[2][1]  # it died
+
+
+def group_of_worker():
+    return "RANK" in os.environ, multiprocessing.parent_process() is not None, join("auto")
+
+
+def test_a_worker_of_joblib_does_not_join_by_its_environment(monkeypatch):
+    for name, value in environment(0, 2, free_port()).items():
+        monkeypatch.setenv(name, value)
+    get_reusable_executor().shutdown()  # of tests before, whose environment was another
+    ((inherits, is_child, group),) = Parallel(n_jobs=2, timeout=60)([delayed(group_of_worker)()])
+    get_reusable_executor().shutdown()
+    assert inherits
+    assert is_child
+    assert group == ALONE
+
+
+def test_processes_that_do_not_meet_are_an_error(monkeypatch):
+    for name, value in (environment(0, 2, free_port()) | {"MASTER_PORT": "none"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RuntimeError, match="rank 0 of 2 in the environment"):
+        join("auto")
+    assert join("off") == ALONE
+
+
+def test_a_description_of_a_group_of_one_is_no_group(monkeypatch):
+    for name, value in environment(0, 1, free_port()).items():
+        monkeypatch.setenv(name, value)
+    assert join("auto") == ALONE
+    assert not dist.is_initialized()
+
+
+@pytest.fixture
+def group_of_one(tmp_path):
+    """Initialize a process group of this process."""
+    dist.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
+    )
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("keywords", [
+    {}, {"affine": False}, {"momentum": None}, {"track_running_stats": False},
+])
+@pytest.mark.parametrize("shape", [(6, 5), (4, 5, 3, 2)])
+def test_batch_norm_of_all_is_that_of_torch(group_of_one, shape, keywords):
+    kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    source = torch.Generator().manual_seed(0)
+    expected, layer = kind(5, **keywords), kind(5, **keywords)
+    Group(0, 2).share_module(nn.Sequential(layer))
+    assert type(layer) is BatchNormOfAll
+    for _ in range(2):
+        y = (3 + torch.randn(shape, generator=source)).requires_grad_()
+        z = y.detach().clone().requires_grad_()
+        weight = torch.randn(shape, generator=source)
+        (expected(y) * weight).sum().backward()
+        (layer(z) * weight).sum().backward()
+        torch.testing.assert_close(z.grad, y.grad)
+    for of_layer, of_expected in zip(
+        (*layer.parameters(), *layer.buffers()), (*expected.parameters(), *expected.buffers()),
+        strict=True,
+    ):
+        torch.testing.assert_close(of_layer, of_expected)
+        if of_expected.requires_grad:
+            torch.testing.assert_close(of_layer.grad, of_expected.grad)
+    torch.testing.assert_close(layer.eval()(z), expected.eval()(y))
