@@ -8,12 +8,8 @@ from scipy.stats import kstest, multivariate_normal
 from torch.distributions import Independent, Normal
 
 from skgmvae._model import LatentMixture
-from skgmvae._objective import (
-    fixed_points,
-    mixture_log_evidence,
-    shifted_points,
-    standard_normal,
-)
+from skgmvae._objective import fixed_points, mixture_log_evidence, shifted_points
+from skgmvae._objective.evidence import standard_normal
 
 MEANS = np.array([[0.0, 0.0], [3.0, 1.0], [-2.0, 2.0]])
 COVARIANCES = np.array([[[1.0, 0.6], [0.6, 1.0]], [[0.5, 0.0], [0.0, 2.0]], np.eye(2)])
