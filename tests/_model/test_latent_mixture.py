@@ -14,7 +14,7 @@ def made_up(n_components=3, latent_dim=4):
         n_components, latent_dim, 2 * latent_dim, generator=source, dtype=torch.float64
     )
     covariances = roots @ roots.mT / latent_dim
-    return LatentMixture.of_covariances(means, covariances), covariances
+    return LatentMixture.of_covariances(means, covariances, means), covariances
 
 
 def test_the_density_of_each_component_is_that_of_torch():

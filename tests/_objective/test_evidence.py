@@ -36,7 +36,10 @@ class LinearGaussian:
 
 
 def mixture():
-    return LatentMixture.of_covariances(torch.tensor(MEANS), torch.tensor(COVARIANCES))
+    mean_rows = torch.tensor(MEANS @ LOADINGS)
+    return LatentMixture.of_covariances(
+        torch.tensor(MEANS), torch.tensor(COVARIANCES), mean_rows
+    )
 
 
 def rows(n=30, seed=0):

@@ -14,6 +14,7 @@ from skgmvae._model import Architecture
 from skgmvae._objective import Batches, Objective, PseudoLabelSchedule, RegularizerInputs
 from skgmvae._rows import Rows
 from skgmvae._training import Adam, CapturedStep, Step, captured, cuda_graph
+from skgmvae.distributed import ALONE, Group
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.networks import Networks, dense_networks
 
@@ -119,13 +120,23 @@ def test_on_other_devices_a_step_is_taken_as_it_is():
     assert captured(step, lambda: forbidden("no batch is needed"), forbidden) is step
 
 
+def step_on_gpu(group=ALONE):
+    on_gpu = SimpleNamespace(type="cuda")
+    optimizer = SimpleNamespace(learning_rate=SimpleNamespace(device=on_gpu))
+    return SimpleNamespace(optimizer=optimizer, group=group)
+
+
+def test_a_step_of_several_processes_is_taken_as_it_is():
+    step = step_on_gpu(Group(rank=0, size=2))
+    assert captured(step, lambda: forbidden("no batch is needed"), forbidden) is step
+
+
 @pytest.mark.parametrize("error", [RuntimeError("capture failed\nadvice"), RuntimeError()])
 def test_where_no_graph_can_be_recorded_a_step_is_taken_as_it_is(monkeypatch, error):
     def fail(*arguments):
         raise error
 
-    on_gpu = SimpleNamespace(type="cuda")
-    step = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=SimpleNamespace(device=on_gpu)))
+    step = step_on_gpu()
     monkeypatch.setattr(cuda_graph, "CapturedStep", fail)
     told = []
     assert captured(step, lambda: None, told.append) is step
@@ -138,8 +149,7 @@ def test_an_error_that_a_graph_has_no_part_in_is_raised(monkeypatch):
     def fail(*arguments):
         raise ZeroDivisionError
 
-    on_gpu = SimpleNamespace(type="cuda")
-    step = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=SimpleNamespace(device=on_gpu)))
+    step = step_on_gpu()
     monkeypatch.setattr(cuda_graph, "CapturedStep", fail)
     with pytest.raises(ZeroDivisionError):
         captured(step, lambda: None, forbidden)
