@@ -107,7 +107,10 @@ def fit(
     prior = inputs.prior(group) if inputs else None
     module.set_weights(prior)
     latent = None
-    if inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
+    if previous and not trained.records:  # no epoch was run
+        module.set_weights(torch.from_numpy(previous.fitted.weights))
+        latent = previous.fitted.latent_mixture
+    elif inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
         fitted_to = None if prior is None else inputs.pseudo_labels
         module.set_weights(component_weights(module, rows.blocks(), fitted_to, group))
         latent = latent_mixture(module, rows.blocks(), group=group)

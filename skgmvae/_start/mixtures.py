@@ -55,8 +55,6 @@ class MixtureTest(NamedTuple):
     tol_of_rough : float
         The same of mixtures of more components, of which only the BIC counts, and of those of K
         before the best of each family is continued.
-    decisive : float
-        Difference of the BIC, for each row, that continuing is not expected to make up for.
     reg_covar : float
         Variance that is added, in the model's units.
     lenience : float
@@ -76,7 +74,6 @@ class MixtureTest(NamedTuple):
     strong_evidence: float = 10.0
     tol: float = 1e-5
     tol_of_rough: float = 1e-3
-    decisive: float = 0.1
     max_iter: int = 500
     reg_covar: float = 1e-4
     lenience: float = 0.5
@@ -114,30 +111,22 @@ def right_mixture(
     some = values[rows].astype(np.float64)
     seed = random.randint(np.iinfo(np.int32).max)
     partitions = [labels[rows] for labels in partitions]
-    by_kmeans, others = _rough_mixtures(some, partitions, n_clusters, seed, policy)
+    by_kmeans, others = _mixtures(some, partitions, n_clusters, seed, policy)
 
     def bic(mixture: GaussianMixture) -> float:
         return float(mixture.bic(some))
 
-    rough = min(map(bic, by_kmeans + others))
-    decisive = policy.decisive * len(some)
-    lowest_of_more = np.inf
+    lowest = min(map(bic, by_kmeans + others))
     for factor in policy.factors:
         n_components = n_clusters + max(1, int((factor - 1) * n_clusters))
         for kind in reversed(policy.covariance_types):  # the cheapest first
             if not _has_few_parameters(some, n_components, kind):
                 continue
             more = _fitted(some, n_components, kind, seed, policy, tol=policy.tol_of_rough)
-            lowest_of_more = min(lowest_of_more, bic(more))
-            if lowest_of_more < rough - decisive:
+            if bic(more) <= lowest:
                 return None
-    by_kmeans, others = (
-        [_continued(some, mixture, policy) for mixture in group if bic(mixture) < rough + decisive]
-        for group in (by_kmeans, others)
-    )
-    if lowest_of_more <= min(map(bic, by_kmeans + others)):
-        return None
-    best, other = (min(group, key=bic) for group in (by_kmeans or others, others or by_kmeans))
+    best = min(by_kmeans, key=bic)
+    other = min(others, key=bic, default=best)
     if bic(other) < bic(best) - policy.strong_evidence:
         best = other
     responsibilities: NDArray[np.float32] = np.concatenate([
@@ -172,8 +161,8 @@ def fewer_suffice(
         return float(deviance + policy.lenience * (mixture.bic(some) - deviance))
 
     def least_charge(begin: list[NDArray[np.intp]], number: int) -> float:
-        by_kmeans, others = _rough_mixtures(some, begin, number, seed, policy)
-        return min(charged(_continued(some, mixture, policy)) for mixture in by_kmeans + others)
+        by_kmeans, others = _mixtures(some, begin, number, seed, policy)
+        return min(map(charged, by_kmeans + others))
 
     as_asked = least_charge([other[rows] for other in partitions], n_clusters)
     return least_charge([fewer[rows]], int(fewer.max()) + 1) < as_asked
@@ -192,14 +181,18 @@ def _fit_rows(
     return rows if n_features <= policy.max_features and enough else None
 
 
-def _rough_mixtures(
+def _mixtures(
     some: NDArray[np.float64],
     partitions: list[NDArray[np.intp]],
     n_clusters: int,
     seed: int,
     policy: MixtureTest,
 ) -> tuple[list[GaussianMixture], list[GaussianMixture]]:
-    """Fit each family, beginning with k-means, and with the best of the partitions and seeds."""
+    """Fit each family, beginning with k-means, and with the best of the partitions and seeds.
+
+    Which is the best is told after a rough fit; all that are returned are fitted to the end. (After
+    rough fits families cannot be compared: the right one may be 200 in BIC behind.)
+    """
     n_init = policy.values_of_init // (some.size * n_clusters)
     n_init = min(max(policy.min_init, n_init), policy.max_init)
     begun: dict[str, list[GaussianMixture]] = {kind: [] for kind in policy.covariance_types}
@@ -213,6 +206,8 @@ def _rough_mixtures(
             begun[kind].append(rough(kind, init_params="k-means++", n_init=n_init))
     by_kmeans = [rough(kind) for kind in policy.covariance_types]
     others = [max(of, key=attrgetter("lower_bound_")) for of in begun.values() if of]
+    for mixture in by_kmeans + others:
+        fit_quietly(mixture.set_params(tol=policy.tol), some)
     return by_kmeans, others
 
 
@@ -229,12 +224,6 @@ def _fitted(
         reg_covar=policy.reg_covar, warm_start=True, **how,
     )
     return fit_quietly(mixture, some)
-
-
-def _continued(
-    some: NDArray[np.float64], mixture: GaussianMixture, policy: MixtureTest
-) -> GaussianMixture:
-    return fit_quietly(mixture.set_params(tol=policy.tol), some)
 
 
 def _beginnings(

@@ -768,7 +768,7 @@ def test_a_copy_shares_neither_history_nor_model_with_the_original(make, X, copi
 @pytest.mark.parametrize("of_each", [(150, 30, 12), (60, 60, 60)])
 def test_partial_fit_keeps_the_clusters_of_a_fit_uneven_or_fewer(make, of_each):
     X, y = make_blobs(of_each, 4, cluster_std=0.5, random_state=0)
-    estimator = make(n_clusters=5, **LARGE).fit(X)
+    estimator = make(n_clusters=5, random_state=1, **LARGE).fit(X)
     assert estimator.n_clusters_found_ == 3
     for _ in range(20):
         estimator.partial_fit(X)
