@@ -206,7 +206,7 @@ def test_a_worker_of_joblib_does_not_join_by_its_environment(monkeypatch):
     for name, value in environment(0, 2, free_port()).items():
         monkeypatch.setenv(name, value)
     get_reusable_executor().shutdown()  # of tests before, whose environment was another
-    ((inherits, is_child, group),) = Parallel(n_jobs=2, timeout=60)([delayed(group_of_worker)()])
+    ((inherits, is_child, group),) = Parallel(n_jobs=2, timeout=300)([delayed(group_of_worker)()])
     get_reusable_executor().shutdown()
     assert inherits
     assert is_child
