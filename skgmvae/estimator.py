@@ -87,8 +87,8 @@ class GMVAEClustering(
         The threshold lambda of Eq. 7 in nats, below log(n_clusters).
     consistency : "auto" or float, default="auto"
         Weight of the regularizer. "auto" is ``1.8 * sqrt(n_features)``, since the bound that it
-        is weighed against is a sum over features. 0 gives exactly the paper's objective, without
-        an initial partition.
+        is weighed against is a sum over features, and 50 where `perturbation` is "affine" or
+        "both". 0 gives exactly the paper's objective, without an initial partition.
     perturbation : {"adversarial", "affine", "both"} or callable, default="adversarial"
         The change of a row that its cluster should survive. "adversarial" knows nothing of the
         data; "affine" rotates, scales, shears and shifts images (`image_shape`), and "both"

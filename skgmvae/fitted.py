@@ -319,7 +319,7 @@ class Fitted:
         membership, else drawn again: p(x|z) reaches into other clusters where these are no
         ellipsoids in the latent space.
         """
-        rows = self._drawn_rows(labels, None, observation_noise, source)
+        rows = np.empty((len(labels), len(self.units.scale)))
         kept = self._kept(sampling.n_pilot, observation_noise, source)
         origins = np.empty_like(labels)
         for k in np.unique(labels):
@@ -333,7 +333,8 @@ class Fitted:
             rows[waiting[is_kept]] = drawn[is_kept]
             waiting = waiting[~is_kept]
             if not len(waiting):
-                break
+                return rows
+        rows[waiting] = self._drawn_rows(labels[waiting], None, observation_noise, source)
         return rows
 
     def _memberships(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
