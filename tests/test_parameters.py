@@ -18,12 +18,14 @@ from skgmvae._rows import n_batches
 from skgmvae.parameters import (
     CONSISTENCY,
     EPOCHS,
+    LEARNING_RATES,
     MAX_TENSOR_VALUES,
     NUMBERS,
     PARAMETER_CONSTRAINTS,
     PSEUDO_LABELS,
     WIDTHS,
     auto_consistency,
+    auto_learning_rate,
     auto_max_iter,
     auto_width,
     check_parameters,
@@ -282,11 +284,11 @@ def test_auto_consistency_is_one_number_where_changes_are_affine():
 
 
 @pytest.mark.parametrize("perturbation", ["adversarial", "affine", "both", lambda y, source: y])
-def test_pseudo_labels_take_the_place_of_the_entropy_terms_unless_changes_are_affine(perturbation):
-    affine = perturbation in ("affine", "both")
-    weights = information_weights(perturbation, fits_pseudo_labels=True)
-    assert weights == ((0.1, 2.0) if affine else (0.0, 0.0))
-    assert information_weights(perturbation, fits_pseudo_labels=False) == (0.1, 2.0)
+def test_pseudo_labels_take_the_place_of_the_entropy_terms_where_their_weight_stays(perturbation):
+    stays = pseudo_label_schedule(60_000, 784, perturbation, is_mixture=True)
+    assert information_weights(stays) == (0.0, 0.0)
+    falls = pseudo_label_schedule(60_000, 784, perturbation)
+    assert information_weights(falls) == information_weights(None) == (0.1, 2.0)
 
 
 @pytest.mark.parametrize("init", ["neighbors", "random"])
@@ -313,49 +315,54 @@ def test_consistency_may_be_automatic_or_a_number(method, consistency):
     assert np.isfinite(clusterer.predict_proba(X12)).all()
 
 
-@pytest.mark.parametrize("n_rows", [2, 50, 2500])
-def test_few_rows_are_held_to_pseudo_labels_by_one_weight_throughout(n_rows):
-    assert PSEUDO_LABELS.max_rows_throughout == 2500  # as documented
-    schedule = pseudo_label_schedule(n_rows, "adversarial")
+@pytest.mark.parametrize(("n_rows", "n_features"), [
+    (2, 784), (2500, 784), (20_000, 2), (10**6, 50), (4186, 2000), (18_650, 2000),
+])
+def test_few_rows_or_features_are_held_to_pseudo_labels_by_one_weight(n_rows, n_features):
+    schedule = pseudo_label_schedule(n_rows, n_features, "adversarial")
     assert schedule.at(0) == schedule.at(0.5) == schedule.at(1) == 10.0
 
 
-def test_many_rows_are_held_by_a_weight_that_falls_but_not_to_zero():
+def test_many_rows_of_many_features_are_held_by_a_weight_that_falls_but_not_to_zero():
     few, least = PSEUDO_LABELS.max_rows_throughout, PSEUDO_LABELS.min_share
-    just_more = pseudo_label_schedule(few + 1, "adversarial")
+    just_more = pseudo_label_schedule(few + 1, 51, "adversarial")
     assert just_more.share == pytest.approx(1, abs=1e-3)
     assert just_more.at(0) == 10.0
     assert just_more.at(0.5) == pytest.approx(5.0, abs=1e-2)
     assert just_more.at(1) == 0.3
-    assert pseudo_label_schedule(16 * few, "adversarial") == (
+    assert pseudo_label_schedule(16 * few, 784, "adversarial") == (
         10.0, 0.3, pytest.approx(16**-PSEUDO_LABELS.exponent)
     )
-    assert pseudo_label_schedule(10**7, "adversarial") == (10.0, 0.3, least)
+    assert pseudo_label_schedule(10**7, 784, "adversarial") == (10.0, 0.3, least)
 
 
 @pytest.mark.parametrize("perturbation", ["adversarial", "affine", "both"])
 @pytest.mark.parametrize("n_rows", [50, 2501, 60_000])
 def test_rows_of_a_mixture_are_held_throughout_however_many(n_rows, perturbation):
-    schedule = pseudo_label_schedule(n_rows, perturbation, is_mixture=True)
+    schedule = pseudo_label_schedule(n_rows, 100, perturbation, is_mixture=True)
     assert schedule.at(0) == schedule.at(0.5) == schedule.at(1) == 10.0
 
 
 def test_the_schedule_follows_its_rule():
     rule = PSEUDO_LABELS._replace(
-        first=3.0, last=0.5, max_rows_throughout=10, exponent=0.5, min_share=0.01
+        first=3.0, last=0.5, max_rows_throughout=10, max_features_throughout=3,
+        rows_of_a_feature=5, exponent=0.5, min_share=0.01,
     )
 
-    def schedule(n_rows, perturbation=lambda y, source: y):
-        return pseudo_label_schedule(n_rows, perturbation, rule=rule)
+    def schedule(n_rows, n_features, perturbation=lambda y, source: y):
+        return pseudo_label_schedule(n_rows, n_features, perturbation, rule=rule)
 
-    assert schedule(10).at(0) == schedule(10).at(1) == 3.0
-    assert schedule(40) == (3.0, 0.5, 0.5)
-    assert schedule(10**6) == schedule(10, "both") == (3.0, 0.5, 0.01)
+    for held in (schedule(10, 1), schedule(1000, 3), schedule(50, 10)):
+        assert held.at(0) == held.at(1) == 3.0
+    assert schedule(40, 4) == (3.0, 0.5, 0.5)
+    assert schedule(10**6, 4) == schedule(10, 1, "both") == (3.0, 0.5, 0.01)
 
 
-@given(st.integers(2, 10**7), st.integers(2, 10**7), st.floats(0, 1))
-def test_more_rows_are_held_no_longer(one, other, progress):
-    few, many = (pseudo_label_schedule(n, "adversarial") for n in sorted((one, other)))
+@given(st.integers(2, 10**7), st.integers(2, 10**7), st.integers(1, 3000), st.floats(0, 1))
+def test_more_rows_are_held_no_longer(one, other, n_features, progress):
+    few, many = (
+        pseudo_label_schedule(n, n_features, "adversarial") for n in sorted((one, other))
+    )
     assert few.at(progress) >= many.at(progress) >= PSEUDO_LABELS.last
     assert few.share >= many.share >= PSEUDO_LABELS.min_share
 
@@ -365,7 +372,7 @@ def test_more_rows_are_held_no_longer(one, other, progress):
 def test_images_that_should_survive_affine_changes_are_held_for_the_least_share(
     perturbation, n_rows
 ):
-    schedule = pseudo_label_schedule(n_rows, perturbation)
+    schedule = pseudo_label_schedule(n_rows, 784, perturbation)
     assert schedule == (10.0, 0.3, PSEUDO_LABELS.min_share)
     assert schedule.at(PSEUDO_LABELS.min_share) == 0.3
 
@@ -392,6 +399,14 @@ def test_many_rows_take_few_epochs_and_few_rows_enough_steps():
     assert all(late >= early for early, late in pairwise(steps))
     assert auto_max_iter(20_000, 256) == auto_max_iter(60_000, 256) == EPOCHS.min_epochs
     assert auto_max_iter(10**7, 256) < EPOCHS.min_epochs
-    assert auto_max_iter(100, 256) >= 100
+    assert auto_max_iter(100, 256) >= 50
     rule = EPOCHS._replace(min_epochs=40)
     assert auto_max_iter(20_000, 256, rule) == 40
+
+
+def test_few_steps_are_large_ones():
+    assert auto_learning_rate(6_000) == pytest.approx(2e-3, rel=0.05)
+    rates = [auto_learning_rate(n_steps) for n_steps in (10, 300, 1_000, 6_000, 10**6)]
+    assert all(less <= more for more, less in pairwise(rates))
+    assert rates[0] == rates[1] == LEARNING_RATES.largest
+    assert auto_learning_rate(None) == LEARNING_RATES.constant

@@ -52,8 +52,8 @@ class DescriptionRule(NamedTuple):
         Values up to which a column has few.
     max_information_of_one_column : float
         Normalized mutual information of the labels and such a column, above which they are it.
-    n_samples : int
-        Samples of each cluster that are looked at.
+    n_samples, max_samples : int
+        Samples of each cluster, and of all clusters together, that are looked at.
     min_share_of_samples : float
         Least share of the rows from its latent distribution that should be of it.
     max_distance_of_samples : float
@@ -69,6 +69,7 @@ class DescriptionRule(NamedTuple):
     max_values: int = 10
     max_information_of_one_column: float = 0.9
     n_samples: int = 200
+    max_samples: int = 20_000
     min_share_of_samples: float = 0.5
     max_distance_of_samples: float = 1.0
 
@@ -361,7 +362,8 @@ def _of_samples(
     found = np.flatnonzero(description.cluster_counts)
     if len(found) == 1 or fitted.latent_mixture is None:
         return
-    stays = fitted.kept(rule.n_samples, ESTIMATION.seed).diagonal()[found]
+    n_samples = min(rule.n_samples, math.ceil(rule.max_samples / len(found)))
+    stays = fitted.kept(n_samples, ESTIMATION.seed).diagonal()[found]
     if stays.min() < rule.min_share_of_samples:
         yield SamplesWarning(
             f"Of what the latent distribution of cluster {found[stays.argmin()]} generates, only "
@@ -370,8 +372,13 @@ def _of_samples(
             "nevertheless; a larger latent_dim or a longer fit (max_iter) may help."
         )
         return
+    drawn, _ = fitted.sample(
+        n_samples * len(found), ESTIMATION.seed, labels=found.repeat(n_samples), style=None,
+        observation_noise=True,
+    )
     distances = np.array([
-        _distance_of_samples(fitted, description, X, k, rule) for k in found.tolist()
+        _distance_from_rows(samples, X[description.labels == k])
+        for k, samples in zip(found, np.split(drawn, len(found)), strict=True)
     ])
     if distances.max() > rule.max_distance_of_samples:
         yield SamplesWarning(
@@ -383,17 +390,10 @@ def _of_samples(
         )
 
 
-def _distance_of_samples(
-    fitted: Fitted, description: Description, X: NDArray[Any], k: int, rule: DescriptionRule
-) -> float:
-    """Return how far samples of a cluster are from its rows, in standard deviations within it."""
-    members = X[description.labels == k]
-    variance = members.var(0, dtype=np.float64).sum() if len(members) else 0.0
+def _distance_from_rows(samples: NDArray[np.float64], rows: NDArray[Any]) -> float:
+    """Return how far the mean sample is from the mean row, in standard deviations of the rows."""
+    variance = rows.var(0, dtype=np.float64).sum() if len(rows) else 0.0
     if not variance > 0:
         return 0.0
-    labels = np.full(rule.n_samples, k)
-    drawn, _ = fitted.sample(
-        rule.n_samples, ESTIMATION.seed, labels=labels, style=None, observation_noise=True
-    )
-    distance = np.linalg.norm(drawn.mean(0) - members.mean(0, dtype=np.float64))
+    distance = np.linalg.norm(samples.mean(0) - rows.mean(0, dtype=np.float64))
     return float(distance / np.sqrt(variance))

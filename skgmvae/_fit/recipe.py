@@ -31,6 +31,7 @@ from ..fitted import Fitted, load_arrays, to_arrays
 from ..likelihoods import LIKELIHOODS, Likelihood
 from ..parameters import (
     auto_consistency,
+    auto_learning_rate,
     auto_max_iter,
     hidden_sizes,
     information_weights,
@@ -271,7 +272,7 @@ def regularizer_inputs(
     schedule = None
     if begins:
         schedule = pseudo_label_schedule(
-            n_rows or rows.n_rows, perturbation, is_mixture=is_mixture
+            n_rows or rows.n_rows, len(units.scale), perturbation, is_mixture=is_mixture
         )
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
 
@@ -341,30 +342,34 @@ def settings_of(
     consistency, perturbation = estimator.consistency, estimator.perturbation
     if consistency == "auto":
         consistency = auto_consistency(n_features, perturbation)
-    fits_pseudo_labels = (
-        inputs is not None and inputs.pseudo_labels is not None and inputs.schedule is not None
-    )
+    holds = inputs is not None and inputs.pseudo_labels is not None
+    schedule = inputs.schedule if inputs is not None and holds else None
     return Settings(
         seed, estimator.n_mc_samples, estimator.min_information, consistency,
-        information_weights(perturbation, fits_pseudo_labels=fits_pseudo_labels),
+        information_weights(schedule),
         inputs, estimator.batch_size, estimator.verbose,
     )
 
 
 def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedule:
-    """Return the epochs that the model has not had yet.
+    """Return the epochs that the model has not had yet, and the learning rate.
 
     A number of epochs counts those of earlier fits; "auto" counts steps, since epochs of fewer
     rows were shorter.
     """
     done = previous.state if previous else None
     n_epochs, head_start = estimator.max_iter, float(done.n_epochs if done else 0)
+    n_steps = n_batches(n_rows, estimator.batch_size)  # of an epoch
     if n_epochs == "auto":
         n_epochs = auto_max_iter(n_rows, estimator.batch_size)
-        head_start = done.n_steps / n_batches(n_rows, estimator.batch_size) if done else 0.0
+        head_start = done.n_steps / n_steps if done else 0.0
+    decays = estimator.learning_rate == "cosine"
+    learning_rate = estimator.learning_rate_init
+    if learning_rate == "auto":
+        learning_rate = auto_learning_rate(n_epochs * n_steps if decays else None)
     return Schedule(
-        learning_rate=estimator.learning_rate_init,
-        decays=estimator.learning_rate == "cosine",
+        learning_rate=learning_rate,
+        decays=decays,
         first_epoch=len(previous.records) if previous else 0,
         n_epochs=max(0, math.ceil(n_epochs - head_start)),
         head_start=head_start,

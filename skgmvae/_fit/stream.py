@@ -14,6 +14,7 @@ from .._model import GMVAE, LatentMixture
 from .._rows import BLOCK_ROWS, Reservoir, Rows, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
 from ..fitted import Fitted
+from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture
 from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_of_far_rows
@@ -96,9 +97,10 @@ def partial_fit(
     # a single row has no variance: batch norm goes by its running statistics then
     objective.train(rows.n_rows > 1)
     batches = batches_of(architecture, rows, settings, lambda epoch: 1.0, 0)
-    record = run_epoch(
-        Step(objective, optimizer), batches, epoch, lambda epoch: estimator.learning_rate_init
-    )
+    rate = estimator.learning_rate_init
+    if rate == "auto":
+        rate = auto_learning_rate(None)
+    record = run_epoch(Step(objective, optimizer), batches, epoch, lambda epoch: rate)
     if not all_finite(objective.state_dict(), record):
         before = previous.fitted.module if previous else architecture.build(
             device, state.seed, 0
@@ -106,7 +108,7 @@ def partial_fit(
         raise ValueError(
             cause_of_nan(before, batches, epoch, architecture, settings) or
             "The loss of this pass was not finite, and the pass was undone. Lower "
-            f"learning_rate_init={estimator.learning_rate_init:g}, or look for extreme values in X."
+            f"learning_rate_init={rate:g}, or look for extreme values in X."
         )
     optimizer.zero_grad()
 

@@ -560,6 +560,12 @@ def test_a_continued_fit_is_held_to_the_clusters_that_it_has(make):
     assert estimator.init_labels_ is None
 
 
+# what is true of many rows of many features, for the few of a test
+MANY_FROM_TEN = PSEUDO_LABELS._replace(
+    max_rows_throughout=10, max_features_throughout=1, rows_of_a_feature=1
+)
+
+
 def watched_schedules(monkeypatch):
     """Return a list to which each fit or chunk adds what weighs its pseudo-labels."""
     seen, original = [], recipe.regularizer_inputs
@@ -582,7 +588,7 @@ def test_a_continued_fit_has_the_schedule_of_a_new_one_and_labels_without_doubt(
     estimator.set_params(max_iter=4).fit(X)
     estimator.set_params(max_iter=6, init="random").fit(X)
     first, second, third = seen
-    assert first.schedule == second.schedule == pseudo_label_schedule(60, "adversarial")
+    assert first.schedule == second.schedule == pseudo_label_schedule(60, 3, "adversarial")
     assert first.pseudo_labels.shape == second.pseudo_labels.shape == (60, 3)
     np.testing.assert_allclose(first.pseudo_labels.sum(1), 1, rtol=1e-6)
     np.testing.assert_array_equal(second.pseudo_labels, np.eye(3)[labels])
@@ -593,15 +599,15 @@ def test_a_continued_fit_has_the_schedule_of_a_new_one_and_labels_without_doubt(
 
 
 def test_a_continued_fit_of_many_rows_is_held_by_the_last_weight(make, X, monkeypatch):
-    rule = PSEUDO_LABELS._replace(max_rows_throughout=10)
+    rule = MANY_FROM_TEN
     few = functools.partial(pseudo_label_schedule, rule=rule)
     monkeypatch.setattr(recipe, "pseudo_label_schedule", few)
     seen = watched_schedules(monkeypatch)
     estimator = make(max_iter=10, warm_start=True).fit(X)
     estimator.set_params(max_iter=20).fit(X)
-    assert {inputs.schedule for inputs in seen} == {few(60, "adversarial")}
+    assert {inputs.schedule for inputs in seen} == {few(60, 3, "adversarial")}
     # its first epoch is half of the schedule
-    assert few(60, "adversarial").share < 0.5
+    assert few(60, 3, "adversarial").share < 0.5
     losses = estimator.history_["pseudo_label_loss"]
     assert 0 < losses[10:].max() < 2 * rule.last * np.log(3) < losses[0]
 
@@ -610,9 +616,7 @@ def test_a_continued_fit_of_many_rows_is_held_by_the_last_weight(make, X, monkey
 def test_a_fit_of_many_rows_that_begins_with_a_mixture_is_held_by_one_weight(
     make, X, monkeypatch, is_mixture
 ):
-    few = functools.partial(
-        pseudo_label_schedule, rule=PSEUDO_LABELS._replace(max_rows_throughout=10)
-    )
+    few = functools.partial(pseudo_label_schedule, rule=MANY_FROM_TEN)
     begin = recipe.initial_partition
     monkeypatch.setattr(recipe, "pseudo_label_schedule", few)
     monkeypatch.setattr(
