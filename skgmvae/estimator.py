@@ -102,9 +102,10 @@ class GMVAEClustering(
         "neighbors" begins with a partition of the rows, the best of several cuts of the graph of
         nearest neighbors and of its minimum spanning tree by a criterion that needs no labels; or
         with a Gaussian mixture, where BIC says that it is the right model. The posterior is fitted
-        to the probabilities of clusters there, with the same weight to the end for up to 2,500
-        rows and for mixtures. With more rows, or if images should survive affine changes, the
-        weight falls early to a small one. Images that should survive affine changes are compared
+        to the probabilities of clusters there, with the same weight to the end. With many rows of
+        many features (more than 2,500 rows, 50 features and 10 rows for each feature), or if images
+        should survive affine changes, the weight falls early to a small one, unless it is a mixture
+        that the fit begins with. Images that should survive affine changes are compared
         up to such changes. "random" begins with no partition and asks for even clusters;
         `consistency=0` begins with none.
     n_init : int, default=1

@@ -59,6 +59,9 @@ NUMBERS = [
     if any(isinstance(constraint, Interval) for constraint in constraints)
 ] + ["n_jobs"]
 
+#: Features up to which a table is thought to be one of few: neighbors are searched without reducing
+#: them, and the networks see nothing that the graph of neighbors does not.
+FEW_FEATURES = 50
 #: Values that one tensor may hold, 8 GiB in single precision.
 MAX_TENSOR_VALUES = 2**31
 
@@ -89,24 +92,31 @@ class EpochsRule(NamedTuple):
 
 
 class WidthRule(NamedTuple):
-    """Width of the dense layers for a number of rows: the power of two below a power of it.
+    """Width of the dense layers for so many rows and features.
 
-    Chosen by hand, between 32 for 50 rows and 512 for MNIST's 60,000: on digits 256 had .89 where
-    128 had .84 (accuracy, three seeds), on USPS 800 gained nothing over 256
-    (``examples/benchmarks/clustering_quality.py --data usps``, docs/results.md). After
-    convolutions more than 256 gained nothing on MNIST, at half as much time again.
+    It is the power of two below a power of the number of rows, chosen by hand, between 32 for 50
+    rows and 512 for MNIST's 60,000: on digits 256 had .89 where 128 had .84 (accuracy, three
+    seeds), on USPS 800 gained nothing over 256
+    (``examples/benchmarks/clustering_quality.py --data usps``, docs/results.md). After convolutions
+    more than 256 gained nothing on MNIST, at half as much time again. For few features more than
+    128 gained nothing: spirals, stripes and rings of 7,000 to 20,000 points in the plane are kept
+    by 128 as by 256, for half the time.
 
     Attributes
     ----------
     width_at_one_row, exponent : float
     max_width : int
-    max_width_after_convolutions : int
+    max_width_after_convolutions, max_width_of_few_features : int
+    few_features : int
+        Features that are few.
     """
 
     width_at_one_row: float = 13.0
     exponent: float = 0.4
     max_width: int = 512
     max_width_after_convolutions: int = 256
+    max_width_of_few_features: int = 128
+    few_features: int = FEW_FEATURES
 
 
 class LearningRateRule(NamedTuple):
@@ -179,7 +189,7 @@ class PseudoLabelRule(NamedTuple):
     first: float = 10.0
     last: float = 0.3
     max_rows_throughout: int = 2500
-    max_features_throughout: int = 50
+    max_features_throughout: int = FEW_FEATURES
     rows_of_a_feature: int = 10
     exponent: float = 0.75
     min_share: float = 0.1
@@ -192,15 +202,23 @@ LEARNING_RATES = LearningRateRule()
 PSEUDO_LABELS = PseudoLabelRule()
 
 
-def auto_width(n_rows: int, networks: Any = "dense", rule: WidthRule = WIDTHS) -> int:
-    """Return the width of a hidden layer for so many rows: a power of two.
+def auto_width(
+    n_rows: int, n_features: int, networks: Any = "dense", rule: WidthRule = WIDTHS
+) -> int:
+    """Return the width of a hidden layer for so many rows and features: a power of two.
 
     Examples
     --------
-    >>> auto_width(50), auto_width(60_000), auto_width(60_000, "conv")
-    (32, 512, 256)
+    >>> auto_width(50, 4), auto_width(60_000, 20)
+    (32, 128)
+    >>> auto_width(60_000, 784), auto_width(60_000, 784, "conv")
+    (512, 256)
     """
-    most = rule.max_width_after_convolutions if networks == "conv" else rule.max_width
+    most = rule.max_width
+    if networks == "conv":
+        most = rule.max_width_after_convolutions
+    elif n_features <= rule.few_features:
+        most = rule.max_width_of_few_features
     return min(most, 2 ** int(math.log2(rule.width_at_one_row * n_rows**rule.exponent)))
 
 
@@ -210,7 +228,7 @@ def auto_max_iter(n_rows: int, batch_size: int, rule: EpochsRule = EPOCHS) -> in
     Examples
     --------
     >>> auto_max_iter(50, 256), auto_max_iter(60_000, 256), auto_max_iter(600_000, 256)
-    (125, 24, 4)
+    (50, 24, 3)
     """
     batches = n_batches(n_rows, batch_size)
     n_steps = max(
@@ -294,11 +312,11 @@ def is_affine(perturbation: Any) -> bool:
     return isinstance(perturbation, str) and perturbation in ("affine", "both")
 
 
-def hidden_sizes(estimator: Any, n_rows: int) -> tuple[int, ...]:
+def hidden_sizes(estimator: Any, n_rows: int, n_features: int) -> tuple[int, ...]:
     """Return the widths that `hidden_layer_sizes` stands for."""
     given = estimator.hidden_layer_sizes
     if isinstance(given, str):
-        return (auto_width(n_rows, estimator.networks),) * 2
+        return (auto_width(n_rows, n_features, estimator.networks),) * 2
     sizes = positive_integers(given)
     if not sizes:
         raise ValueError(
@@ -358,7 +376,7 @@ def check_parameters(
 
 def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:
     """Raise a ValueError if a tensor would hold more than `MAX_TENSOR_VALUES`."""
-    sizes = hidden_sizes(estimator, n_samples)
+    sizes = hidden_sizes(estimator, n_samples, n_features)
     names = ["hidden_layer_sizes", "latent_dim", "style_dim", "n_clusters"]
     widest = max(sizes)
     inner = max(

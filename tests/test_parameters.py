@@ -156,7 +156,7 @@ def test_fitting_values_pass(parameters):
     (np.array([8, 4]), (8, 4)), ((np.int32(8), 4), (8, 4)), (range(1, 4), (1, 2, 3)),
 ])
 def test_hidden_layer_sizes_may_be_a_number_or_several(sizes, expected):
-    found = hidden_sizes(GMVAEClustering(hidden_layer_sizes=sizes), 20)
+    found = hidden_sizes(GMVAEClustering(hidden_layer_sizes=sizes), 20, 12)
     assert found == expected
     assert all(type(size) is int for size in found)
 
@@ -228,33 +228,37 @@ def test_the_largest_tensor_is_a_limit_and_not_a_rule_of_thumb():
 # what "auto" stands for
 
 
-@pytest.mark.parametrize(("n_rows", "width"), [(50, 32), (60_000, 512), (10**8, 512)])
-def test_auto_widths_follow_the_number_of_rows(n_rows, width):
-    assert hidden_sizes(GMVAEClustering(), n_rows) == (width, width)
+@pytest.mark.parametrize(("n_rows", "n_features", "width"), [
+    (50, 784, 32), (60_000, 784, 512), (10**8, 784, 512), (50, 2, 32), (60_000, 50, 128),
+])
+def test_auto_widths_follow_the_numbers_of_rows_and_features(n_rows, n_features, width):
+    assert hidden_sizes(GMVAEClustering(), n_rows, n_features) == (width, width)
 
 
 def test_auto_widths_are_smaller_after_convolutions():
     convolutions = GMVAEClustering(networks="conv", image_shape=(3, 4))
     for n_rows, width in ((50, 32), (60_000, WIDTHS.max_width_after_convolutions)):
-        assert hidden_sizes(convolutions, n_rows) == (width, width)
+        assert hidden_sizes(convolutions, n_rows, 12) == (width, width)
     rule = WIDTHS._replace(max_width_after_convolutions=64, max_width=128)
-    assert auto_width(10**6, "conv", rule) == 64
-    assert auto_width(10**6, "dense", rule) == 128
+    assert auto_width(10**6, 784, "conv", rule) == 64
+    assert auto_width(10**6, 784, "dense", rule) == 128
 
 
-@given(st.integers(2, 10**7), st.integers(2, 10**7))
-def test_auto_widths_are_powers_of_two_that_grow(one, other):
+@given(st.integers(2, 10**7), st.integers(2, 10**7), st.integers(1, 3000))
+def test_auto_widths_are_powers_of_two_that_grow(one, other, n_features):
     few, many = sorted((one, other))
-    assert 2 <= auto_width(few) <= auto_width(many) <= WIDTHS.max_width
-    assert math.log2(auto_width(few)).is_integer()
-    assert auto_width(few) <= WIDTHS.width_at_one_row * few**WIDTHS.exponent
+    narrow = auto_width(few, n_features)
+    assert 2 <= narrow <= auto_width(many, n_features) <= WIDTHS.max_width
+    assert narrow <= auto_width(few, n_features + 100)
+    assert math.log2(narrow).is_integer()
+    assert narrow <= WIDTHS.width_at_one_row * few**WIDTHS.exponent
 
 
 def test_an_auto_width_stays_when_a_fit_is_continued(fit):
     clusterer = fit(X12, hidden_layer_sizes="auto", init="random", max_iter=1, warm_start=True)
-    width = auto_width(20)
+    width = auto_width(20, 12)
     many = np.tile(X12, (30, 1))
-    assert auto_width(len(many)) > width
+    assert auto_width(*many.shape) > width
     clusterer.set_params(max_iter=2).fit(many)
     assert clusterer._fitted.architecture.hidden_layer_sizes == (width, width)
     clusterer.set_params(hidden_layer_sizes=(7,), max_iter=3)

@@ -35,7 +35,7 @@ def main():
     options = parser.parse_args()
     for data in options.data:
         X, y, X_test, y_test, _ = load(data)
-        width = auto_width(len(X))
+        width = auto_width(*X.shape)
         scores = []
         for seed in range(options.seeds):
             model = make_pipeline(MinMaxScaler(), MLPClassifier(

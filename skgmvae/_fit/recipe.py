@@ -173,7 +173,7 @@ def prepare(
         units._replace(image_shape=image_shape).data_shape,
         int(estimator.n_clusters), int(estimator.latent_dim), int(estimator.style_dim),
         fitted.architecture.hidden_layer_sizes if fitted and automatic
-        else hidden_sizes(estimator, group.n_rows(len(X))),
+        else hidden_sizes(estimator, group.n_rows(len(X)), X.shape[1]),
         estimator.networks, likelihood,
     )
     changed = fitted.architecture.differences(architecture) if fitted else []
