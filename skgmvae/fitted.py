@@ -141,6 +141,20 @@ class Fitted:
         """Return the most probable component of each row."""
         return self._map(X, lambda model, y: _logits(model, y).argmax(1)).astype(np.intp)
 
+    def assignment(
+        self, X: NDArray[Any]
+    ) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[np.bool_]]:
+        """Return each row's component, its log-odds, and whether others are as probable."""
+
+        def assigned(model: GMVAE, y: Tensor) -> Tensor:
+            logits = _logits(model, y)
+            top = logits.argmax(1, keepdim=True)
+            n_top = (logits == logits.gather(1, top)).sum(1, keepdim=True)
+            return torch.cat([top, log_odds(logits).gather(1, top), n_top], 1)
+
+        labels, odds, n_top = self._map(X, assigned).T
+        return labels.astype(np.intp), odds, n_top > 1
+
     def log_proba(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return log p(z|x, w) at the means of q(x|y) and q(w|y), (n_rows, K)."""
         return self._map(X, _logits)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import Any
@@ -14,8 +15,8 @@ from sklearn.exceptions import EfficiencyWarning
 from sklearn.utils import check_random_state
 
 __all__ = [
-    "CPU", "available_device", "draw_seed", "generator", "global_draws_from", "ordinary_torch",
-    "select_device", "supports_float64",
+    "CPU", "available_device", "draw_seed", "free_memory", "generator", "global_draws_from",
+    "has_float64", "ordinary_torch", "select_device", "staging_memory", "supports_float64",
 ]
 
 CPU = torch.device("cpu")
@@ -90,6 +91,29 @@ def supports_float64(device: torch.device) -> bool:
     On a GPU they cost many times as much, and Apple's has none.
     """
     return device.type == "cpu"
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether there are numbers in double precision on a device at all."""
+    return device.type != "mps"
+
+
+def free_memory(device: torch.device) -> float:
+    """Return how many bytes are free on a device with memory of its own; of others, infinity."""
+    if device.type != "cuda":
+        return math.inf
+    free, _ = torch.cuda.mem_get_info(device)
+    # what torch keeps of tensors that are gone is free for others
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(free + kept)
+
+
+def staging_memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return empty memory of the host, pinned if that lets a device copy from it by itself.
+
+    Torch does not give it to others before the device is done with it.
+    """
+    return torch.empty(shape, dtype=dtype, device=CPU, pin_memory=device.type == "cuda")
 
 
 def generator(device: torch.device, *key: int) -> torch.Generator:

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
@@ -82,9 +83,10 @@ def objective_and_batch(size, device):
         (size.n_features,), size.n_clusters, size.latent_dim, STYLE_DIM, (size.width,) * 2, "dense",
         LIKELIHOODS[size.likelihood],
     )
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(size.n_clusters), len(X))
     inputs = RegularizerInputs(
         "adversarial", np.full(len(X), 0.5, np.float32),
-        np.random.default_rng(1).dirichlet(np.ones(size.n_clusters), len(X)).astype(np.float32),
+        csr_array(probabilities.astype(np.float32)),
         PseudoLabelSchedule(10.0, 0.3, 1.0),
     )
     batches = Batches(

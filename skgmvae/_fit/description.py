@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import special
+from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
+from .._rows import BLOCK_ROWS, moments, slices
 from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
@@ -23,7 +25,7 @@ from ..exceptions import (
     StyleClustersWarning,
     UniformPosteriorWarning,
 )
-from ..fitted import ESTIMATION, Fitted, log_odds
+from ..fitted import ESTIMATION, Fitted
 from ..runtime import CPU
 
 __all__ = [
@@ -97,7 +99,7 @@ class Description(NamedTuple):
 def component_weights(
     module: GMVAE,
     blocks: Iterable[Tensor],
-    pseudo_labels: NDArray[np.float32] | None = None,
+    pseudo_labels: csr_array | None = None,
     group: Group = ALONE,
 ) -> Tensor:
     """Return the weights of the components over rows that come in blocks, (K,).
@@ -119,7 +121,7 @@ def component_weights(
     weights = total / n_rows + tiny
     power = _certainty(entropy / n_rows, len(weights))
     if pseudo_labels is not None:
-        entropy_to_fit = group.sum(float(special.entr(pseudo_labels).sum())) / n_rows
+        entropy_to_fit = group.sum(special.entr(pseudo_labels.data).sum(dtype=float)) / n_rows
         power = min(1.0, power / max(_certainty(entropy_to_fit, len(weights)), tiny))
     return (power * weights.log()).softmax(0)
 
@@ -184,7 +186,7 @@ def _outer(x: Tensor) -> Tensor:
 def describe(
     fitted: Fitted,
     X: NDArray[Any],
-    pseudo_labels: NDArray[np.float32] | None,
+    pseudo_labels: csr_array | None,
     *,
     largest_first: bool,
     rule: DescriptionRule = DESCRIPTION,
@@ -196,9 +198,9 @@ def describe(
     of all processes.
     """
     n_clusters = fitted.architecture.n_clusters
-    logits = fitted.log_proba(X)
+    labels, odds, is_tied = fitted.assignment(X)
     if largest_first:
-        counts = group.sum(np.bincount(logits.argmax(1), minlength=n_clusters))
+        counts = group.sum(np.bincount(labels, minlength=n_clusters))
         order = np.argsort(-counts, kind="stable")
         module = fitted.module
         module.reorder_components(torch.from_numpy(order).to(fitted.device))
@@ -206,17 +208,18 @@ def describe(
         if latent is not None:
             latent = latent.reordered(torch.from_numpy(order))
         fitted = Fitted(fitted.architecture, module, fitted.units, latent)
-        logits = logits[:, order]
+        labels = np.argsort(order)[labels]
+        if is_tied.any():  # the first of components that are as probable, in their new order
+            labels[is_tied] = fitted.labels(X[is_tied])
         pseudo_labels = None if pseudo_labels is None else pseudo_labels[:, order]
-    labels = logits.argmax(1)
     counts = group.sum(np.bincount(labels, minlength=n_clusters))
-    odds = log_odds(torch.from_numpy(logits)).numpy()
-    surest = np.where(labels[:, None] == np.arange(n_clusters), odds, -np.inf)
-    exemplars = _first_largest(surest, group)
+    exemplars = _first_largest(odds, labels, n_clusters, group)
     few = group.every(math.ceil(group.n_rows(len(X)) / rule.bound_rows), X)
     return fitted, Description(
         labels=group.of_given(labels),
-        init_labels=None if pseudo_labels is None else group.of_given(pseudo_labels.argmax(1)),
+        init_labels=(
+            None if pseudo_labels is None else group.of_given(_most_probable(pseudo_labels))
+        ),
         cluster_counts=counts,
         n_clusters_found=int(np.count_nonzero(counts)),
         exemplar_indices=np.where(counts > 0, exemplars, -1),
@@ -236,22 +239,37 @@ def _centers(
     centers, means = fitted.centers(), fitted.components()[0]
     for k in np.flatnonzero(fitted.labels(centers) != np.arange(len(centers))):
         members = np.flatnonzero(labels == k)
-        distances = np.full((len(X), 1), np.inf)
+        distances = np.full(len(X), np.inf)
         if len(members):
-            distances[members, 0] = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
-        nearest = _first_largest(-distances, group)
+            distances[members] = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
+        nearest = _first_largest(-distances, np.zeros_like(labels), 1, group)
         if group.sum(len(members)):
             (centers[k],) = group.rows_at(nearest, X)
     return centers
 
 
-def _first_largest(values: NDArray[Any], group: Group) -> NDArray[np.intp]:
-    """Return which of all rows has the largest of each column, the first of equals."""
-    rows = values.argmax(0)
-    largest = np.stack(group.gathered(values.max(0)))
+def _first_largest(
+    values: NDArray[Any], labels: NDArray[np.intp], n_labels: int, group: Group
+) -> NDArray[np.intp]:
+    """Return which of all rows of each label has the largest value, the first of equals."""
+    order = np.lexsort((-values, labels))
+    found, begins = np.unique(labels[order], return_index=True)
+    rows, largest = np.zeros(n_labels, np.intp), np.full(n_labels, -np.inf)
+    rows[found] = order[begins]
+    largest[found] = values[rows[found]]
+    of_all = np.stack(group.gathered(largest))
     numbers = np.stack(group.gathered(rows + group.first_row))
-    first: NDArray[np.intp] = numbers[largest.argmax(0), np.arange(values.shape[1])]
+    first: NDArray[np.intp] = numbers[of_all.argmax(0), np.arange(n_labels)]
     return first
+
+
+def _most_probable(probabilities: csr_array) -> NDArray[np.intp]:
+    """Return the cluster of each row, the first of equals; each row has some that is not 0."""
+    begins = probabilities.indptr[:-1]
+    largest = np.maximum.reduceat(probabilities.data, begins)
+    is_largest = probabilities.data == largest.repeat(np.diff(probabilities.indptr))
+    clusters = np.where(is_largest, probabilities.indices, probabilities.shape[1])
+    return np.minimum.reduceat(clusters, begins).astype(np.intp)
 
 
 def warnings_of_clusters(
@@ -377,7 +395,7 @@ def _of_samples(
         observation_noise=True,
     )
     distances = np.array([
-        _distance_from_rows(samples, X[description.labels == k])
+        _distance_from_rows(samples, X, np.flatnonzero(description.labels == k))
         for k, samples in zip(found, np.split(drawn, len(found)), strict=True)
     ])
     if distances.max() > rule.max_distance_of_samples:
@@ -390,10 +408,13 @@ def _of_samples(
         )
 
 
-def _distance_from_rows(samples: NDArray[np.float64], rows: NDArray[Any]) -> float:
-    """Return how far the mean sample is from the mean row, in standard deviations of the rows."""
-    variance = rows.var(0, dtype=np.float64).sum() if len(rows) else 0.0
-    if not variance > 0:
+def _distance_from_rows(
+    samples: NDArray[np.float64], X: NDArray[Any], members: NDArray[np.intp]
+) -> float:
+    """Return how far samples are from these rows of X, in standard deviations of the rows."""
+    if not len(members):
         return 0.0
-    distance = np.linalg.norm(samples.mean(0) - rows.mean(0, dtype=np.float64))
-    return float(distance / np.sqrt(variance))
+    mean, variance, *_ = moments(X[members[block]] for block in slices(len(members), BLOCK_ROWS))
+    if not variance.sum() > 0:
+        return 0.0
+    return float(np.linalg.norm(samples.mean(0) - mean) / np.sqrt(variance.sum()))

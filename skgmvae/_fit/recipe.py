@@ -18,6 +18,7 @@ from .._objective import RegularizerInputs
 from .._rows import Rows, Units, n_batches
 from .._start import (
     RADIUS,
+    certain,
     find_neighbors,
     initial_partition,
     nearest_in_sample,
@@ -166,7 +167,7 @@ def prepare(
     )
     if not group.is_alone:
         units = group.gathered(units)[0]
-        is_constant = np.all(group.gathered((units.constants == X).all(0)), axis=0)
+        is_constant = np.all(group.gathered(units.are_constant(X)), axis=0)
         units = units._replace(constants=np.where(is_constant, units.constants, np.nan))
     automatic = isinstance(estimator.hidden_layer_sizes, str)
     architecture = Architecture(
@@ -268,7 +269,7 @@ def regularizer_inputs(
                 scale=units.scale if is_table else None,
             )
     if labels is not None:
-        probabilities = np.eye(estimator.n_clusters, dtype=np.float32)[labels]
+        probabilities = certain(labels, estimator.n_clusters)
     schedule = None
     if begins:
         schedule = pseudo_label_schedule(
@@ -307,12 +308,12 @@ def _inputs_of_group(
     else:
         nearest = nearest_in_sample(rows, sample)
 
-    def of_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def of_rows(values: Any) -> Any:
         return sum(values[column] for column in nearest.T) / np.float32(nearest.shape[1])
 
     pseudo_labels = found.pseudo_labels
     if labels is not None:
-        pseudo_labels = np.eye(estimator.n_clusters, dtype=np.float32)[labels]
+        pseudo_labels = certain(labels, estimator.n_clusters)
     elif pseudo_labels is not None:
         pseudo_labels = of_rows(pseudo_labels)
     radius = None if found.radius is None else of_rows(found.radius)

@@ -81,7 +81,8 @@ def partial_fit(
                 state.n_rows, previous.fitted.weights, previous.fitted.latent_mixture
             ))
     n_remembered = max(chunk.n_rows, estimator.batch_size)
-    rows = Rows(torch.cat([*chunk.blocks(), reservoir.drawn(n_remembered, source)]))
+    seen = torch.cat([*chunk.blocks(), reservoir.drawn(n_remembered, source)])
+    rows = Rows(seen)
 
     labels = None
     if state.keeps_clusters:
@@ -112,7 +113,7 @@ def partial_fit(
         )
     optimizer.zero_grad()
 
-    reservoir = reservoir.updated(torch.cat([*chunk.blocks()]), rule.capacity, source)
+    reservoir = reservoir.updated(seen[: chunk.n_rows], rule.capacity, source)
     state = state._replace(
         n_epochs=state.n_epochs + 1,
         n_steps=state.n_steps + n_batches(rows.n_rows, estimator.batch_size),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from .._rows import Rows, n_batches, shuffled_batches
@@ -72,7 +73,7 @@ class RegularizerInputs(NamedTuple):
     perturbation : str or callable
     radius : ndarray of shape (n_rows,) or None
         Of the adversarial step.
-    pseudo_labels : ndarray of shape (n_rows, K) or None
+    pseudo_labels : csr_array of shape (n_rows, K) or None
         Probabilities that rows are in each cluster.
     schedule : PseudoLabelSchedule or None
         Of the loss to these; None where they only say which sizes of clusters to expect.
@@ -80,7 +81,7 @@ class RegularizerInputs(NamedTuple):
 
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None
-    pseudo_labels: NDArray[np.float32] | None = None
+    pseudo_labels: csr_array | None = None
     schedule: PseudoLabelSchedule | None = None
 
     def prior(self, group: Group = ALONE) -> Tensor | None:
@@ -91,8 +92,59 @@ class RegularizerInputs(NamedTuple):
         """
         if self.pseudo_labels is None or self.schedule is None:
             return None
-        sizes = group.sum(torch.from_numpy(self.pseudo_labels).sum(0)).clamp(min=1.0)
+        sizes = self.sizes(group).clamp(min=1.0)
         return sizes / sizes.sum()
+
+    def sizes(self, group: Group = ALONE) -> Tensor:
+        """Sum the pseudo-labels of each cluster over rows, (K,)."""
+        found = self.pseudo_labels
+        assert found is not None
+        sizes = np.bincount(found.indices, weights=found.data, minlength=found.shape[1])
+        return torch.from_numpy(group.sum(sizes)).to(torch.float32)
+
+
+class ProbabilityTable(NamedTuple):
+    """Probabilities of clusters by row, as a device looks them up.
+
+    Attributes
+    ----------
+    probabilities : Tensor of shape (n_rows, m) or (n_rows, K)
+        Those that are not 0, up to m of a row, where m is less than half of K; else all.
+    clusters : Tensor of shape (n_rows, m) or None
+        Of which clusters they are, in the smallest type that holds K. Where a row has fewer, one
+        of its own stands there again.
+    n_clusters : int
+    """
+
+    probabilities: Tensor
+    clusters: Tensor | None
+    n_clusters: int
+
+    @classmethod
+    def of(cls, given: csr_array, device: torch.device) -> ProbabilityTable:
+        """Return a table of the same probabilities; each row has some."""
+        n_clusters, counts = given.shape[1], np.diff(given.indptr)
+        width = int(counts.max(initial=1))
+        if 2 * width >= n_clusters:
+            return cls(torch.tensor(given.toarray(), device=device), None, n_clusters)
+        column = np.minimum(np.arange(width), counts[:, None] - 1)  # (n_rows, m)
+        place = given.indptr[:-1, None] + column
+        kind = next(
+            kind for kind in (torch.uint8, torch.int16, torch.int32)
+            if n_clusters <= torch.iinfo(kind).max + 1
+        )
+        return cls(
+            torch.tensor(given.data[place], device=device),
+            torch.tensor(given.indices[place], device=device, dtype=kind), n_clusters,
+        )
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the probabilities of some rows, (len(index), K)."""
+        found = self.probabilities[index]
+        if self.clusters is None:
+            return found
+        whole = found.new_zeros(len(index), self.n_clusters)
+        return whole.scatter_(1, self.clusters[index].long(), found)
 
 
 class Batches:
@@ -146,15 +198,18 @@ class Batches:
         if inputs is not None and inputs.radius is not None:
             self._radius = torch.tensor(inputs.radius, device=rows.device)
         if inputs is not None and inputs.pseudo_labels is not None:
-            self._pseudo_labels = torch.tensor(inputs.pseudo_labels, device=rows.device)
-            self._log_sizes = torch.log(group.sum(self._pseudo_labels.sum(0)) + 1.0)
+            self._pseudo_labels = ProbabilityTable.of(inputs.pseudo_labels, rows.device)
+            self._log_sizes = torch.log(inputs.sizes(group) + 1.0).to(rows.device)
 
     def __call__(self, epoch: int, step: int) -> Batch:
         """Return the batch of a step, 0 to `n_steps` - 1, of an epoch."""
         order = self._order(epoch)[step]
         share = self.group.share(order, self.rows.n_rows)
         index, own, shared = share.numbers, share.own, None if self.group.is_alone else share
-        y = self.rows.take(index)
+        if self.rows.home == self.rows.device:
+            y = self.rows.take(index)
+        else:  # no step waits for an index that comes back from the device
+            y = self.rows.take(self.group.share(self._at_home[step], self.rows.n_rows).numbers)
         source = generator(y.device, *self.key, epoch, step)
         # what is drawn is drawn for all rows of the batch, in every process
         x, w = draw_noise(
@@ -173,7 +228,7 @@ class Batches:
             ))
         if self._pseudo_labels is not None and self.inputs.schedule is not None:
             weight = self.inputs.schedule.at(self.progress(epoch + step / self.n_steps))
-            (probabilities,) = share.whole(self._pseudo_labels[index])
+            (probabilities,) = share.whole(self._pseudo_labels.take(index))
             pseudo_labels = PseudoLabels(
                 probabilities,
                 torch.full((), weight, device=y.device, dtype=torch.float32),
@@ -184,6 +239,7 @@ class Batches:
         if epoch != self._epoch:
             source = generator(self.rows.device, *self.key, epoch)
             self._shuffled = shuffled_batches(self.n_rows, self.batch_size, source)
+            self._at_home = self._shuffled.to(self.rows.home)
             self._epoch = epoch
         return self._shuffled
 

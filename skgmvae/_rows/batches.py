@@ -65,4 +65,7 @@ class Reservoir(NamedTuple):
         drawn = torch.rand(len(new), generator=source, dtype=torch.float64, device=source.device)
         keys, order = torch.cat([self.keys, drawn.to(self.keys.device)]).sort(stable=True)
         kept = order[:capacity]
-        return Reservoir(torch.cat([self.rows, new])[kept], keys[:capacity])
+        rows, n_old = new.new_empty(len(kept), *new.shape[1:]), len(self.rows)
+        is_old = kept < n_old
+        rows[is_old], rows[~is_old] = self.rows[kept[is_old]], new[kept[~is_old] - n_old]
+        return Reservoir(rows, keys[:capacity])

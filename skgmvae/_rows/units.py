@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["BLOCK_ROWS", "FARTHEST", "FarRule", "Units", "resolution", "slices"]
+__all__ = [
+    "BLOCK_ROWS", "FARTHEST", "FarRule", "Moments", "Units", "moments", "resolution", "slices",
+]
 
 #: Rows that are handled at a time, so that memory does not grow with X.
 BLOCK_ROWS = 2048
@@ -88,21 +90,20 @@ class Units(NamedTuple):
             If values of X are so large or so small that their squares are not numbers.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            moments = _moments(X)
-            are_directions = image_shape is None and _are_directions(X, moments)
+            found = moments(_blocks(X))
+            are_directions = image_shape is None and _are_directions(X, found)
             # rows of one length are not far from each other
             core = (
-                _Core(moments.lowest, moments.highest, np.zeros(X.shape[1])) if are_directions
+                _Core(found.lowest, found.highest, np.zeros(X.shape[1])) if are_directions
                 else _core(X, image_shape)
             )
             if scale in ("auto", None):
-                moments = _moments_within(X, core, moments, image_shape)
-            spread = moments.highest - moments.lowest
-        mean, variance = moments.mean, moments.variance
+                found = _moments_within(X, core, found, image_shape)
+            spread = found.highest - found.lowest
+        mean, variance = found.mean, found.variance
         if not (np.isfinite(variance) & np.isfinite(spread)).all():
-            raise ValueError(
-                f"X has values too large to square, up to {np.abs(X).max():.3g}; scale X."
-            )
+            largest = max(abs(float(X.min())), abs(float(X.max())))
+            raise ValueError(f"X has values too large to square, up to {largest:.3g}; scale X.")
         rounding = _rounding(mean, X.dtype)
         constants = np.where(spread <= rounding, X[0], np.nan)
         mean = np.where(spread <= rounding, X[0], mean)
@@ -113,8 +114,8 @@ class Units(NamedTuple):
             mean, deviation = location, np.sqrt(_by_channel(np.mean, variance, image_shape))
             spread = _by_channel(np.max, spread, image_shape)
             # pixels may differ from each other more than any does from image to image
-            counted = _by_channel(np.max, moments.highest, image_shape) - _by_channel(
-                np.min, moments.lowest, image_shape
+            counted = _by_channel(np.max, found.highest, image_shape) - _by_channel(
+                np.min, found.lowest, image_shape
             )
         elif are_directions:
             counted = np.where(spread > 0, spread.max(), 0.0)
@@ -157,7 +158,12 @@ class Units(NamedTuple):
         """Rows of X -> tensor (B, *data_shape)."""
         with np.errstate(over="ignore"):
             standardized = np.clip((X - self.location) / self.scale, -FARTHEST, FARTHEST)
-        rows = torch.from_numpy(np.ascontiguousarray(standardized)).to(device, dtype)
+        return self.in_shape(
+            torch.from_numpy(np.ascontiguousarray(standardized)).to(device, dtype)
+        )
+
+    def in_shape(self, rows: Tensor) -> Tensor:
+        """Give rows (B, n_features) the shape (B, *data_shape)."""
         if self.image_shape is None:
             return rows
         channels, height, width = self.data_shape
@@ -178,8 +184,7 @@ class Units(NamedTuple):
         reach = FARTHEST * self.scale
         with np.errstate(over="ignore"):
             return sum(
-                int((np.abs(X[block] - self.location) > reach).any(1).sum())
-                for block in slices(len(X), BLOCK_ROWS)
+                int((np.abs(block - self.location) > reach).any(1).sum()) for block in _blocks(X)
             )
 
     def far_from_others(self, X: NDArray[Any]) -> tuple[int, NDArray[np.intp]]:
@@ -188,8 +193,8 @@ class Units(NamedTuple):
         See `FarRule`.
         """
         n_rows, columns = 0, np.zeros(X.shape[1], bool)
-        for block in slices(len(X), BLOCK_ROWS):
-            far = (X[block] < self.lowest) | (X[block] > self.highest)
+        for block in _blocks(X):
+            far = (block < self.lowest) | (block > self.highest)
             n_rows += int(far.any(1).sum())
             columns |= far.any(0)
         return n_rows, np.flatnonzero(columns)
@@ -199,14 +204,18 @@ class Units(NamedTuple):
 
         Features that vary in them are no longer constant, and where most of them are is not far.
         """
-        same = (self.constants == X).all(0)
         with np.errstate(over="ignore"):
             core = _core(X, self.image_shape)
         return self._replace(
-            constants=np.where(same, self.constants, np.nan),
+            constants=np.where(self.are_constant(X), self.constants, np.nan),
             lowest=np.minimum(self.lowest, core.lowest),
             highest=np.maximum(self.highest, core.highest),
         )
+
+    def are_constant(self, X: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which features have one value still, in all rows of X, (n_features,)."""
+        same = [(self.constants == block).all(0) for block in _blocks(X)]
+        return np.logical_and.reduce(same)
 
 
 def slices(n: int, size: int) -> Iterator[slice]:
@@ -266,7 +275,7 @@ class _Core(NamedTuple):
     resolution: NDArray[np.float64]
 
 
-class _Moments(NamedTuple):
+class Moments(NamedTuple):
     """Of the values of each column, (n_features,) each."""
 
     mean: NDArray[np.float64]
@@ -275,31 +284,63 @@ class _Moments(NamedTuple):
     highest: NDArray[np.float64]
 
 
-def _moments(X: NDArray[Any]) -> _Moments:
-    return _Moments(
-        X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64),
-        X.min(0).astype(np.float64), X.max(0).astype(np.float64),
-    )
+def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
+    """Return the moments of the columns of rows that come in blocks, in one pass over them.
+
+    Deviations are squared from the mean of each block, so that no digits are lost where the mean is
+    large, and put together as in Chan, Golub & LeVeque (1983). Blocks may be empty, but not all.
+
+    Examples
+    --------
+    >>> moments([np.array([[1.0], [2.0]]), np.array([[6.0]])])[:2]
+    (array([3.]), array([4.66666667]))
+    """
+    n_rows = 0
+    mean = squares = lowest = highest = np.zeros(())
+    for block in blocks:
+        n_new = len(block)
+        if not n_new:
+            continue
+        deviations = block.astype(np.float64)
+        new_mean = deviations.mean(0)
+        deviations -= new_mean
+        ends = block.min(0).astype(np.float64), block.max(0).astype(np.float64)
+        if not n_rows:
+            mean, lowest, highest = new_mean, *ends
+        step = new_mean - mean
+        n_rows += n_new
+        mean = mean + step * (n_new / n_rows)
+        squares = squares + np.square(deviations, out=deviations).sum(0)
+        squares = squares + step**2 * (n_new * (n_rows - n_new) / n_rows)
+        lowest, highest = np.minimum(lowest, ends[0]), np.maximum(highest, ends[1])
+    return Moments(mean, squares / n_rows, lowest, highest)
+
+
+def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield all rows, a block at a time."""
+    return (X[block] for block in slices(len(X), BLOCK_ROWS))
 
 
 def _moments_within(
-    X: NDArray[Any], core: _Core, moments: _Moments, image_shape: tuple[int, ...] | None
-) -> _Moments:
+    X: NDArray[Any], core: _Core, found: Moments, image_shape: tuple[int, ...] | None
+) -> Moments:
     """Return the moments of the values, or of the images, that are not far from the rest."""
-    far = (moments.lowest < core.lowest) | (moments.highest > core.highest)
+    far = (found.lowest < core.lowest) | (found.highest > core.highest)
     if not far.any():
-        return moments
-    moments = _Moments(*map(np.copy, moments))
+        return found
+    found = Moments(*map(np.copy, found))
     # all columns of a channel, or each by itself
     step = X.shape[1] if image_shape is None else _n_channels(image_shape)
     for first in range(step):
         columns = slice(first, None, step)
         if far[columns].any():
-            values = X[:, columns]
-            near = ((values >= core.lowest[columns]) & (values <= core.highest[columns])).all(1)
-            for whole, part in zip(moments, _moments(values[near]), strict=True):
+            low, high = core.lowest[columns], core.highest[columns]
+            near = moments(
+                block[((block >= low) & (block <= high)).all(1)] for block in _blocks(X[:, columns])
+            )
+            for whole, part in zip(found, near, strict=True):
                 whole[columns] = part
-    return moments
+    return found
 
 
 def _core(X: NDArray[Any], image_shape: tuple[int, ...] | None) -> _Core:
@@ -364,18 +405,21 @@ def _by_channel(
     return np.tile(function(by_channel, axis=0), len(by_channel))
 
 
-def _are_directions(X: NDArray[Any], moments: _Moments) -> bool:
+def _are_directions(X: NDArray[Any], found: Moments) -> bool:
     """Whether all rows have one length, but for empty ones, as TfidfVectorizer leaves them.
 
     Judged by the features that vary and against how much they do: beside a large number that all
     rows share, nearly or wholly, any rows have one length.
     """
-    spread = moments.highest - moments.lowest
-    varies = spread > _rounding(moments.mean, X.dtype)
-    lengths = np.concatenate([
-        np.linalg.norm(X[block][:, varies], axis=1) for block in slices(len(X), BLOCK_ROWS)
-    ])
-    lengths = lengths[lengths > 0]
-    if not len(lengths) or not np.isfinite(lengths.max()):
-        return False
-    return bool(np.ptp(lengths) <= 1e-5 * np.linalg.norm(spread))
+    spread = found.highest - found.lowest
+    varies = spread > _rounding(found.mean, X.dtype)
+    shortest, longest = np.inf, 0.0
+    for block in _blocks(X):
+        lengths = np.linalg.norm(block[:, varies], axis=1)
+        lengths = lengths[lengths > 0]
+        if len(lengths):
+            shortest, longest = min(shortest, lengths.min()), max(longest, lengths.max())
+        # most tables end here, at the first block
+        if longest - shortest > 1e-5 * np.linalg.norm(spread) or not np.isfinite(longest):
+            return False
+    return longest > 0

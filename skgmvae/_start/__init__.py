@@ -9,10 +9,10 @@ from .neighbors import (
     nearest_in_sample,
     perturbation_radius,
 )
-from .selection import initial_partition
+from .selection import certain, initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "find_neighbors",
+    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "certain", "find_neighbors",
     "initial_partition", "nearest_in_sample", "nearest_up_to_affine", "perturbation_radius",
 ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from .._rows import BLOCK_ROWS
 
 __all__ = ["COMPONENTS", "ComponentSolver", "Components", "principal_components"]
 
@@ -48,31 +47,36 @@ class Components(NamedTuple):
 
     def of(self, values: Tensor) -> Tensor:
         """Return the components of values (n_rows, n_features), (n_rows, n_components)."""
-        return torch.cat([
-            (block - self.mean) @ self.directions for block in values.split(BLOCK_ROWS)
-        ])
+        return (values - self.mean) @ self.directions
 
 
 def principal_components(
-    values: Tensor, n_components: int, seed: int, *, solver: ComponentSolver = COMPONENTS
+    blocks: Callable[[], Iterable[Tensor]],
+    n_components: int,
+    seed: int,
+    *,
+    solver: ComponentSolver = COMPONENTS,
 ) -> Components:
-    """Return the principal components of values (n_rows, n_features).
+    """Return the principal components of rows that come in blocks.
 
     Parameters
     ----------
-    values : Tensor of shape (n_rows, n_features)
+    blocks : callable
+        Returns the rows, each time anew, in tensors (B, n_features).
     n_components : int
         At most `n_features`.
     seed : int
         Draws the subspace of the iterations.
     solver : ComponentSolver, default=COMPONENTS
     """
-    mean, n_features = values.mean(0), values.shape[1]
+    n_rows = sum(map(len, blocks()))
+    mean = torch.stack([block.sum(0) / n_rows for block in blocks()]).sum(0)  # (n_features,)
+    n_features = len(mean)
 
     def scatter(directions: Tensor | None) -> Tensor:
         """Return the covariance matrix times directions, but for a factor."""
-        total = torch.zeros((), dtype=values.dtype, device=values.device)
-        for block in values.split(BLOCK_ROWS):
+        total = torch.zeros_like(mean[0])
+        for block in blocks():
             centered = block - mean
             total = total + centered.T @ (centered if directions is None else centered @ directions)
         return total
@@ -82,7 +86,7 @@ def principal_components(
         return Components(mean, vectors[:, -n_components:].flip(1))
     source = torch.Generator().manual_seed(seed)
     n_dimensions = min(n_components + solver.n_spare, n_features)
-    basis = torch.randn(n_features, n_dimensions, generator=source).to(values)
+    basis = torch.randn(n_features, n_dimensions, generator=source).to(mean)
     for _ in range(solver.n_iter):
         basis, _ = torch.linalg.qr(scatter(basis))
     _, vectors = torch.linalg.eigh(basis.T @ scatter(basis))

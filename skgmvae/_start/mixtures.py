@@ -130,8 +130,9 @@ def right_mixture(
     if bic(other) < bic(best) - policy.strong_evidence:
         best = other
     responsibilities: NDArray[np.float32] = np.concatenate([
-        best.predict_proba(values[block]) for block in gen_batches(len(values), BLOCK_ROWS)
-    ]).astype(np.float32)
+        best.predict_proba(values[block]).astype(np.float32)
+        for block in gen_batches(len(values), BLOCK_ROWS)
+    ])
     return responsibilities
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +14,7 @@ from sklearn.utils import check_random_state, gen_batches
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .._rows import BLOCK_ROWS, Rows
+from .._rows import BLOCK_ROWS, Rows, joined
 from .components import principal_components
 from .nearest import nearest_points
 
@@ -142,13 +145,10 @@ def find_neighbors(
         `search.n_neighbors` of each distinct row, or `search.n_candidates`; fewer if there are not
         as many others.
     """
-    values = rows.matrix()
-    inverse, first = _number_distinct(values)
-    if len(first) < rows.n_rows:
-        values = values[torch.from_numpy(first).to(rows.device)]
+    inverse, first = _number_distinct(rows)
     order = check_random_state(seed).permutation(len(first))
     references = np.sort(order[: search.max_references])
-    distinct = _comparable(values, references, order[: search.n_trial_rows], seed, search)
+    distinct = _comparable(rows, first, references, order[: search.n_trial_rows], seed, search)
     n_neighbors = search.n_candidates if up_to_affine else search.n_neighbors
     nearest, distances = _nearest(distinct, references, n_neighbors)
     return Neighbors(inverse, references, nearest, distances, distinct.cpu().numpy())
@@ -196,11 +196,12 @@ def perturbation_radius(
     first = neighbors.first
     rank = max(1, round(n_neighbors * len(references) / n_distinct))
     neighbor = first[references[nearest[:, rank - 1]]]
-    distance = np.concatenate([
-        (_take(rows, first[block]) - _take(rows, neighbor[block]))
-        .flatten(1).norm(dim=1).cpu().numpy()
+    differences = (
+        _take(rows, first[block]) - _take(rows, neighbor[block])
         for block in gen_batches(n_distinct, BLOCK_ROWS)
-    ])
+    )
+    distances = (difference.flatten(1).norm(dim=1) for difference in differences)
+    distance = joined(distances, n_distinct).cpu().numpy()
     return (radius.factor * distance[inverse]).astype(np.float32)
 
 
@@ -208,16 +209,20 @@ def nearest_in_sample(
     rows: Rows, sample: Rows, *, search: NeighborSearch = NEIGHBOR_SEARCH
 ) -> NDArray[np.intp]:
     """Return the rows of a sample that are nearest to each row, (n_rows, n_neighbors)."""
-    n_neighbors = min(search.n_neighbors, sample.n_rows)
-    found, _ = nearest_points(rows.matrix(), sample.matrix(), n_neighbors)
-    return found.astype(np.intp)
+    n_neighbors, points = min(search.n_neighbors, sample.n_rows), sample.matrix()
+    # as many at a time as there are points, which are prepared, or put into a tree, each time
+    several = max(BLOCK_ROWS, len(points))
+    return np.concatenate([
+        nearest_points(_take(rows, queries).flatten(1), points, n_neighbors)[0].astype(np.intp)
+        for queries in np.split(np.arange(rows.n_rows), range(several, rows.n_rows, several))
+    ])
 
 
 def _take(rows: Rows, index: NDArray[np.intp]) -> Tensor:
-    return rows.take(torch.from_numpy(index).to(rows.device))
+    return rows.take(torch.from_numpy(index).to(rows.home))
 
 
-def _number_distinct(values: Tensor) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _number_distinct(rows: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Give each distinct row a number, in the order in which they first occur.
 
     Returns
@@ -227,49 +232,62 @@ def _number_distinct(values: Tensor) -> tuple[NDArray[np.intp], NDArray[np.intp]
     first : ndarray of shape (n_distinct,)
         The first row of each number.
     """
-    _, first, inverse = np.unique(_hashes(values), return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(_hashes(rows), return_index=True, return_inverse=True)
     order = first.argsort()
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
     return number[inverse], first[order]
 
 
-def _hashes(values: Tensor) -> NDArray[np.int64]:
+def _hashes(rows: Rows) -> NDArray[np.int64]:
     """Return 64 bits for each row, equal for equal rows; two of a million are so by 3e-8.
 
     They are the sum of numbers, one for each two features, that are multiplied, mixed and
     multiplied again: of rows that differ in one feature they are never equal.
     """
-    random, odd = np.random.default_rng(0), values.shape[1] % 2
-    factors = random.integers(-(2**63), 2**63, (2, (values.shape[1] + odd) // 2)) | 1
-    first, second = torch.from_numpy(factors).to(values.device)
-    hashes = []
-    for block in values.split(BLOCK_ROWS):
-        bits = pad(block + 0.0, (0, odd)).view(torch.int64)  # -0.0 equals 0.0
+    n_features = math.prod(rows.data_shape)
+    random, odd = np.random.default_rng(0), n_features % 2
+    factors = random.integers(-(2**63), 2**63, (2, (n_features + odd) // 2)) | 1
+    first, second = torch.from_numpy(factors).to(rows.device)
+
+    def hashes(block: Tensor) -> Tensor:
+        bits = pad(block.flatten(1) + 0.0, (0, odd)).view(torch.int64)  # -0.0 equals 0.0
         bits = bits * first
-        hashes.append(((bits ^ (bits >> 32 & 0xFFFFFFFF)) * second).sum(1))
-    return torch.cat(hashes).cpu().numpy()
+        return ((bits ^ (bits >> 32 & 0xFFFFFFFF)) * second).sum(1)
+
+    return joined(map(hashes, rows.blocks()), rows.n_rows).cpu().numpy()
 
 
 def _comparable(
-    values: Tensor,
+    rows: Rows,
+    first: NDArray[np.intp],
     references: NDArray[np.intp],
     trial: NDArray[np.intp],
     seed: int,
     search: NeighborSearch,
 ) -> Tensor:
-    """Return the values, or their principal components if more neighbors are mutual in these."""
-    if min(len(references), values.shape[1]) <= search.n_components:
-        return values
-    some = values
-    if len(references) < len(values):
-        some = values[torch.from_numpy(references).to(values.device)]
-    projected = principal_components(some, search.n_components, seed).of(values)
-    mutual, mutual_as_is = (
-        _mutual_share(compared[torch.from_numpy(trial).to(values.device)], search.n_neighbors)
-        for compared in (projected, values)
-    )
-    return projected if mutual >= mutual_as_is else values
+    """Return the distinct rows, or their principal components if more neighbors are mutual then.
+
+    The components are found by blocks, so that rows that are bytes never all become numbers.
+    """
+    distinct = torch.from_numpy(first).to(rows.home)
+
+    def blocks(numbers: NDArray[np.intp] | slice) -> Iterator[Tensor]:
+        return (block.flatten(1) for block in rows.blocks(distinct[numbers]))
+
+    if min(len(references), math.prod(rows.data_shape)) > search.n_components:
+        components = principal_components(partial(blocks, references), search.n_components, seed)
+        projected = joined(map(components.of, blocks(slice(None))), len(first))
+        mutual, mutual_as_is = (
+            _mutual_share(compared, search.n_neighbors)
+            for compared in (
+                projected[torch.from_numpy(trial).to(rows.device)],
+                _take(rows, first[trial]).flatten(1),
+            )
+        )
+        if mutual >= mutual_as_is:
+            return projected
+    return rows.matrix() if len(first) == rows.n_rows else rows.take(distinct).flatten(1)
 
 
 def _nearest(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.utils import check_random_state, gen_batches
@@ -17,13 +18,13 @@ from sklearn.utils import check_random_state, gen_batches
 from .._rows import BLOCK_ROWS, Rows
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
 from .criterion import judged_graphs, partition_score
-from .dequantization import dequantized
+from .dequantization import DEQUANTIZATION, dequantized
 from .graph import edge_information, neighbor_graph, separation
-from .mixtures import fewer_suffice, right_mixture
+from .mixtures import MIXTURE_TEST, fewer_suffice, right_mixture
 from .neighbors import Neighbors, find_neighbors, in_coordinates
 from .spanning_tree import tree_cuts
 
-__all__ = ["SELECTION", "InitialPartition", "Selection", "initial_partition"]
+__all__ = ["SELECTION", "InitialPartition", "Selection", "certain", "initial_partition"]
 
 
 class Selection(NamedTuple):
@@ -68,14 +69,28 @@ class InitialPartition(NamedTuple):
 
     Attributes
     ----------
-    probabilities : ndarray of shape (n_rows, n_clusters)
-        That rows are in each cluster; identical rows have the same.
+    probabilities : csr_array of shape (n_rows, n_clusters)
+        That rows are in each cluster; identical rows have the same. Few of a row are not 0 where
+        there are many clusters.
     is_mixture : bool
         Whether they are the responsibilities of a Gaussian mixture that is the right model.
     """
 
-    probabilities: NDArray[np.float32]
+    probabilities: csr_array
     is_mixture: bool
+
+
+def certain(labels: NDArray[np.intp], n_clusters: int) -> csr_array:
+    """Return the probabilities of rows that are in these clusters for sure, (n_rows, n_clusters).
+
+    Examples
+    --------
+    >>> certain(np.array([1, 0]), 3).toarray()
+    array([[0., 1., 0.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    ones, every = np.ones(len(labels), np.float32), np.arange(len(labels) + 1)
+    return csr_array((ones, labels, every), shape=(len(labels), n_clusters))
 
 
 def initial_partition(
@@ -107,25 +122,28 @@ def initial_partition(
     random = check_random_state(seed)
     n_found = min(n_clusters, len(neighbors.references))
     if len(neighbors.first) == n_found:  # each distinct row is a cluster
-        own = np.eye(n_clusters, dtype=np.float32)[neighbors.inverse]
-        return InitialPartition(own, is_mixture=False)
+        return InitialPartition(certain(neighbors.inverse, n_clusters), is_mixture=False)
     if n_found == 1:
-        one = np.eye(1, n_clusters, dtype=np.float32).repeat(rows.n_rows, axis=0)
-        return InitialPartition(one, is_mixture=False)
-    values = rows.flat()
-    points = values if scale is None else dequantized(values, random)
-    compared = neighbors if points is values else find_neighbors(
-        Rows.of_array(points, rows.device), seed
-    )
-    views = [compared]
-    if scale is not None and _are_coordinates(scale, selection):
-        own_units = (scale / scale.max()).astype(np.float32)
-        views.append(in_coordinates(compared, points[compared.first] * own_units))
+        return InitialPartition(certain(np.zeros(rows.n_rows, np.intp), n_clusters), False)
+    values = points = None
+    views, compared_rows = [neighbors], rows
+    # of more features no column is spread out and no mixture fitted: rows stay where they are
+    most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
+    if scale is not None and len(scale) <= most_features:
+        values = rows.flat()
+        points = dequantized(values, random)
+        if points is not values:
+            compared_rows = Rows.of_array(points, rows.device)
+            views = [find_neighbors(compared_rows, seed)]
+        if _are_coordinates(scale, selection):
+            own_units = (scale / scale.max()).astype(np.float32)
+            views.append(in_coordinates(views[0], points[views[0].first] * own_units))
+    compared = views[0]
 
     candidates = list(_candidates(views, n_found, random, selection))
     if len(candidates) > 1:
         judged = [judged_graphs(view, random) for view in views]
-        of_references = points[compared.first[compared.references]]
+        of_references = _flat(compared_rows, compared.first[compared.references])
         candidates.sort(
             key=lambda labels: partition_score(labels, judged, of_references, n_found),
             reverse=True,
@@ -136,7 +154,7 @@ def initial_partition(
         return _labels_of_all(compared, labels, n_found)[compared.inverse]
 
     best, probabilities = candidates[0], None
-    if scale is not None:
+    if values is not None:
         beginnings = [of_rows(labels) for labels in whole[: selection.n_beginnings]]
         normal = dequantized(values, random, normal=True)
         if best is not whole[0] and not fewer_suffice(
@@ -146,12 +164,14 @@ def initial_partition(
         if best is whole[0]:
             probabilities = right_mixture(normal, beginnings, n_found, random)
     is_mixture = probabilities is not None
-    if probabilities is None:
-        probabilities = _votes(compared, best, n_found)[compared.inverse]
+    probabilities = (
+        _votes(compared, best, n_found)[compared.inverse] if probabilities is None
+        else csr_array(probabilities)
+    )
     if points is not values:
         probabilities = _means_of_identical(probabilities, neighbors.inverse)
-    missing = n_clusters - n_found
-    return InitialPartition(np.pad(probabilities, ((0, 0), (0, missing))), is_mixture)
+    probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
+    return InitialPartition(probabilities, is_mixture)
 
 
 def _are_coordinates(scale: NDArray[np.float64], selection: Selection) -> bool:
@@ -216,20 +236,25 @@ def _most_informative(
     return max(best + refined, key=information)
 
 
-def _votes(
-    neighbors: Neighbors, labels: NDArray[np.intp], n_clusters: int
-) -> NDArray[np.float32]:
+def _flat(rows: Rows, index: NDArray[np.intp]) -> NDArray[np.float32]:
+    return rows.take(torch.from_numpy(index).to(rows.home)).flatten(1).cpu().numpy()
+
+
+def _votes(neighbors: Neighbors, labels: NDArray[np.intp], n_clusters: int) -> csr_array:
     """Return the shares of clusters among a row and its neighbors, (n_distinct, n_clusters).
 
     It has no more neighbors here than others in its cluster, which would be lost if it is small.
     """
     everyone = _labels_of_all(neighbors, labels, n_clusters)
-    rows, n_others = np.arange(len(everyone)), np.bincount(labels, minlength=n_clusters) - 1
-    votes = np.eye(n_clusters, dtype=np.float32)[everyone]
-    for rank, column in enumerate(neighbors.nearest.T):
-        asked = n_others[everyone] > rank
-        votes[rows[asked], labels[column[asked]]] += 1
-    votes /= votes.sum(1, keepdims=True)
+    n_others = np.bincount(labels, minlength=n_clusters) - 1
+    n_asked = np.minimum(n_others[everyone], neighbors.nearest.shape[1])
+    is_asked = np.arange(neighbors.nearest.shape[1]) < n_asked[:, None]
+    voters = np.arange(len(everyone)).repeat(n_asked)
+    votes = certain(everyone, n_clusters) + csr_array(
+        (np.ones(len(voters), np.float32), (voters, labels[neighbors.nearest[is_asked]])),
+        shape=(len(everyone), n_clusters),
+    )
+    votes.data /= (1 + n_asked).astype(np.float32).repeat(np.diff(votes.indptr))
     return votes
 
 
@@ -255,11 +280,9 @@ def _most_frequent(labels: NDArray[np.intp], n_clusters: int) -> NDArray[np.intp
     return votes.argmax(1)
 
 
-def _means_of_identical(
-    probabilities: NDArray[np.float32], inverse: NDArray[np.intp]
-) -> NDArray[np.float32]:
+def _means_of_identical(probabilities: csr_array, inverse: NDArray[np.intp]) -> csr_array:
     """Return the mean over rows that are identical, whose noise differed."""
-    total = np.zeros((inverse.max() + 1, probabilities.shape[1]))
-    np.add.at(total, inverse, probabilities)
-    mean: NDArray[np.float32] = (total / np.bincount(inverse)[:, None])[inverse].astype(np.float32)
-    return mean
+    rows, counts = np.arange(len(inverse)), np.bincount(inverse)
+    total = csr_array((np.ones(len(inverse)), (inverse, rows))) @ probabilities
+    total.data /= counts.repeat(np.diff(total.indptr))
+    return total.astype(np.float32)[inverse]

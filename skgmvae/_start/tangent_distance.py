@@ -7,6 +7,7 @@ the distance to that plane is the tangent distance of Simard, LeCun & Denker (NI
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -66,16 +67,17 @@ def nearest_up_to_affine(
     Neighbors
         `search.n_neighbors` of each at the most, nearest first.
     """
-    row_of = torch.from_numpy(candidates.first)
-    reference = row_of[torch.from_numpy(candidates.references)]
+    row_of = torch.from_numpy(candidates.first).to(rows.home)
     nearest = torch.from_numpy(candidates.nearest)
     if nearest.shape[1] == 0:  # all images are alike
         return candidates
-    n_values = nearest.shape[1] * rows.take(row_of[:1].to(rows.device)).numel()
+    # not converted again each time that they are a candidate
+    references = rows.take(row_of[torch.from_numpy(candidates.references)])
+    n_values = nearest.shape[1] * math.prod(rows.data_shape)
     blocks, lengths = [], []
     for block in gen_batches(len(nearest), max(1, policy.max_values // n_values)):
-        images = rows.take(row_of[block].to(rows.device))
-        others = rows.take(reference[nearest[block]].flatten().to(rows.device))
+        images = rows.take(row_of[block])
+        others = references.index_select(0, nearest[block].flatten().to(rows.device))
         others = others.unflatten(0, (len(images), -1))  # (B, n_candidates, *data_shape)
         distances = tangent_distances(images, others, policy=policy)
         distances, order = distances.sort(dim=1, stable=True)

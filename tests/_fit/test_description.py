@@ -2,12 +2,15 @@
 
 import copy
 import re
+import tracemalloc
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from scipy.stats import entropy
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine, make_blobs
@@ -15,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skgmvae import GMVAEClustering, exceptions
-from skgmvae._fit import recipe
+from skgmvae._fit import description, recipe
 from skgmvae._fit.description import (
     DESCRIPTION,
     component_weights,
@@ -23,6 +26,9 @@ from skgmvae._fit.description import (
     latent_mixture,
 )
 from skgmvae._model import AGGREGATION
+from skgmvae._objective import Terms
+from skgmvae._rows import Units
+from skgmvae.distributed import ALONE
 from skgmvae.exceptions import (
     ClusteringWarning,
     EmptyClustersWarning,
@@ -82,7 +88,7 @@ def test_weights_are_tempered_as_far_as_rows_are_less_decided_than_their_pseudo_
         return 1 - entropy(p) / np.log(2)
 
     rows = torch.tensor([[0.7, 0.3]] * 4, dtype=torch.float64)
-    given = None if to_fit is None else np.array([to_fit] * 4, np.float32)
+    given = None if to_fit is None else csr_array(np.array([to_fit] * 4, np.float32))
     weights = component_weights(Posteriors(2), [rows], given).numpy()
     power = certainty([0.7, 0.3]) / (1.0 if to_fit is None else certainty(to_fit))
     expected = np.array([0.7, 0.3]) ** min(1.0, power)
@@ -260,15 +266,80 @@ def test_pseudo_labels_are_numbered_as_the_components_are_after_ordering(
     before = clusterer._fitted
     model = Fitted(before.architecture, module, before.units)
     given = np.random.default_rng(0).dirichlet(np.ones(3), len(X)).astype(np.float32)
-    held = given.copy()
-    _, found = describe(model, X, given, largest_first=largest_first)
+    pseudo_labels = csr_array(given)
+    _, found = describe(model, X, pseudo_labels, largest_first=largest_first)
     labels = model.labels(X)
     positions = np.argsort(-np.bincount(labels, minlength=3), kind="stable")
     to_new = np.argsort(positions) if largest_first else np.arange(3)
     np.testing.assert_array_equal(found.labels, to_new[labels])
     np.testing.assert_array_equal(found.init_labels, to_new[given.argmax(1)])
-    np.testing.assert_array_equal(given, held)
+    np.testing.assert_array_equal(pseudo_labels.toarray(), given)
     assert describe(model, X, None, largest_first=largest_first)[1].init_labels is None
+
+
+class Ties(torch.nn.Module):
+    """Stands for a model: rows are the logits of its components, some of them as large."""
+
+    def __init__(self, n_clusters):
+        super().__init__()
+        self.register_buffer("log_weights", torch.zeros(n_clusters))
+        self.order = torch.arange(n_clusters)
+
+    def reorder_components(self, order):
+        self.order = self.order[order]
+
+    def q(self, y):
+        return y
+
+    def cluster_logits(self, y):
+        return y[:, self.order].log_softmax(1)
+
+
+def test_rows_between_components_have_the_first_of_them_in_their_new_order(monkeypatch):
+    logits = 9.0 * np.eye(3, dtype=np.float32)[[0, 1, 1, 1, 2, 2, 2, 2, 0]]
+    logits[8] = [9, 0, 9]
+    ones = np.ones(3)
+    units = Units(0 * ones, ones, np.nan * ones, None, -9 * ones, 9 * ones, ones)
+    monkeypatch.setattr(description, "_centers", lambda *arguments: None)
+    no_terms = Terms(*[np.zeros(1)] * len(Terms._fields))
+    monkeypatch.setattr(Fitted, "elbo", lambda *arguments: no_terms)
+    model = Fitted(SimpleNamespace(n_clusters=3), Ties(3), units)
+    fitted, found = describe(model, logits, None, largest_first=True)
+    assert found.labels.tolist() == [2, 1, 1, 1, 0, 0, 0, 0, 0]
+    np.testing.assert_array_equal(found.labels, fitted.labels(logits))
+    assert found.cluster_counts.tolist() == [5, 3, 1]
+    assert found.exemplar_indices.tolist() == [4, 1, 0]
+
+
+@pytest.mark.parametrize("n_clusters", [2, 5])
+def test_the_exemplar_is_the_surest_row_by_an_oracle(n_clusters):
+    source = np.random.default_rng(0)
+    labels, odds = source.integers(0, n_clusters - 1, 200), source.integers(0, 20, 200) / 1.0
+    surest = np.where(labels[:, None] == np.arange(n_clusters), odds[:, None], -np.inf)
+    found = description._first_largest(odds, labels, n_clusters, ALONE)
+    np.testing.assert_array_equal(found, surest.argmax(0))
+
+
+def test_the_most_probable_cluster_is_the_first_of_equals():
+    given = np.random.default_rng(0).integers(0, 3, (200, 6)).astype(np.float32)
+    given[:, 4] += given.sum(1) == 0
+    np.testing.assert_array_equal(description._most_probable(csr_array(given)), given.argmax(1))
+    order = np.array([3, 0, 5, 1, 4, 2])
+    found = description._most_probable(csr_array(given)[:, order])
+    np.testing.assert_array_equal(found, given[:, order].argmax(1))
+
+
+def test_a_description_holds_few_values_of_each_row(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((20_000, 2)).astype(np.float32)
+    estimator = GMVAEClustering(
+        200, latent_dim=2, style_dim=2, hidden_layer_sizes=4, max_iter=1, init="random",
+        consistency=0, random_state=0, batch_size=2000,
+    ).fit(X)
+    tracemalloc.start()
+    describe(estimator._fitted, X, None, largest_first=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.5 * len(X) * 200 * 4
 
 
 def test_components_are_ordered_by_their_rows_and_empty_ones_have_no_exemplar(fit):

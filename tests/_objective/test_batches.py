@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from skgmvae._objective import Batches, PseudoLabelSchedule, RegularizerInputs
-from skgmvae._rows import Rows
+from skgmvae._objective.batches import ProbabilityTable
+from skgmvae._rows import Rows, Units
+from skgmvae._rows.sources import Residence
 
 CPU = torch.device("cpu")
 N_ROWS, N_CLUSTERS = 45, 4
@@ -31,7 +34,7 @@ def inputs_of(**changes):
     soft = np.random.default_rng(0).dirichlet(weights, N_ROWS).astype(np.float32)
     return RegularizerInputs(
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, N_ROWS, dtype=np.float32),
-        pseudo_labels=soft,
+        pseudo_labels=csr_array(soft),
         schedule=PseudoLabelSchedule(first=8.0, last=2.0, share=0.5),
     )._replace(**changes)
 
@@ -141,20 +144,20 @@ def test_the_radius_and_the_pseudo_label_are_each_rows_own():
         batch = batches(epoch, 1)
         np.testing.assert_array_equal(batch.radius, given.radius[numbers(batch)])
         np.testing.assert_array_equal(
-            batch.pseudo_labels.probabilities, given.pseudo_labels[numbers(batch)]
+            batch.pseudo_labels.probabilities, given.pseudo_labels[numbers(batch).numpy()].toarray()
         )
         assert batch.direction.shape == batch.y.shape
 
 
 def test_arrays_may_be_read_only_and_are_not_looked_at_again():
     given = inputs_of()
-    for array in (given.radius, given.pseudo_labels):
+    for array in (given.radius, given.pseudo_labels.data):
         array.flags.writeable = False  # as joblib maps them
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         batches = make(given)
     expected = batches(0, 0)
-    for array in (given.radius, given.pseudo_labels):
+    for array in (given.radius, given.pseudo_labels.data):
         array.flags.writeable = True
         array[:] = 0
     assert equal(batches(0, 0), expected)
@@ -188,7 +191,7 @@ def test_without_a_schedule_pseudo_labels_only_say_which_sizes_to_expect():
 def test_the_sizes_expected_are_those_of_the_pseudo_labels_and_one():
     labels = np.repeat([0, 1, 3], [N_ROWS - 12, 9, 3])
     hard = np.eye(N_CLUSTERS, dtype=np.float32)[labels]
-    log_sizes = make(inputs_of(pseudo_labels=hard))(0, 0).log_sizes
+    log_sizes = make(inputs_of(pseudo_labels=csr_array(hard)))(0, 0).log_sizes
     np.testing.assert_allclose(log_sizes.exp(), [N_ROWS - 11, 10, 1, 4], rtol=1e-6)
     soft = inputs_of().pseudo_labels
     log_sizes = make(inputs_of())(0, 0).log_sizes
@@ -211,6 +214,80 @@ def test_the_weight_of_pseudo_labels_follows_progress():
             found.append(float(given.weight))
     np.testing.assert_allclose(asked, np.arange(12) / 3)
     np.testing.assert_allclose(found, np.maximum(2, 8 * (1 - np.arange(12) / 6)), rtol=1e-6)
+
+
+# Probabilities, of which few are not 0.
+
+@pytest.mark.parametrize(("n_clusters", "n_of_row", "kind"), [
+    (4, 2, None), (5, 3, None), (5, 2, torch.uint8), (256, 9, torch.uint8),
+    (257, 9, torch.int16), (2**15 + 1, 9, torch.int32),
+])
+def test_of_many_clusters_only_those_are_held_that_a_row_may_be_in(
+    n_clusters, n_of_row, kind, device
+):
+    source = np.random.default_rng(0)
+    given = np.zeros((50, n_clusters), np.float32)
+    for row in given:
+        n_found = source.integers(1, n_of_row + 1)
+        row[source.choice(n_clusters, n_found, replace=False)] = source.dirichlet(np.ones(n_found))
+    given[0] = np.arange(n_clusters) >= n_clusters - n_of_row
+    given[0] /= n_of_row
+    table = ProbabilityTable.of(csr_array(given), torch.device(device))
+    index = torch.tensor([7, 0, 49, 7])
+    taken = table.take(index.to(device))
+    assert taken.dtype == torch.float32
+    np.testing.assert_array_equal(taken.cpu(), given[index])
+    if kind is None:
+        assert table.clusters is None
+    else:
+        assert table.clusters.dtype == kind
+        assert table.probabilities.shape == table.clusters.shape == (50, n_of_row)
+
+
+def test_batches_are_the_same_whichever_way_pseudo_labels_are_held():
+    soft = np.zeros((N_ROWS, N_CLUSTERS), np.float32)
+    soft[np.arange(N_ROWS), np.arange(N_ROWS) % 4] = 1.0
+    sparse = make(inputs_of(pseudo_labels=csr_array(soft)))
+    assert sparse._pseudo_labels.clusters is not None
+    tiny = soft + np.finfo(np.float32).tiny  # of which none is 0
+    dense = make(inputs_of(pseudo_labels=csr_array(tiny)))
+    assert dense._pseudo_labels.clusters is None
+    for one, other in zip(tensors(sparse(2, 1)), tensors(dense(2, 1)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-30)
+
+
+def test_sizes_are_summed_in_double_precision():
+    ones = csr_array(np.full((3 * 10**6, 1), 0.1, np.float32))
+    inputs = RegularizerInputs("adversarial", None, ones)
+    assert float(inputs.sizes()) == pytest.approx(3e5, rel=1e-7)
+
+
+# Rows in the memory of the host.
+
+class FullDevice(Residence):
+    """Nothing fits on the device."""
+
+    def home(self, n_bytes, device):
+        return CPU
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("perturbation", ["adversarial", "affine"])
+def test_batches_of_rows_in_the_memory_of_the_host_are_those_of_rows_on_the_device(
+    dtype, perturbation, device
+):
+    X = np.random.default_rng(0).integers(0, 256, (N_ROWS, 16)).astype(dtype)
+    units = Units.standardizing(X, (4, 4))
+    inputs = inputs_of(perturbation=perturbation)
+    resident = make(inputs, Rows.standardized(X, units, torch.device(device)))
+    # the CPU under another name: rows travel from memory that seems to be another's
+    other = torch.device("cpu:0" if device == "cpu" else device)
+    rows = Rows.standardized(X, units, other, residence=FullDevice())
+    assert rows.home != rows.device
+    travelling = make(inputs, rows)
+    for epoch in range(2):
+        for step in range(resident.n_steps):
+            assert equal(travelling(epoch, step), resident(epoch, step))
 
 
 # The schedule of pseudo-labels.

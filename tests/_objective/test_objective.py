@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
@@ -30,7 +31,9 @@ PARTS = [*Terms._fields, *Regularizer._fields]
 def settings(n_rows, **changes):
     return RegularizerInputs(
         perturbation="adversarial", radius=np.linspace(0.1, 0.5, n_rows, dtype=np.float32),
-        pseudo_labels=np.random.default_rng(0).dirichlet(np.ones(3), n_rows).astype(np.float32),
+        pseudo_labels=csr_array(
+            np.random.default_rng(0).dirichlet(np.ones(3), n_rows).astype(np.float32)
+        ),
         schedule=PseudoLabelSchedule(first=6.0, last=1.0, share=1.0),
     )._replace(**changes)
 
@@ -361,7 +364,7 @@ def test_training_to_pseudo_labels_comes_to_these(X):
     soft = np.full((len(X), 3), 0.1, np.float32)
     soft[np.arange(len(X)), (X[:, 0] > np.median(X[:, 0])).astype(int)] = 0.8
     schedule = PseudoLabelSchedule(100.0, 100.0, 1.0)
-    batches = batches_of(X, settings(len(X), pseudo_labels=soft, schedule=schedule))
+    batches = batches_of(X, settings(len(X), pseudo_labels=csr_array(soft), schedule=schedule))
     objective = objective_of(batches, consistency=1e-3)
     optimizer = torch.optim.Adam(objective.parameters(), 0.02)
     for epoch in range(150):

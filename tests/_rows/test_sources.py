@@ -1,14 +1,17 @@
-"""Training rows, standardized once."""
+"""Training rows: what is held, where, and what is seen of it."""
 
+import gc
+import math
 import pickle
 import warnings
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
-from skgmvae._rows import BLOCK_ROWS, Rows, Units
-from skgmvae._rows.sources import Winsorizing
+from skgmvae._rows import BLOCK_ROWS, Rows, Units, joined, sources
+from skgmvae._rows.sources import Residence, Winsorizing
 
 CPU = torch.device("cpu")
 
@@ -43,14 +46,199 @@ def test_blocks_are_all_rows_in_order_and_none_is_long():
     np.testing.assert_array_equal(torch.cat(blocks), rows.flat())
 
 
-def test_rows_are_as_they_were_when_the_data_changes():
-    X = draw(10, 2).astype(np.float32)
-    zeros, ones = np.zeros(2), np.ones(2)
-    units = Units(zeros, ones, np.full(2, np.nan), None, -9 * ones, 9 * ones, 18 * ones)
-    rows = Rows.standardized(X, units, CPU)
-    X[:] = 7
-    np.testing.assert_array_equal(rows.flat(), draw(10, 2).astype(np.float32))
+# What is held.
 
+TYPES = ["bool", "uint8", "int8", "int16", "int32", "float16", "float32", "int64", "float64"]
+
+
+def typed(n_rows, n_features, dtype, seed=0):
+    """Return rows of a type, some of them far from the others where the type can say so."""
+    X = 40 * draw(n_rows, n_features, seed=seed) + 100
+    X[0], X[1] = 3000, -3000
+    if dtype == "bool":
+        return X > 100
+    limits = np.finfo(dtype) if "float" in dtype else np.iinfo(dtype)
+    return np.clip(X, limits.min, limits.max).astype(dtype)
+
+
+@pytest.mark.parametrize("image_shape", [None, (3, 2), (1, 2, 3)])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rows_of_any_type_are_seen_as_the_whole_array_converted_in_double_precision(
+    dtype, image_shape
+):
+    X = typed(500, 6, dtype)
+    units = Units.standardizing(X.astype(float), image_shape)
+    low, high = (units.location + sign * 3 * units.spread for sign in (-1, 1))
+    expected = units.to_model(np.clip(X.astype(float), low, high), torch.float32, CPU)
+    rows = Rows.standardized(X, units, CPU)
+    index = torch.randperm(500, generator=torch.Generator().manual_seed(0))
+    for found, wanted in [
+        (rows.take(index), expected[index]), (rows.take(index[:20]), expected[index[:20]]),
+        (torch.cat([*rows.blocks()]), expected),
+        (torch.cat([*rows.blocks(index)]), expected[index]),
+        (rows.matrix(), expected.flatten(1)),
+    ]:
+        assert found.dtype == torch.float32
+        assert torch.equal(found, wanted)  # to the bit
+    assert rows.data_shape == units.data_shape
+
+
+def test_more_rows_than_a_block_are_taken_by_blocks():
+    X = typed(2 * BLOCK_ROWS + 3, 2, "uint8")
+    rows = Rows.standardized(X, Units.standardizing(X, None), CPU)
+    everyone = torch.arange(len(X)).flip(0)
+    assert torch.equal(rows.take(everyone), rows.matrix().flip(0))
+
+
+def address(rows):
+    return rows._held.data_ptr()
+
+
+def held_by(X):
+    X_as_numbers = X.astype(float)
+    return Rows.standardized(X, Units.standardizing(X_as_numbers, None), CPU)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rows_share_the_memory_of_narrow_types_and_of_wide_ones_hold_single_precision(dtype):
+    X = typed(30, 4, dtype)
+    rows = held_by(X)
+    if X.itemsize <= 4:
+        assert address(rows) == X.ctypes.data
+        assert rows._held.element_size() == X.itemsize
+    else:
+        assert rows._held.dtype == torch.float32
+
+
+@pytest.mark.parametrize("view", [
+    lambda X: X[::3], lambda X: X[:, 1:3], lambda X: np.broadcast_to(X[:1], X.shape),
+    lambda X: X[::-1], lambda X: X[:, ::-1], lambda X: X[:, ::2], np.asfortranarray,
+    lambda X: X.astype(X.dtype.newbyteorder()),
+])
+def test_views_of_any_layout_are_rows(view):
+    X = typed(30, 4, "float32")
+    units = Units.standardizing(X, None)
+    seen = view(X)
+    units = units._replace(**{
+        name: value[: seen.shape[1]] for name, value in units._asdict().items()
+        if name != "image_shape"
+    })
+    rows = Rows.standardized(seen, units, CPU)
+    expected = Rows.standardized(seen.astype(float), units, CPU)
+    assert torch.equal(rows.matrix(), expected.matrix())
+
+
+def test_an_array_that_is_read_only_is_shared_without_a_warning_and_never_written_to(tmp_path):
+    X = typed(30, 4, "uint8")
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    units = Units.standardizing(X, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = Rows.standardized(mapped, units, CPU)
+    assert address(rows) == mapped.ctypes.data
+    for taken in (rows.take(torch.arange(30)), *rows.blocks(), rows.matrix()):
+        taken.fill_(-1.0)  # another tensor
+    np.testing.assert_array_equal(rows.flat(), Rows.standardized(X, units, CPU).flat())
+
+
+def test_what_is_shared_lives_as_long_as_the_rows():
+    X = typed(3000, 40, "uint8")
+    alive, expected = weakref.ref(X), held_by(X).flat()
+    rows = held_by(X)
+    del X
+    gc.collect()
+    assert alive() is not None
+    np.testing.assert_array_equal(rows.flat(), expected)
+    del rows
+    gc.collect()
+    assert alive() is None
+
+
+def test_blocks_are_joined_as_they_are_made():
+    alive = []
+
+    def block(number):
+        gc.collect()
+        assert sum(made() is not None for made in alive) <= 1
+        made = torch.full((2, 3), float(number))
+        alive.append(weakref.ref(made))
+        return made
+
+    found = joined(map(block, range(4)), 8)
+    assert found[:, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+# Where it is held.
+
+class FullDevice(Residence):
+    """Nothing fits on the device."""
+
+    def home(self, n_bytes, device):
+        return CPU
+
+
+@pytest.mark.parametrize(("n_bytes", "free", "fits"), [
+    (50, 100.0, True), (51, 100.0, False), (51, 102.0, True), (10**12, math.inf, True),
+])
+def test_rows_are_on_the_device_if_they_leave_half_of_it_free(monkeypatch, n_bytes, free, fits):
+    monkeypatch.setattr(sources, "free_memory", lambda device: free)
+    device = torch.device("meta")
+    assert Residence().home(n_bytes, device) == (device if fits else CPU)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_the_bytes_that_are_compared_are_those_that_are_held(monkeypatch, dtype):
+    asked = []
+    monkeypatch.setattr(
+        Residence, "home", lambda self, n_bytes, device: asked.append(n_bytes) or device
+    )
+    held_by(typed(30, 4, dtype))
+    assert asked == [30 * 4 * (1 if dtype == "uint8" else 4)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_rows_in_the_memory_of_the_host_travel_as_they_are_asked_for(dtype):
+    X = typed(30, 4, dtype)
+    # a device that computes nothing, but says where tensors are
+    elsewhere = torch.device("meta")
+    rows = Rows.standardized(X, Units.standardizing(X, None), elsewhere, residence=FullDevice())
+    assert rows.home == rows._held.device == CPU
+    assert rows.device == elsewhere
+    index = torch.tensor([3, 1])
+    for taken in (rows.take(index), *rows.blocks(), *rows.blocks(index), rows.matrix()):
+        assert taken.device == elsewhere
+    assert rows.take(index).shape == (2, 4)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("image_shape", [None, (1, 2, 2)])
+@pytest.mark.parametrize("fit", [True, False])
+def test_rows_are_the_same_on_any_device_and_from_the_memory_of_the_host(
+    dtype, image_shape, fit, device
+):
+    X = typed(3000, 4, dtype)
+    units = Units.standardizing(X, image_shape)
+    if fit:
+        rows = Rows.standardized(X, units, torch.device(device))
+        assert rows.home == torch.device(device)
+    else:
+        # the CPU under another name: rows travel from memory that seems to be another's
+        device = "cpu:0" if device == "cpu" else device
+        rows = Rows.standardized(X, units, torch.device(device), residence=FullDevice())
+        assert rows.home == CPU != rows.device == torch.device(device)
+    expected = Rows.standardized(X, units, CPU)
+    index = torch.arange(0, 2990, 7)
+    for number in range(20):  # staging memory is used again
+        taken = rows.take(index + number % 7)
+        assert taken.device == torch.zeros(0, device=device).device
+        assert torch.equal(taken.cpu(), expected.take(index + number % 7))
+    assert torch.equal(rows.take(index.to(device)).cpu(), expected.take(index))
+    np.testing.assert_array_equal(rows.flat(), expected.flat())
+    assert rows.typical_norm() == pytest.approx(expected.typical_norm(), rel=1e-6)
+
+
+# Winsorizing.
 
 @pytest.mark.parametrize("image_shape", [None, (1, 3), (1, 1, 3)])
 def test_rows_are_winsorized_at_three_ranges_from_the_location(image_shape):
@@ -103,16 +291,21 @@ def test_the_typical_norm_of_many_rows_that_are_sorted_is_that_of_all():
     assert Rows(y).typical_norm() == pytest.approx(1 / np.sqrt(3), rel=1e-3)
 
 
-def test_rows_travel_as_an_array_that_may_be_read_only():
-    rows = Rows(torch.tensor(draw(20, 1, 2, 2), dtype=torch.float32))
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("image_shape", [None, (1, 2, 2)])
+def test_rows_travel_as_an_array_that_may_be_read_only(dtype, image_shape):
+    X = typed(20, 4, dtype)
+    rows = Rows.standardized(X, Units.standardizing(X, image_shape), CPU)
     copy = pickle.loads(pickle.dumps(rows))
-    np.testing.assert_array_equal(copy.take(torch.arange(20)), rows.take(torch.arange(20)))
+    assert torch.equal(copy.take(torch.arange(20)), rows.take(torch.arange(20)))
     assert copy.device == rows.device
-    make, (array, device) = rows.__reduce__()
+    make, (array, *others) = rows.__reduce__()
     assert isinstance(array, np.ndarray)
+    assert array.dtype == (X.dtype if X.itemsize <= 4 else np.float32)
     array = array.copy()
     array.flags.writeable = False  # as joblib maps it
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = make(array, device)
+        made = make(array, *others)
     np.testing.assert_array_equal(made.flat(), rows.flat())
+    assert address(made) == array.ctypes.data  # processes of joblib share what is mapped

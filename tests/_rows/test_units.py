@@ -1,6 +1,7 @@
 """From rows of X to what the model sees, and back."""
 
 import math
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -260,6 +261,37 @@ def test_columns_are_sorted_a_block_at_a_time(n_rows, n_features, n_values, seed
         patch.setattr(units_file, "BLOCK_VALUES", n_values)
         found = [*units_file._sorted_columns(X)]
     np.testing.assert_array_equal(np.transpose(found), np.sort(X, axis=0))
+
+
+def test_moments_in_blocks_by_an_oracle():
+    X = 1e6 + rng().standard_normal((1000, 3)) * [1e-2, 1, 1e3]
+    found = units_file.moments([X[:1], X[1:1], X[1:700], X[700:]])
+    for one, expected in zip(found, (X.mean(0), X.var(0), X.min(0), X.max(0)), strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("scale", ["auto", "range", "std", None])
+@pytest.mark.parametrize("image_shape", [None, (10, 20), (10, 10, 2)])
+@pytest.mark.parametrize("n_far", [0, 1])
+def test_units_take_a_fraction_of_the_memory_of_numbers(scale, image_shape, n_far, monkeypatch):
+    monkeypatch.setattr(units_file, "BLOCK_VALUES", 2**18)
+    X = rng().integers(100, 120, (30_000, 200), dtype=np.uint8)
+    X[:n_far] = 255
+    tracemalloc.start()
+    units = Units.standardizing(X, image_shape, scale)
+    units = units.seeing(X)
+    assert units.far_from_others(X)[0] == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * X.nbytes  # in double precision X has eight times as many
+
+
+def test_features_that_have_one_value_still():
+    X = rng().integers(0, 2, (5000, 3)).astype(float)
+    X[:, 1:] = 3.0
+    units = Units.standardizing(X, None)
+    X[4999, 2] = 4.0
+    assert units.are_constant(X).tolist() == [False, True, False]
 
 
 # Values that are far from all others.

@@ -1,11 +1,18 @@
 """Principal components are those of scikit-learn."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
 from skgmvae._start.components import COMPONENTS, principal_components
+
+
+def in_blocks(values, size=1000):
+    return partial(values.split, size)
+
 
 ITERATIVE = COMPONENTS._replace(max_exact_features=1)
 
@@ -18,7 +25,7 @@ def rows(device="cpu", n_rows=3000):
 @pytest.mark.parametrize("solver", [COMPONENTS, ITERATIVE], ids=["exact", "iterative"])
 def test_components_by_an_oracle(solver, device):
     values = rows(device)
-    found = principal_components(values, 8, 0, solver=solver)
+    found = principal_components(in_blocks(values), 8, 0, solver=solver)
     expected = PCA(8, svd_solver="full").fit(values.cpu().double().numpy())
     directions = found.directions.cpu().double().numpy()
     np.testing.assert_allclose(directions.T @ directions, np.eye(8), atol=1e-5)
@@ -34,13 +41,13 @@ def test_components_by_an_oracle(solver, device):
 
 def test_a_seed_fixes_the_iterations(untouched_global_state):
     values = rows()
-    one, again = (principal_components(values, 8, 3, solver=ITERATIVE) for _ in range(2))
+    one, again = (principal_components(in_blocks(values), 8, 3, solver=ITERATIVE) for _ in range(2))
     assert torch.equal(one.directions, again.directions)
 
 
 @pytest.mark.parametrize("solver", [COMPONENTS, ITERATIVE], ids=["exact", "iterative"])
 @pytest.mark.parametrize("n_rows", [1, 5])
 def test_few_or_identical_rows_have_finite_components(solver, n_rows):
-    found = principal_components(torch.ones(n_rows, 60), 8, 0, solver=solver)
+    found = principal_components(in_blocks(torch.ones(n_rows, 60)), 8, 0, solver=solver)
     assert found.directions.shape == (60, 8)
     assert torch.equal(found.of(torch.ones(2, 60)), torch.zeros(2, 8))

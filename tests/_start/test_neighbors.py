@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 from skgmvae._rows import Rows
 from skgmvae._start.neighbors import (
@@ -16,6 +17,7 @@ from skgmvae._start.neighbors import (
     Radius,
     find_neighbors,
     in_coordinates,
+    nearest_in_sample,
     perturbation_radius,
 )
 
@@ -282,3 +284,12 @@ def test_the_trial_of_the_components_is_made_on_some_rows(monkeypatch):
 
 def test_the_default_radius_is_within_the_nearest_neighbors():
     assert 1 <= RADIUS.neighbor <= NEIGHBOR_SEARCH.n_neighbors <= NEIGHBOR_SEARCH.n_candidates
+
+
+@pytest.mark.parametrize("n_features", [2, 9])
+def test_the_nearest_in_a_sample_are_those_of_all_rows_at_once(n_features):
+    X = np.random.default_rng(0).standard_normal((5000, n_features))
+    rows, sample = rows_of(X), rows_of(X[::50])
+    found = nearest_in_sample(rows, sample)
+    expected = NearestNeighbors(n_neighbors=10).fit(X[::50]).kneighbors(X)[1]
+    assert (found == expected).mean() > 0.999

@@ -37,7 +37,7 @@ def begin(X, n_clusters, seed=0, *, images=False, search=NEIGHBOR_SEARCH, **poli
 
 
 def start(X, n_clusters, seed=0, **options):
-    return begin(X, n_clusters, seed, **options).probabilities
+    return begin(X, n_clusters, seed, **options).probabilities.toarray()
 
 
 def partition(X, n_clusters, seed=0, **options):
@@ -136,7 +136,7 @@ def test_gaussians_that_overlap_are_found_beside_a_category_that_says_nothing(n_
     X = np.column_stack([centers[y] + random.standard_normal((600, 4)), noise])
     found = begin(X, 2, seed)
     assert found.is_mixture
-    assert adjusted_rand_score(y, found.probabilities.argmax(1)) > 0.6
+    assert adjusted_rand_score(y, found.probabilities.toarray().argmax(1)) > 0.6
 
 
 def make_strokes(sizes, random):
@@ -263,7 +263,7 @@ def test_probabilities_are_shares_among_neighbors_by_an_oracle():
     rows = Rows.of_array(X.astype(np.float32), torch.device("cpu"))
     found = find_neighbors(rows, 0, search=NEIGHBOR_SEARCH._replace(max_references=90))
     labels = np.random.default_rng(0).integers(0, 3, 90)
-    votes = module._votes(found, labels, 3)
+    votes = module._votes(found, labels, 3).toarray()
     for row, nearest in enumerate(found.nearest):
         counts = np.bincount(labels[nearest], minlength=3)
         expected = counts + np.eye(3)[counts.argmax()]
@@ -277,7 +277,34 @@ def test_a_small_cluster_is_not_lost_among_its_neighbors(n_rows):
     X = np.vstack([random.standard_normal((100, 2)), 20 + random.standard_normal((n_rows, 2))])
     y = np.repeat([0, 1], [100, n_rows])
     found = find_neighbors(Rows.of_array(X.astype(np.float32), torch.device("cpu")), 0)
-    np.testing.assert_array_equal(module._votes(found, y, 2).argmax(1), y)
+    np.testing.assert_array_equal(module._votes(found, y, 2).toarray().argmax(1), y)
+
+
+def test_of_many_clusters_only_votes_are_held():
+    X, y = make_blobs(3000, 2, centers=300, cluster_std=1.0, random_state=0)
+    found = find_neighbors(Rows.of_array(X.astype(np.float32), torch.device("cpu")), 0)
+    votes = module._votes(found, y, 300)
+    assert votes.nnz < 11 * 3000
+    np.testing.assert_allclose(votes.sum(1), 1, rtol=1e-6)
+    means = module._means_of_identical(votes, np.arange(3000) // 2)
+    expected = votes.toarray().reshape(1500, 2, 300).mean(1).repeat(2, axis=0)
+    np.testing.assert_allclose(means.toarray(), expected, rtol=1e-6)
+    assert means.dtype == np.float32
+
+
+@pytest.mark.parametrize("scale", [None, np.ones(100)])
+def test_many_features_that_are_bytes_never_all_become_numbers(scale, monkeypatch):
+    source = np.random.default_rng(0)
+    y, plane = np.arange(300) % 3, source.standard_normal((5, 100))
+    means = (source.integers(-8, 9, (3, 5))[y] + source.standard_normal((300, 5))) @ plane
+    X = np.clip(128 + 3 * means + 9 * source.standard_normal((300, 100)), 0, 255).astype(np.uint8)
+    X[7] = X[4]  # they are told apart too
+    rows = Rows.standardized(X, Units.standardizing(X, None), torch.device("cpu"))
+    monkeypatch.setattr(Rows, "matrix", None)
+    neighbors = find_neighbors(rows, 0)
+    assert neighbors.compared.shape == (299, 50)
+    labels = initial_partition(rows, neighbors, 3, 0, scale=scale).probabilities.argmax(1)
+    assert adjusted_rand_score(y, np.ravel(labels)) > 0.99
 
 
 def test_rows_at_a_border_are_less_sure_of_their_cluster():

@@ -183,7 +183,7 @@ def test_images_that_are_all_alike_have_no_neighbors_and_one_cluster(value):
     assert found.nearest.size == 0
     expected = np.eye(1, 3).repeat(12, 0)
     partition = initial_partition(rows, found, 3, 0)
-    np.testing.assert_array_equal(partition.probabilities, expected)
+    np.testing.assert_array_equal(partition.probabilities.toarray(), expected)
     assert not partition.is_mixture
 
 

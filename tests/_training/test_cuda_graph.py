@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from skgmvae import GMVAEClustering
 from skgmvae._model import Architecture
@@ -40,7 +41,7 @@ def step_and_batches(device, networks="dense"):
     X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
     inputs = RegularizerInputs(
         "adversarial", np.full(64, 0.5, np.float32),
-        np.random.default_rng(1).dirichlet(np.ones(3), 64).astype(np.float32),
+        csr_array(np.random.default_rng(1).dirichlet(np.ones(3), 64).astype(np.float32)),
         PseudoLabelSchedule(10.0, 1.0, 1.0),
     )
     batches = Batches(
