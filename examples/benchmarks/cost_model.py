@@ -18,9 +18,9 @@ from skgmvae._fit import restarts
 
 warnings.simplefilter("ignore")
 
-IMAGES = {"networks": "conv", "perturbation": "both", "hidden_layer_sizes": 256}
+IMAGES = {"networks": "conv", "perturbation": "both", "hidden_layer_sizes": (256, 256)}
 TASKS = {
-    "50 features, dense 512": (50, {}),
+    "50 features, dense 128": (50, {"hidden_layer_sizes": (128, 128)}),
     "MNIST, dense 512": (784, {}),
     "MNIST, conv, both": (784, {"image_shape": (28, 28), **IMAGES}),
     "SVHN, conv, both": (3072, {"image_shape": (32, 32, 3), **IMAGES}),
