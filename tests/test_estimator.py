@@ -88,6 +88,16 @@ def test_iris_over_seeds():
     assert np.mean(scores) > 0.7
 
 
+@pytest.mark.slow
+def test_thin_clusters_of_many_rows_are_kept():
+    random = np.random.default_rng(0)
+    y, angle = random.integers(4, size=6000), random.uniform(0, 2 * np.pi, 6000)
+    radius = 1 + y + 0.1 * random.standard_normal(6000)
+    X = radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    clusterer = GMVAEClustering(4, random_state=0).fit(X)
+    assert adjusted_rand_score(y, clusterer.labels_) > 0.98
+
+
 @pytest.mark.parametrize(("location", "scale"), [(1e6, 1.0), (0.0, 1e-12), (-5.0, 1e12)])
 def test_data_at_any_location_and_scale(blobs, location, scale):
     X, y = blobs
