@@ -142,7 +142,7 @@ def initial_partition(
 
     candidates = list(_candidates(views, n_found, random, selection))
     if len(candidates) > 1:
-        judged = [judged_graphs(view, random) for view in views]
+        judged = [graph for view in views for graph in judged_graphs(view, random)]
         of_references = _flat(compared_rows, compared.first[compared.references])
         candidates.sort(
             key=lambda labels: partition_score(labels, judged, of_references, n_found),
