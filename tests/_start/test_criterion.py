@@ -154,7 +154,7 @@ SHAPES = {
     "even": blobs([150, 150, 150]),
     "uneven": blobs([300, 120, 40]),
     "5 features": blobs([200, 150, 60], n_features=5),
-    "near": blobs([200, 200, 100], distance=4.5),
+    "near": blobs([200, 200, 100], distance=5.5),
 }
 
 
