@@ -150,8 +150,9 @@ def initial_partition(
         probabilities = _votes(compared, best, n_found)[compared.inverse]
     if points is not values:
         probabilities = _means_of_identical(probabilities, neighbors.inverse)
-    missing = n_clusters - n_found
-    return InitialPartition(np.pad(probabilities, ((0, 0), (0, missing))), is_mixture)
+    if n_found < n_clusters:
+        probabilities = np.pad(probabilities, ((0, 0), (0, n_clusters - n_found)))
+    return InitialPartition(probabilities, is_mixture)
 
 
 def _are_coordinates(scale: NDArray[np.float64], selection: Selection) -> bool:
