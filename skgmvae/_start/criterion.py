@@ -68,7 +68,7 @@ def judged_graphs(
     the third neighbor (Zelnik-Manor & Perona 2004).
     """
     references = neighbors.references
-    distances = neighbors.distances[references].astype(np.float64)
+    distances = neighbors.distances.astype(np.float64)
     scale = distances[:, min(criterion.scale_neighbor, distances.shape[1]) - 1]
     positive = scale[scale > 0]
     scale = np.maximum(scale, positive.min() if len(positive) else 1.0)

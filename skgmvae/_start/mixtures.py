@@ -129,10 +129,9 @@ def right_mixture(
     other = min(others, key=bic, default=best)
     if bic(other) < bic(best) - policy.strong_evidence:
         best = other
-    responsibilities: NDArray[np.float32] = np.concatenate([
-        best.predict_proba(values[block]).astype(np.float32)
-        for block in gen_batches(len(values), BLOCK_ROWS)
-    ])
+    responsibilities = np.empty((len(values), n_clusters), np.float32)
+    for block in gen_batches(len(values), BLOCK_ROWS):
+        responsibilities[block] = best.predict_proba(values[block])
     return responsibilities
 
 

@@ -5,21 +5,29 @@ its values the least of each group of points is kept, and the least of each grou
 nearest points are in the k groups with the smallest least values. Only of these few candidates are
 distances taken from differences, which are right for near duplicates too. What rounding of the
 product may have hidden is sought again in double precision.
+
+Where it is enough that nearly all are found, a query is compared on a CPU with a part of many
+points alone: those of the cells that are nearest to its own.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["BRUTE_FORCE", "BruteForce", "nearest_points"]
+from .quiet import fit_quietly
+
+__all__ = ["BRUTE_FORCE", "CELLS", "BruteForce", "Cells", "nearby_points", "nearest_points"]
 
 
 class BruteForce(NamedTuple):
@@ -52,6 +60,32 @@ class BruteForce(NamedTuple):
 BRUTE_FORCE = BruteForce()
 
 
+class Cells(NamedTuple):
+    """How many points are divided, so that a query is compared with those around it.
+
+    With these numbers .96-.99 of 11 neighbors are found among 60,000 points in a third of the time:
+    of MNIST in 50 principal components, and of Gaussian clusters in 20 and 50 features.
+
+    Attributes
+    ----------
+    n_cells : int
+        Clusters of k-means. 64 and 256, with the same share, found .02 fewer and .02 more and were
+        as fast. Fewer points than the square of it are all compared.
+    share : float
+        Of the points that are compared, at least. With a sixteenth .86-.95 were found.
+    n_iter, n_fit_points : int
+        Iterations of k-means, and points that it is fitted to, at most twice as many. Not tuned.
+    """
+
+    n_cells: int = 128
+    share: float = 1 / 8
+    n_iter: int = 5
+    n_fit_points: int = 8192
+
+
+CELLS = Cells()
+
+
 class _Points(NamedTuple):
     """Points, prepared for the product."""
 
@@ -79,7 +113,7 @@ def nearest_points(
     -------
     indices, distances : ndarray of shape (n_queries, n_nearest)
     """
-    if points.device.type == "cpu" and points.shape[1] <= policy.max_tree_features:
+    if _are_in_a_tree(points, policy):
         return _by_tree(queries, points, n_nearest)
     on_cpu, shape = points.device.type == "cpu", (len(queries), n_nearest)
     indices, distances = np.empty(shape, np.int32), np.empty(shape, np.float32)
@@ -96,6 +130,49 @@ def nearest_points(
             again, points.double(), n_nearest, policy=policy
         )
     return indices, distances
+
+
+def nearby_points(
+    queries: Tensor,
+    points: Tensor,
+    n_nearest: int,
+    *,
+    policy: BruteForce = BRUTE_FORCE,
+    cells: Cells = CELLS,
+) -> NDArray[np.int32]:
+    """Return the indices of nearly all of the nearest points of each query, (n_queries, n_nearest).
+
+    Those that are found in place of others are hardly farther. Parameters are those of
+    `nearest_points`, which this is on a GPU, and of few points or features.
+    """
+    all_at_once = points.device.type != "cpu" or len(points) < cells.n_cells**2
+    if all_at_once or _are_in_a_tree(points, policy):
+        return nearest_points(queries, points, n_nearest, policy=policy)[0]
+    kmeans = KMeans(
+        cells.n_cells, init="random", n_init=1, max_iter=cells.n_iter, random_state=0
+    )
+    some = points[:: max(1, len(points) // cells.n_fit_points)]  # points may be sorted
+    centers = fit_quietly(kmeans, some.numpy()).cluster_centers_
+    cell_of_point, cell_of_query = (kmeans.predict(of.numpy()) for of in (points, queries))
+    sizes = np.bincount(cell_of_point, minlength=cells.n_cells)
+    n_compared = max(n_nearest, math.ceil(cells.share * len(points)))
+    indices = np.empty((len(queries), n_nearest), np.int32)
+    for cell, nearest_first in enumerate(cdist(centers, centers).argsort(1)):
+        own = np.flatnonzero(cell_of_query == cell)
+        if not len(own):
+            continue
+        last = np.searchsorted(sizes[nearest_first].cumsum(), n_compared)
+        around = np.flatnonzero(np.isin(cell_of_point, nearest_first[: last + 1]))
+        found, _ = nearest_points(
+            queries[torch.from_numpy(own)], points[torch.from_numpy(around)], n_nearest,
+            policy=policy,
+        )
+        indices[own] = around[found]
+    return indices
+
+
+def _are_in_a_tree(points: Tensor, policy: BruteForce) -> bool:
+    return points.device.type == "cpu" and points.shape[1] <= policy.max_tree_features
 
 
 def _by_tree(

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from .._rows import BLOCK_ROWS, Rows, joined
 from .components import principal_components
-from .nearest import nearest_points
+from .nearest import nearby_points, nearest_points
 
 __all__ = [
     "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius", "find_neighbors",
@@ -92,9 +92,10 @@ class Neighbors(NamedTuple):
     references : ndarray of shape (n_references,)
         Numbers of distinct rows, sorted.
     nearest : ndarray of shape (n_distinct, n_neighbors)
-        Indices into `references`.
-    distances : ndarray of shape (n_distinct, n_neighbors)
-        To these.
+        Indices into `references`. Of rows that are no references these are `nearby_points`, which
+        is enough to follow them.
+    distances : ndarray of shape (n_references, n_neighbors)
+        How far those of the references are.
     compared : ndarray of shape (n_distinct, n_coordinates)
         What distances are between: the distinct rows, or their principal components.
     """
@@ -208,12 +209,12 @@ def perturbation_radius(
 def nearest_in_sample(
     rows: Rows, sample: Rows, *, search: NeighborSearch = NEIGHBOR_SEARCH
 ) -> NDArray[np.intp]:
-    """Return the rows of a sample that are nearest to each row, (n_rows, n_neighbors)."""
+    """Return rows of a sample that are nearest to each row, (n_rows, n_neighbors)."""
     n_neighbors, points = min(search.n_neighbors, sample.n_rows), sample.matrix()
     # as many at a time as there are points, which are prepared, or put into a tree, each time
     several = max(BLOCK_ROWS, len(points))
     return np.concatenate([
-        nearest_points(_take(rows, queries).flatten(1), points, n_neighbors)[0].astype(np.intp)
+        nearby_points(_take(rows, queries).flatten(1), points, n_neighbors).astype(np.intp)
         for queries in np.split(np.arange(rows.n_rows), range(several, rows.n_rows, several))
     ])
 
@@ -293,24 +294,35 @@ def _comparable(
 def _nearest(
     values: Tensor, references: NDArray[np.intp], n_neighbors: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the nearest references of each row, itself left out, as indices, and how far."""
-    n_rows, n_neighbors = len(values), min(n_neighbors, len(references) - 1)
-    points = values
-    if len(references) < n_rows:
-        points = values[torch.from_numpy(references).to(values.device)]
-    found, distances = nearest_points(values, points, n_neighbors + 1)
-    own = np.full(n_rows, -1, np.int32)
-    own[references] = np.arange(len(references))
-    # a row is not its own neighbor; among many at no distance it may not even be found
-    surplus = found == own[:, None]
+    """Return the nearest references of each row, as indices, and how far those of references are.
+
+    A row is not its own neighbor.
+    """
+    n_neighbors = min(n_neighbors, len(references) - 1)
+    if len(references) == len(values):
+        return _nearest_others(values, n_neighbors)
+    points = values[torch.from_numpy(references).to(values.device)]
+    nearest = np.empty((len(values), n_neighbors), np.int32)
+    if n_neighbors:
+        nearest[:] = nearby_points(values, points, n_neighbors)
+    nearest[references], distances = _nearest_others(points, n_neighbors)
+    return nearest, distances
+
+
+def _nearest_others(
+    values: Tensor, n_neighbors: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the nearest other rows of each row, and how far they are."""
+    found, distances = nearest_points(values, values, n_neighbors + 1)
+    # among many at no distance a row may not even be found
+    surplus = found == np.arange(len(values))[:, None]
     surplus[~surplus.any(1), -1] = True
-    shape = n_rows, n_neighbors
+    shape = len(values), n_neighbors
     return found[~surplus].reshape(shape), distances[~surplus].reshape(shape)
 
 
 def _mutual_share(values: Tensor, n_neighbors: int) -> float:
     """Return the share of neighbors that are mutual; low where a few rows are those of many."""
-    everyone = np.arange(len(values))
-    nearest, _ = _nearest(values, everyone, n_neighbors)
+    nearest, _ = _nearest_others(values, n_neighbors)
     back = nearest[nearest]  # (n_rows, n_neighbors, n_neighbors)
-    return float((back == everyone[:, None, None]).any(-1).mean())
+    return float((back == np.arange(len(values))[:, None, None]).any(-1).mean())

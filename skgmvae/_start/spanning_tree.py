@@ -69,7 +69,7 @@ def spanning_tree(neighbors: Neighbors) -> tuple[NDArray[np.intp], NDArray[np.fl
     n_rows, n_neighbors = len(references), neighbors.nearest.shape[1]
     first = np.repeat(np.arange(n_rows), n_neighbors)
     second = neighbors.nearest[references].ravel().astype(np.intp)
-    length = neighbors.distances[references].ravel().astype(np.float64)
+    length = neighbors.distances.ravel().astype(np.float64)
     while True:
         graph = _shortest_edges(first, second, length, n_rows)
         n_parts, part = connected_components(graph, directed=False)

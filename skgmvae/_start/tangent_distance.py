@@ -84,7 +84,8 @@ def nearest_up_to_affine(
         blocks.append(nearest[block].gather(1, order[:, : search.n_neighbors].cpu()))
         lengths.append(distances[:, : search.n_neighbors].clamp(min=0).sqrt().cpu())
     return candidates._replace(
-        nearest=torch.cat(blocks).numpy(), distances=torch.cat(lengths).numpy()
+        nearest=torch.cat(blocks).numpy(),
+        distances=torch.cat(lengths).numpy()[candidates.references],
     )
 
 
