@@ -33,7 +33,7 @@ from ._objective import (
 )
 from ._rows import BLOCK_ROWS, FARTHEST, Units, slices
 from .likelihoods import LIKELIHOODS, Likelihood
-from .runtime import CPU, available_device, generator, ordinary_torch, supports_float64
+from .runtime import CPU, available_device, computes_in_float64, generator, ordinary_torch
 
 __all__ = ["ESTIMATION", "Estimation", "Fitted", "load_arrays", "log_odds", "to_arrays"]
 
@@ -390,7 +390,7 @@ class Fitted:
         return self.likelihood.log_density_in_data(log_density, self.units)
 
     def _in_precision_of(self, dtype: Any) -> tuple[GMVAE, torch.dtype]:
-        if dtype == np.float64 and supports_float64(self.device):
+        if dtype == np.float64 and computes_in_float64(self.device):
             return self._double, torch.float64
         return self.module, torch.float32
 

@@ -15,8 +15,8 @@ from sklearn.exceptions import EfficiencyWarning
 from sklearn.utils import check_random_state
 
 __all__ = [
-    "CPU", "available_device", "draw_seed", "free_memory", "generator", "global_draws_from",
-    "has_float64", "ordinary_torch", "select_device", "staging_memory", "supports_float64",
+    "CPU", "available_device", "computes_in_float64", "draw_seed", "free_memory", "generator",
+    "global_draws_from", "has_float64", "ordinary_torch", "select_device", "staging_memory",
 ]
 
 CPU = torch.device("cpu")
@@ -85,7 +85,7 @@ def available_device(name: str | torch.device) -> torch.device:
         return select_device("auto")
 
 
-def supports_float64(device: torch.device) -> bool:
+def computes_in_float64(device: torch.device) -> bool:
     """Whether to compute in double precision what is given in it: on a CPU only.
 
     On a GPU they cost many times as much, and Apple's has none.

@@ -16,12 +16,12 @@ from torch import nn
 
 from skgmvae.runtime import (
     available_device,
+    computes_in_float64,
     draw_seed,
     generator,
     global_draws_from,
     ordinary_torch,
     select_device,
-    supports_float64,
 )
 
 CPU = torch.device("cpu")
@@ -364,4 +364,4 @@ def test_a_device_that_holds_no_data_or_torch_was_not_built_for_is_refused(name)
 
 @pytest.mark.parametrize(("name", "whether"), [("cpu", True), ("cuda", False), ("mps", False)])
 def test_double_precision_is_worth_its_time_on_a_cpu_only(name, whether):
-    assert supports_float64(torch.device(name)) is whether
+    assert computes_in_float64(torch.device(name)) is whether
