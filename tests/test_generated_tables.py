@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-KINDS = ("flags", "rare", "overlap", "thin", "noise", "uneven", "coarse", "ellipses")
+KINDS = (
+    "flags", "categories", "rare", "overlap", "thin", "noise", "uneven", "coarse", "ellipses",
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,6 +35,20 @@ def test_columns_of_noise_have_few_values_and_say_nothing(generated, noise):
     assert np.abs(columns[y == 0].mean(axis=0) - columns[y == 1].mean(axis=0)).max() < 0.05
     centers = [X[y == label, :3].mean(axis=0) for label in (0, 1)]
     assert pdist(centers)[0] == pytest.approx(6, abs=0.2)
+
+
+def test_categories_are_typical_of_their_class_and_independent_within(generated):
+    X, y = generated.make_categories((2, 3), 6, 2, 0.7, n_samples=8000, random_state=0)
+    assert X.shape[1] == 3 * 1 + 3 * 3
+    assert set(np.unique(X)) == {0.0, 1.0}
+    for first in (1, 5, 9):  # of the one-hot columns, between flags
+        category = X[:, first:first + 3]
+        np.testing.assert_array_equal(category.sum(axis=1), 1)
+        for label in (0, 1):
+            share = category[y == label].mean(axis=0).max()
+            assert share == pytest.approx(0.7 + 0.3 / 3, abs=0.03)
+    within = np.corrcoef(X[y == 0][:, [0, 4, 8]].T)
+    assert np.abs(within[np.triu_indices(3, 1)]).max() < 0.06
 
 
 @pytest.mark.parametrize("n_clusters", [2, 3, 4, 5])

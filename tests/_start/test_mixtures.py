@@ -9,7 +9,13 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from skgmvae._start import mixtures as module
-from skgmvae._start.mixtures import MIXTURE_TEST, fewer_suffice, n_parameters, right_mixture
+from skgmvae._start.mixtures import (
+    MIXTURE_TEST,
+    fewer_suffice,
+    n_parameters,
+    responsibilities,
+    right_mixture,
+)
 
 FEW = MIXTURE_TEST._replace(covariance_types=("full", "diag"), min_init=1, max_init=1)
 FEW_SEEDS = MIXTURE_TEST._replace(max_init=3)
@@ -17,9 +23,10 @@ FEW_SEEDS = MIXTURE_TEST._replace(max_init=3)
 
 def mixture_of(X, n_clusters, partitions=(), seed=0, policy=MIXTURE_TEST):
     X = np.asarray(X, np.float32)
-    return right_mixture(
+    found = right_mixture(
         X, list(partitions), n_clusters, np.random.RandomState(seed), policy=policy
     )
+    return None if found is None else responsibilities(found, X)
 
 
 def matched(found, posterior):

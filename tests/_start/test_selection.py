@@ -427,6 +427,19 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
     np.testing.assert_array_equal(seen["graph"], seen[False])
 
 
+@pytest.mark.parametrize("seed", [1, 3])
+def test_of_two_mixtures_the_likelier_is_taken(generated, seed):
+    # from k-means EM ended in mixtures of no clusters, which were kept if others were not much
+    # likelier
+    X, y = generated.make_overlapping(2, 2, 2, 500, random_state=seed)
+    assert agreement(X, y, seed=seed) > 0.35
+
+
+def test_noise_in_columns_of_few_values_is_averaged_out(generated):
+    X, y = generated.TABLES["categories"]["10_categories"](random_state=0)
+    assert adjusted_rand_score(y, partition(X, 3)) > 0.78  # .72 by one draw of it
+
+
 def test_images_have_no_noise_nor_mixtures(monkeypatch):
     for name in ("dequantized", "right_mixture", "fewer_suffice"):
         monkeypatch.setattr(module, name, None)
