@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.mixture import GaussianMixture
@@ -127,15 +126,14 @@ def initial_partition(
     if n_found == 1:
         return InitialPartition(certain(np.zeros(rows.n_rows, np.intp), n_clusters), False)
     values = points = for_mixtures = None
-    views, compared_rows = [neighbors], rows
+    views = [neighbors]
     # of more features no column is spread out and no mixture fitted: rows stay where they are
     most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
     if scale is not None and len(scale) <= most_features:
         values = for_mixtures = rows.flat()
         points = dequantized(values, random)
         if points is not values:
-            compared_rows = Rows.of_array(points, rows.device)
-            views = [find_neighbors(compared_rows, seed)]
+            views = [find_neighbors(Rows.of_array(points, rows.device), seed)]
         if _are_coordinates(scale, selection):
             own_units = (scale / scale.max()).astype(np.float32)
             views.append(in_coordinates(views[0], points[views[0].first] * own_units))
@@ -145,9 +143,9 @@ def initial_partition(
     candidates = list(_candidates(views, n_found, random, selection))
     if len(candidates) > 1:
         judged = [graph for view in views for graph in judged_graphs(view, random)]
-        of_references = _flat(compared_rows, compared.first[compared.references])
+        points_judged = views[-1].compared[compared.references]
         candidates.sort(
-            key=lambda labels: partition_score(labels, judged, of_references, n_found),
+            key=lambda labels: partition_score(labels, judged, points_judged, n_found),
             reverse=True,
         )
     whole = [labels for labels in candidates if _n_clusters(labels) == n_found]
@@ -255,10 +253,6 @@ def _most_informative(
     best = sorted(candidates, key=information, reverse=True)[: selection.n_refined]
     refined = [propagate_labels(graph, labels, n_clusters) for labels in best]
     return max(best + refined, key=information)
-
-
-def _flat(rows: Rows, index: NDArray[np.intp]) -> NDArray[np.float32]:
-    return rows.take(torch.from_numpy(index).to(rows.home)).flatten(1).cpu().numpy()
 
 
 def _votes(neighbors: Neighbors, labels: NDArray[np.intp], n_clusters: int) -> csr_array:

@@ -70,6 +70,8 @@ def test_clusters_need_not_be_round():
 @pytest.mark.parametrize(("kind", "case"), [
     ("thin", "waves"), ("thin", "rings"), ("uneven", "speck"), ("coarse", "3+1"),
     ("coarse", "3+2_5d"),
+    # among clusters that stand apart, compact in the units of X and not the most even
+    ("coarse", "2+2+2"), ("uneven", "target"),
 ])
 def test_thin_rare_and_coarse_clusters_are_found(kind, case, generated):
     X, y = generated.TABLES[kind][case](random_state=0)
