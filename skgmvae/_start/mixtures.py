@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import gen_batches
 
@@ -125,14 +126,17 @@ def right_mixture(
     return best
 
 
-def responsibilities(
-    mixture: GaussianMixture, values: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the probabilities that rows are of each component, (n_rows, n_components)."""
-    found = np.empty((len(values), mixture.n_components), np.float32)
+def responsibilities(mixture: GaussianMixture, values: NDArray[np.float32]) -> csr_array:
+    """Return the probabilities that rows are of each component, (n_rows, n_components).
+
+    Those that single precision does not tell from 0 beside 1 are 0, and take no memory.
+    """
+    blocks = []
     for block in gen_batches(len(values), BLOCK_ROWS):
-        found[block] = mixture.predict_proba(values[block])
-    return found
+        found = mixture.predict_proba(values[block]).astype(np.float32)
+        found[found < np.finfo(np.float32).eps] = 0
+        blocks.append(csr_array(found))
+    return vstack(blocks, format="csr")
 
 
 def fewer_suffice(

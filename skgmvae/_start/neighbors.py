@@ -302,9 +302,9 @@ def _nearest(
     if len(references) == len(values):
         return _nearest_others(values, n_neighbors)
     points = values[torch.from_numpy(references).to(values.device)]
-    nearest = np.empty((len(values), n_neighbors), np.int32)
+    nearest = np.empty((len(values), 0), np.int32)
     if n_neighbors:
-        nearest[:] = nearby_points(values, points, n_neighbors)
+        nearest = nearby_points(values, points, n_neighbors)
     nearest[references], distances = _nearest_others(points, n_neighbors)
     return nearest, distances
 

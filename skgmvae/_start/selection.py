@@ -7,11 +7,11 @@ takes the best. A Gaussian mixture comes before them where it is the right model
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state, gen_batches
 
@@ -62,6 +62,8 @@ class Selection(NamedTuple):
 
 
 SELECTION = Selection()
+
+_Values = TypeVar("_Values", NDArray[Any], csr_array)
 
 
 class InitialPartition(NamedTuple):
@@ -130,7 +132,7 @@ def initial_partition(
     # of more features no column is spread out and no mixture fitted: rows stay where they are
     most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
     if scale is not None and len(scale) <= most_features:
-        values = for_mixtures = rows.flat()
+        values = for_mixtures = _of_each_row(neighbors.compared, neighbors)
         points = dequantized(values, random)
         if points is not values:
             views = [find_neighbors(Rows.of_array(points, rows.device), seed)]
@@ -151,7 +153,7 @@ def initial_partition(
     whole = [labels for labels in candidates if _n_clusters(labels) == n_found]
 
     def of_rows(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-        return _labels_of_all(compared, labels, n_found)[compared.inverse]
+        return _of_each_row(_labels_of_all(compared, labels, n_found), compared)
 
     best, probabilities = candidates[0], None
     if for_mixtures is not None:
@@ -167,10 +169,8 @@ def initial_partition(
         if mixture is not None:
             probabilities = _responsibilities(mixture, for_mixtures, random)
     is_mixture = probabilities is not None
-    probabilities = (
-        _votes(compared, best, n_found)[compared.inverse] if probabilities is None
-        else csr_array(probabilities)
-    )
+    if probabilities is None:
+        probabilities = _of_each_row(_votes(compared, best, n_found), compared)
     if points is not values:
         probabilities = _means_of_identical(probabilities, neighbors.inverse)
     probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
@@ -179,7 +179,7 @@ def initial_partition(
 
 def _responsibilities(
     mixture: GaussianMixture, values: NDArray[np.float32], random: np.random.RandomState
-) -> NDArray[np.float32]:
+) -> csr_array:
     """Return the mean of the responsibilities over draws of the noise, (n_rows, n_clusters).
 
     By one draw a row would be judged by its noise as well as by its values.
@@ -189,7 +189,7 @@ def _responsibilities(
     total = responsibilities(mixture, normal)
     for _ in range(n_draws - 1):
         total += responsibilities(mixture, dequantized(values, random, normal=True))
-    total /= n_draws
+    total.data /= np.float32(n_draws)
     return total
 
 
@@ -262,15 +262,28 @@ def _votes(neighbors: Neighbors, labels: NDArray[np.intp], n_clusters: int) -> c
     """
     everyone = _labels_of_all(neighbors, labels, n_clusters)
     n_others = np.bincount(labels, minlength=n_clusters) - 1
-    n_asked = np.minimum(n_others[everyone], neighbors.nearest.shape[1])
-    is_asked = np.arange(neighbors.nearest.shape[1]) < n_asked[:, None]
-    voters = np.arange(len(everyone)).repeat(n_asked)
-    votes = certain(everyone, n_clusters) + csr_array(
-        (np.ones(len(voters), np.float32), (voters, labels[neighbors.nearest[is_asked]])),
-        shape=(len(everyone), n_clusters),
+
+    def of_block(block: slice) -> csr_array:
+        own, nearest = everyone[block], neighbors.nearest[block]
+        n_asked = np.minimum(n_others[own], nearest.shape[1])
+        is_asked = np.arange(nearest.shape[1]) < n_asked[:, None]
+        voters = np.arange(len(own)).repeat(n_asked)
+        votes = certain(own, n_clusters) + csr_array(
+            (np.ones(len(voters), np.float32), (voters, labels[nearest[is_asked]])),
+            shape=(len(own), n_clusters),
+        )
+        votes.data /= (1 + n_asked).astype(np.float32).repeat(np.diff(votes.indptr))
+        return votes
+
+    return vstack(
+        [of_block(block) for block in gen_batches(len(everyone), BLOCK_ROWS)], format="csr"
     )
-    votes.data /= (1 + n_asked).astype(np.float32).repeat(np.diff(votes.indptr))
-    return votes
+
+
+def _of_each_row(values: _Values, neighbors: Neighbors) -> _Values:
+    """Return for each row what there is for each distinct row."""
+    all_distinct = len(neighbors.nearest) == len(neighbors.inverse)
+    return values if all_distinct else values[neighbors.inverse]
 
 
 def _labels_of_all(

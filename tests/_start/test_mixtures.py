@@ -26,7 +26,7 @@ def mixture_of(X, n_clusters, partitions=(), seed=0, policy=MIXTURE_TEST):
     found = right_mixture(
         X, list(partitions), n_clusters, np.random.RandomState(seed), policy=policy
     )
-    return None if found is None else responsibilities(found, X)
+    return None if found is None else responsibilities(found, X).toarray()
 
 
 def matched(found, posterior):
