@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
@@ -74,19 +75,18 @@ def nearest_up_to_affine(
     # not converted again each time that they are a candidate
     references = rows.take(row_of[torch.from_numpy(candidates.references)])
     n_values = nearest.shape[1] * math.prod(rows.data_shape)
-    blocks, lengths = [], []
+    # filled in: small results between large intermediate ones would keep these in pieces
+    shape = len(nearest), min(search.n_neighbors, nearest.shape[1])
+    found, lengths = np.empty(shape, np.int32), np.empty(shape, np.float32)
     for block in gen_batches(len(nearest), max(1, policy.max_values // n_values)):
         images = rows.take(row_of[block])
         others = references.index_select(0, nearest[block].flatten().to(rows.device))
         others = others.unflatten(0, (len(images), -1))  # (B, n_candidates, *data_shape)
         distances = tangent_distances(images, others, policy=policy)
         distances, order = distances.sort(dim=1, stable=True)
-        blocks.append(nearest[block].gather(1, order[:, : search.n_neighbors].cpu()))
-        lengths.append(distances[:, : search.n_neighbors].clamp(min=0).sqrt().cpu())
-    return candidates._replace(
-        nearest=torch.cat(blocks).numpy(),
-        distances=torch.cat(lengths).numpy()[candidates.references],
-    )
+        found[block] = nearest[block].gather(1, order[:, : shape[1]].cpu()).numpy()
+        lengths[block] = distances[:, : shape[1]].clamp(min=0).sqrt().cpu().numpy()
+    return candidates._replace(nearest=found, distances=lengths[candidates.references])
 
 
 def tangent_distances(
