@@ -27,7 +27,7 @@ The kinds are
 - ``samples``: the share of the samples of a cluster that `predict` gives to it, and where the
   centers are;
 - ``integral``: that of the density over the plane;
-- ``strong``: data on which the package was good before, against the figures of docs/results.md;
+- ``strong``: data on which an earlier version was good, against its figures;
   "start" is the initial partition of the rows that are fitted.
 
 "Worst" is that of the cases, each a mean over seeds, unless another thing is said. The small tables
@@ -74,7 +74,7 @@ UNEVEN_PAIRS = {
     for ratio in (9, 19) for n_columns in (3, 10)
 }
 SAMPLED = ("iris", "wine", "breast_cancer", "digits", *UNEVEN_PAIRS, "usps", "mnist")
-STRONG = {  # measure, figure and spread of docs/results.md
+STRONG = {  # measure, figure and spread that are to be kept: the best that a version had
     "moons": ("ARI", 1.0, 0.0), "circles": ("ARI", 1.0, 0.0),
     "digits": ("accuracy", 0.952, 0.009), "pendigits": ("accuracy", 0.853, 0.018),
     "usps both": ("accuracy", 0.966, 0.003), "mnist": ("accuracy", 0.985, 0.001),
@@ -452,8 +452,8 @@ def integral(options):
 
 
 def strong(options):
-    """Compare with the figures of docs/results.md."""
-    print("\nstrong: what docs/results.md has, mean over seeds")
+    """Compare with the figures of earlier versions."""
+    print("\nstrong: what earlier versions had, mean over seeds")
     print(f"{'':22}{'measure':>10}{'mean':>8}{'worst':>8}{'start':>8}{'before':>16}{'fit':>22}")
     found, differences = [], []
     for name in at_hand(STRONG, options):
