@@ -623,7 +623,7 @@ def test_samples_are_drawn_in_proportion_to_the_density_and_to_memberships(touch
         mean = np.average(grid, axis=0, weights=weights)
         deviation = np.sqrt(np.average((grid - mean) ** 2, axis=0, weights=weights))
         rows, _ = clusterer.sample(10_000, cluster=k)
-        np.testing.assert_allclose(rows.mean(0), mean, atol=0.05)
+        np.testing.assert_allclose(rows.mean(0), mean, atol=0.08)  # of a distance of 3
         np.testing.assert_allclose(rows.std(0), deviation, rtol=0.05)
     rows, labels = clusterer.sample(10_000)
     np.testing.assert_allclose(rows.mean(0), np.average(grid, axis=0, weights=density), atol=0.06)
