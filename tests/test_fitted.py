@@ -609,7 +609,8 @@ def test_samples_of_a_style_are_drawn_from_the_component_chosen(clusterer):
 def touching(fit):
     """Return a clusterer of two clusters in the plane that overlap, and its rows."""
     X, _ = make_blobs(400, centers=[[0.0, 0.0], [3.0, 0.0]], random_state=0)
-    return fit(X, n_clusters=2, max_iter=60, learning_rate_init=5e-3), X
+    sizes = (64, 64)  # an aggregate posterior and samples agree where training has come to its end
+    return fit(X, n_clusters=2, max_iter=150, learning_rate_init=5e-3, hidden_layer_sizes=sizes), X
 
 
 def test_samples_are_drawn_in_proportion_to_the_density_and_to_memberships(touching):
@@ -623,7 +624,7 @@ def test_samples_are_drawn_in_proportion_to_the_density_and_to_memberships(touch
         mean = np.average(grid, axis=0, weights=weights)
         deviation = np.sqrt(np.average((grid - mean) ** 2, axis=0, weights=weights))
         rows, _ = clusterer.sample(10_000, cluster=k)
-        np.testing.assert_allclose(rows.mean(0), mean, atol=0.08)  # of a distance of 3
+        np.testing.assert_allclose(rows.mean(0), mean, atol=0.05)
         np.testing.assert_allclose(rows.std(0), deviation, rtol=0.05)
     rows, labels = clusterer.sample(10_000)
     np.testing.assert_allclose(rows.mean(0), np.average(grid, axis=0, weights=density), atol=0.06)

@@ -38,7 +38,7 @@ class Criterion(NamedTuple):
     evenness, compactness : float
         What even sizes, and a factor of e in the variance within clusters, are worth against a
         factor of e in the relative cut. On shapes, noise, uneven and coarse clusters
-        (``examples/benchmarks/ordinary_tables.py``) the mean adjusted Rand index is within .003 for
+        (``examples/benchmarks/ordinary_tables.py``) the mean adjusted Rand index is within .006 for
         .5 to .85 and .2 to .3; with 1 and .5 it is .015 lower.
     """
 
