@@ -267,6 +267,7 @@ def regularizer_inputs(
             probabilities, is_mixture = initial_partition(
                 rows, neighbors, estimator.n_clusters, seed,
                 scale=units.scale if is_table else None,
+                are_images=units.image_shape is not None,
             )
     if labels is not None:
         probabilities = certain(labels, estimator.n_clusters)

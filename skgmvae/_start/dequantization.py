@@ -10,7 +10,7 @@ van den Oord & Bethge 2016).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,9 @@ class Dequantization(NamedTuple):
         With more, no column is: rows are then compared by principal components, which no single
         column determines, and noise in each column would add up.
     n_draws : int
-        Draws of the noise over which the responsibilities of a mixture are averaged. In tables of
-        categories alone, of 5 to 35 columns and two or three latent classes, the mean of 10 has
-        nearly the clusters of 30: adjusted Rand index .66 to .84, where one draw has .64 to .79.
+        Draws of the noise over which the responsibilities of a mixture are averaged. On answers in
+        3 to 7 steps, of 5 to 20 columns and two or three clusters, the mean of 10 has an adjusted
+        Rand index of .21 to .62, and one draw of .22 to .62, .03 less where rows are few.
     """
 
     max_values: int = 50
@@ -95,7 +95,7 @@ def dequantized(
     return noisy
 
 
-def one_hot_groups(values: NDArray[np.float32]) -> list[NDArray[np.intp]]:
+def one_hot_groups(values: NDArray[Any]) -> list[NDArray[np.intp]]:
     """Return the columns of each one-hot encoded category.
 
     They are neighboring columns of two values, of which just one is high in each row.

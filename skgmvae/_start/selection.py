@@ -1,7 +1,8 @@
 """Which of the candidates becomes the initial partition; labels of the user play no part.
 
 Candidates are cuts of the neighbor graph and of its minimum spanning tree, of which one criterion
-takes the best. A Gaussian mixture comes before them where it is the right model.
+takes the best. A Gaussian mixture comes before them where it is the right model, and the latent
+class model in tables of categories alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_lab
 from .criterion import judged_graphs, partition_score
 from .dequantization import DEQUANTIZATION, dequantized
 from .graph import edge_information, neighbor_graph, separation
+from .latent_classes import class_probabilities, encoded_categories
 from .mixtures import MIXTURE_TEST, fewer_suffice, responsibilities, right_mixture
 from .neighbors import Neighbors, find_neighbors, in_coordinates
 from .spanning_tree import tree_cuts
@@ -75,7 +77,7 @@ class InitialPartition(NamedTuple):
         That rows are in each cluster; identical rows have the same. Few of a row are not 0 where
         there are many clusters.
     is_mixture : bool
-        Whether they are the responsibilities of a Gaussian mixture that is the right model.
+        Whether they are those of a mixture that is the right model.
     """
 
     probabilities: csr_array
@@ -102,6 +104,7 @@ def initial_partition(
     seed: int,
     *,
     scale: NDArray[np.float64] | None = None,
+    are_images: bool = False,
     selection: Selection = SELECTION,
 ) -> InitialPartition:
     """Find the partition of the rows that a fit begins with.
@@ -115,6 +118,8 @@ def initial_partition(
     seed : int
     scale : ndarray of shape (n_features,) or None
         Units of the features where they may have units of their own; None where rows are images.
+    are_images : bool, default=False
+        Whether columns are pixels, also if they have two values.
     selection : Selection, default=SELECTION
 
     Returns
@@ -127,6 +132,11 @@ def initial_partition(
         return InitialPartition(certain(neighbors.inverse, n_clusters), is_mixture=False)
     if n_found == 1:
         return InitialPartition(certain(np.zeros(rows.n_rows, np.intp), n_clusters), False)
+    categories = None if are_images else encoded_categories(rows)
+    if categories is not None:
+        probabilities = class_probabilities(categories, n_found, random)
+        probabilities.resize(rows.n_rows, n_clusters)
+        return InitialPartition(probabilities, is_mixture=True)
     values = points = for_mixtures = None
     views = [neighbors]
     # of more features no column is spread out and no mixture fitted: rows stay where they are
