@@ -77,7 +77,7 @@ def encoded_categories(rows: Rows, *, policy: LatentClasses = LATENT_CLASSES) ->
     groups = one_hot_groups(is_high)
     varies[[column for group in groups for column in group]] = False
     flags = is_high[:, varies]
-    if not 0 < len(groups) + flags.shape[1] or flags.shape[1] > policy.max_flags:
+    if not len(groups) + flags.shape[1] > 0 or flags.shape[1] > policy.max_flags:
         return None
     each_flag = [np.stack([~flag, flag], axis=1) for flag in flags.T]
     variables = [is_high[:, group] for group in groups] + each_flag
@@ -87,22 +87,21 @@ def encoded_categories(rows: Rows, *, policy: LatentClasses = LATENT_CLASSES) ->
 
 def _flags(rows: Rows) -> NDArray[np.bool_] | None:
     """Return where the higher of a column's two values is; None if some column has more values."""
-    low, high = np.array(np.inf), np.array(-np.inf)
+    low, high = np.array(np.inf, np.float32), np.array(-np.inf, np.float32)
     for block in rows.blocks():
         values = block.flatten(1).cpu().numpy()
         lowest, highest = values.min(0), values.max(0)
         if not ((values == lowest) | (values == highest)).all():
             return None  # most tables end here, at the first block
         low, high = np.minimum(low, lowest), np.maximum(high, highest)
-    is_high = np.empty((rows.n_rows, len(low)), bool)
-    first = 0
+    found = []
     for block in rows.blocks():
         values = block.flatten(1).cpu().numpy()
-        np.equal(values, high, out=is_high[first : first + len(values)])
-        if not (is_high[first : first + len(values)] | (values == low)).all():
+        is_high = values == high
+        if not (is_high | (values == low)).all():
             return None
-        first += len(values)
-    return is_high
+        found.append(is_high)
+    return np.concatenate(found)
 
 
 def class_probabilities(
