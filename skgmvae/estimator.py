@@ -822,6 +822,7 @@ class GMVAEClustering(
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -838,7 +839,9 @@ class GMVAEClustering(
         Both at once: another thread may fit meanwhile.
         """
         fitted = self._fitted_model()
-        rows = validate_data(self, X, dtype=DTYPES, reset=False)
+        rows = validate_data(
+            self, X, dtype=DTYPES, ensure_all_finite="allow-nan", reset=False
+        )
         n_features = len(fitted.units.scale)
         if rows.shape[1] != n_features:
             raise ValueError(
@@ -859,7 +862,9 @@ class GMVAEClustering(
         X : ndarray of shape (n_samples, n_features)
         """
         columns = self if continued else type(self)(**self.get_params(deep=False))
-        return columns, validate_data(columns, X, dtype=DTYPES, reset=not continued)
+        return columns, validate_data(
+            columns, X, dtype=DTYPES, ensure_all_finite="allow-nan", reset=not continued
+        )
 
     def _previous(self) -> _fit.Previous:
         return _fit.Previous(self._fitted, self._state, self._records[: self._n_records])

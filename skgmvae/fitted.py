@@ -101,6 +101,7 @@ class Fitted:
     ) -> None:
         self.architecture = architecture
         self.module = module.eval()
+        self.module.complete = False
         self.units = units
         self.latent_mixture = latent_mixture
 
@@ -178,7 +179,7 @@ class Fitted:
             return torch.stack(elbo_terms(model, y, *model.q(y), noise), -1)
 
         terms = Terms(*self._map_noise(X, terms_of, estimation.n_draws, estimation).T)
-        return terms._replace(reconstruction=self._in_data(terms.reconstruction))
+        return terms._replace(reconstruction=self._in_data(terms.reconstruction, X))
 
     def log_density(
         self,
@@ -190,10 +191,11 @@ class Fitted:
         """Estimate the log-density of each row by importance weighting."""
         latent = self.latent_mixture
         if latent is None:
-            return self._in_data(self._map_noise(
+            of_rows = self._map_noise(
                 X, lambda model, y, noise: log_evidence(model, y, *model.q(y), noise),
                 n_draws, estimation,
-            ))
+            )
+            return self._in_data(of_rows, X)
         n_prior = int(proposal.prior_share * n_draws)
         n_columns = self.module.latent_dim + 1
         points = [
@@ -212,7 +214,7 @@ class Fitted:
                 proposal.inflation,
             )
 
-        return self._in_data(self._map(X, evidence, n_rows=max(1, BLOCK_ROWS // n_draws)))
+        return self._in_data(self._map(X, evidence, n_rows=max(1, BLOCK_ROWS // n_draws)), X)
 
     def certainty(
         self, X: NDArray[Any], estimation: Estimation = ESTIMATION
@@ -386,8 +388,10 @@ class Fitted:
             rows[block] = self.units.to_data(y, rows.dtype)
         return rows
 
-    def _in_data(self, log_density: Any) -> Any:
-        return self.likelihood.log_density_in_data(log_density, self.units)
+    def _in_data(self, log_density: NDArray[Any], X: NDArray[Any]) -> NDArray[Any]:
+        is_missing = np.isnan(X)
+        observed = ~is_missing if is_missing.any() else None
+        return self.likelihood.log_density_in_data(log_density, self.units, observed)
 
     def _in_precision_of(self, dtype: Any) -> tuple[GMVAE, torch.dtype]:
         if dtype == np.float64 and computes_in_float64(self.device):
@@ -499,7 +503,9 @@ def _standard_normal(n_rows: int, n_columns: int, source: torch.Generator) -> Te
 
 
 def _logits(model: GMVAE, y: Tensor) -> Tensor:
-    return model.cluster_logits(model.q(y))
+    """Log p(z|y), (B, K); p(z) of rows that say nothing, since all their values are missing."""
+    is_empty = y.flatten(1).isnan().all(1, keepdim=True)
+    return torch.where(is_empty, model.log_weights, model.cluster_logits(model.q(y)))
 
 
 def log_odds(logits: Tensor) -> Tensor:

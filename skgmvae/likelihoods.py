@@ -47,12 +47,19 @@ class Likelihood(ABC):
         """Raise a ValueError where rows of X can have no density."""
 
     @abstractmethod
-    def log_density_in_data(self, log_density: Any, units: Units) -> Any:
-        """Turn log-densities in the model's units into such in the units of X."""
+    def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
+        """Turn log-densities in the model's units into such in the units of X.
+
+        `observed` (..., n_features) are the values that are there, or the share of them; None is
+        all.
+        """
 
     @abstractmethod
-    def distribution(self, parameters: Tensor) -> Distribution:
-        """Turn parameters (B, n_parameters, *data_shape) into p(y|x) over (B, *data_shape)."""
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
+        """Turn parameters (B, n_parameters, *data_shape) into p(y|x) over (B, *data_shape).
+
+        Values are independent, so that missing ones can be left out.
+        """
 
     @abstractmethod
     def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:
@@ -87,11 +94,14 @@ class GaussianLikelihood(Likelihood):
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Take all finite values."""
 
-    def log_density_in_data(self, log_density: Any, units: Units) -> Any:
-        """Divide the density by the volume of a unit."""
-        return log_density - float(np.log(units.scale).sum())
+    def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
+        """Divide the density by the volume of a unit, of the values that are there."""
+        log_scale = np.log(units.scale)
+        if observed is None:
+            return log_density - float(log_scale.sum())
+        return log_density - (observed @ log_scale).astype(np.asarray(log_density).dtype)
 
-    def distribution(self, parameters: Tensor) -> Distribution:
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
         """Return a diagonal normal distribution."""
         return Independent(
             normal(*parameters.unbind(1)), parameters.dim() - 2, validate_args=False
@@ -127,7 +137,8 @@ class BernoulliLikelihood(Likelihood):
 
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError where values are not probabilities in these units."""
-        low, high, top = X.min(), X.max(), units.scale[0]
+        low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
+        top = units.scale[0]
         rounding = 1e-6 * top  # as MinMaxScaler leaves it
         if low < -rounding or high > top + rounding:
             remedy = (
@@ -141,11 +152,11 @@ class BernoulliLikelihood(Likelihood):
                 f"between {low:g} and {high:g}. {remedy}"
             )
 
-    def log_density_in_data(self, log_density: Any, units: Units) -> Any:
+    def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
         """Leave it: it is a log-probability, which has no unit."""
         return log_density
 
-    def distribution(self, parameters: Tensor) -> Distribution:
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
         """Return independent Bernoulli distributions."""
         bernoulli = Bernoulli(logits=parameters.squeeze(1), validate_args=False)
         return Independent(bernoulli, parameters.dim() - 2, validate_args=False)

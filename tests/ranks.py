@@ -164,8 +164,8 @@ def several_more(mine, rank, found):
     found["partial_fit"] = partial(mine)
     # errors of one process are those of all, and the next fit begins with all of them
     bad = mine.copy()
-    bad[0, 0] = np.nan if rank == 1 else 0.0
-    found["nan"] = raised(bad, **QUICK)
+    bad[0, 0] = np.inf if rank == 1 else 0.0
+    found["infinity"] = raised(bad, **QUICK)
     found["columns"] = raised(mine[:, : 4 - (rank == 1)], **QUICK)
     found["negative"] = raised(mine - mine.min() - (rank == 1), **QUICK, likelihood="bernoulli")
     found["parameters"] = raised(mine, **QUICK | {"n_mc_samples": 1 + rank})

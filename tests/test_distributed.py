@@ -166,7 +166,7 @@ def test_off_fits_the_rows_of_this_process_alone(results):
 
 
 @pytest.mark.parametrize(("name", "kind", "message"), [
-    ("nan", "ValueError", "NaN"),
+    ("infinity", "ValueError", "infinity"),
     ("columns", "ValueError", "rank 1: 3, f8"),
     ("negative", "ValueError", "likelihood='bernoulli' needs values"),
     ("parameters", "ValueError", "n_mc_samples must be the same"),

@@ -156,8 +156,9 @@ def latent_mixture(
     n_rows = torch.full((module.n_components,), n_prior_rows, dtype=torch.float64, device=CPU)
     if n_rows_before is not None:
         n_rows += n_rows_before
-    # sums of y, and of 1, x and x x^T under q(x|y)
+    # sums of y, where it is there, and of 1, x and x x^T under q(x|y)
     rows = n_rows[:, None] * before.mean_rows.flatten(1)  # (K, n_features)
+    n_values = n_rows[:, None].expand_as(rows).clone()
     sums = n_rows[:, None] * before.means  # (K, N_x)
     squares = n_rows[:, None, None] * (before.covariances + _outer(before.means))  # (K, N_x, N_x)
     for y in blocks:
@@ -166,16 +167,20 @@ def latent_mixture(
         mean = posterior.q_x.mean.to(CPU, torch.float64)  # (B, N_x)
         variance = posterior.q_x.variance.to(CPU, torch.float64)
         n_rows += weights.sum(0)
-        rows += weights.T @ y.flatten(1).to(CPU, torch.float64)
+        values = y.flatten(1).to(CPU, torch.float64)
+        rows += weights.T @ values.nan_to_num()
+        n_values += weights.T @ (~values.isnan()).double()
         sums += weights.T @ mean
         squares += torch.diag_embed(weights.T @ variance)
         for k, of_component in enumerate(weights.T):
             squares[k] += (of_component[:, None] * mean).T @ mean
-    n_rows, rows, sums, squares = map(group.sum, (n_rows, rows, sums, squares))
+    n_rows, n_values, rows, sums, squares = map(
+        group.sum, (n_rows, n_values, rows, sums, squares)
+    )
     means = sums / n_rows[:, None]
     return LatentMixture.of_covariances(
         means, squares / n_rows[:, None, None] - _outer(means),
-        (rows / n_rows[:, None]).view_as(before.mean_rows),
+        (rows / n_values).view_as(before.mean_rows),
     )
 
 
@@ -244,7 +249,8 @@ def _centers(
             distances[members] = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
         nearest = _first_largest(-distances, np.zeros_like(labels), 1, group)
         if group.sum(len(members)):
-            (centers[k],) = group.rows_at(nearest, X)
+            (center,) = group.rows_at(nearest, X)
+            centers[k] = np.where(np.isnan(center), centers[k], center)
     return centers
 
 
@@ -363,10 +369,12 @@ def _of_one_column(
     if X.shape[1] == 1 or len(np.unique(labels)) == 1:
         return
     for j, column in enumerate(X.T):
-        values, number = np.unique(column, return_inverse=True)
+        is_there = ~np.isnan(column)
+        values, number = np.unique(column[is_there], return_inverse=True)
         if not 1 < len(values) <= rule.max_values:
             continue
-        if normalized_mutual_info_score(number, labels) > rule.max_information_of_one_column:
+        information = normalized_mutual_info_score(number, labels[is_there])
+        if information > rule.max_information_of_one_column:
             yield OneColumnWarning(
                 f"The clusters are the {len(values)} values of column {j} of X. If that column is "
                 "a label or a flag that clusters should not depend on, leave it out."
@@ -415,6 +423,7 @@ def _distance_from_rows(
     if not len(members):
         return 0.0
     mean, variance, *_ = moments(X[members[block]] for block in slices(len(members), BLOCK_ROWS))
-    if not variance.sum() > 0:
+    total = np.nansum(variance)  # of columns that have values in this cluster
+    if not total > 0:
         return 0.0
-    return float(np.linalg.norm(samples.mean(0) - mean) / np.sqrt(variance.sum()))
+    return float(np.sqrt(np.nansum((samples.mean(0) - mean) ** 2) / total))

@@ -29,7 +29,7 @@ def history(records: Sequence[Recorded], fitted: Fitted) -> dict[str, NDArray[np
         if name in recorded or name in Terms._fields
     }
     parts["reconstruction"] = fitted.likelihood.log_density_in_data(
-        parts["reconstruction"], fitted.units
+        parts["reconstruction"], fitted.units, fitted.units.observed
     )
     parts["lower_bound"] = Terms(*(parts[name] for name in Terms._fields)).bound
     parts["regularizer"] = np.zeros_like(parts["lower_bound"])

@@ -19,6 +19,7 @@ from .._rows import Rows, Units, n_batches
 from .._start import (
     RADIUS,
     certain,
+    completed,
     find_neighbors,
     initial_partition,
     nearest_in_sample,
@@ -176,6 +177,10 @@ def prepare(
         fitted.architecture.hidden_layer_sizes if fitted and automatic
         else hidden_sizes(estimator, group.n_rows(len(X)), X.shape[1]),
         estimator.networks, likelihood,
+        reads_missing=(
+            fitted.architecture.reads_missing if fitted
+            else any(group.gathered(bool(np.isnan(X).any())))
+        ),
     )
     changed = fitted.architecture.differences(architecture) if fitted else []
     if changed:
@@ -248,11 +253,13 @@ def regularizer_inputs(
     adversarial = isinstance(perturbation, str) and perturbation != "affine"
     given = estimator.perturbation_radius if estimator.perturbation_radius != "auto" else radius
     partitions = begins and labels is None and estimator.init == "neighbors"
+    observed = rows
     radii, probabilities, is_mixture = None, None, False
     if adversarial and given is not None:
         radii = np.full(rows.n_rows, given, np.float32)
     if partitions or (adversarial and given is None):
         affine = partitions and is_affine(perturbation)
+        rows = completed(rows)
         neighbors = find_neighbors(rows, seed, up_to_affine=affine)
         if adversarial and given is None:
             # the 10th neighbor of all rows is a nearer one of a sample
@@ -268,6 +275,7 @@ def regularizer_inputs(
                 rows, neighbors, estimator.n_clusters, seed,
                 scale=units.scale if is_table else None,
                 are_images=units.image_shape is not None,
+                observed=observed,
             )
     if labels is not None:
         probabilities = certain(labels, estimator.n_clusters)

@@ -87,6 +87,7 @@ class Restart(NamedTuple):
 
 def objective_of(module: GMVAE, rows: Rows, settings: Settings) -> Objective:
     """Return the objective that trains a module on such rows."""
+    module.complete = not rows.has_missing
     return Objective(
         module, min_information=settings.min_information, consistency=settings.consistency,
         information=settings.information, probe=rows.typical_norm(settings.group),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Independent
 
 from ..networks import NetworkFactory, Networks, conv_networks, dense_networks
 from ..runtime import CPU, generator, global_draws_from
@@ -47,11 +47,15 @@ class Family(Protocol):
     n_parameters: int
 
     def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module: ...
-    def distribution(self, parameters: Tensor) -> Distribution: ...
+    def distribution(self, parameters: Tensor) -> Independent[Any]: ...
 
 
 class Architecture(NamedTuple):
-    """All that fixes the shape of the module: with it, weights alone make a model."""
+    """All that fixes the shape of the module: with it, weights alone make a model.
+
+    With `reads_missing` the encoder reads which values of a row are missing; one that a factory of
+    the user's makes reads zeros there, the mean of the data.
+    """
 
     data_shape: tuple[int, ...]
     n_clusters: int
@@ -60,6 +64,7 @@ class Architecture(NamedTuple):
     hidden_layer_sizes: tuple[int, ...]
     networks: str | NetworkFactory
     likelihood: Family
+    reads_missing: bool = False
 
     def build(
         self, device: torch.device, *key: int, rule: Initialization = INITIALIZATION
@@ -76,8 +81,10 @@ class Architecture(NamedTuple):
             networks = self._made_by_factory(self.networks, source)
         else:
             with torch.device("meta"):  # shapes only: nothing is allocated, nothing is drawn
+                # whose decoders do not depend on the shape of a row
                 networks = NETWORKS[self.networks](
-                    *self._factory_arguments, hidden_layer_sizes=self.hidden_layer_sizes
+                    self._in_shapes[0], *self._factory_arguments[1:],
+                    hidden_layer_sizes=self.hidden_layer_sizes,
                 )
             # before they are run for their shapes: without data that imports torch's compiler
             draw_weights(nn.ModuleList(networks), source)
@@ -94,6 +101,7 @@ class Architecture(NamedTuple):
                 n_features=n_features, n_prior_features=n_prior_features,
                 n_components=self.n_clusters, latent_dim=self.latent_dim,
                 style_dim=self.style_dim,
+                reads_missing=self.reads_missing and not callable(self.networks),
             )
         draw_weights(module, source)
         module.log_weights = torch.empty(self.n_clusters, device=CPU, dtype=torch.float32)
@@ -116,7 +124,10 @@ class Architecture(NamedTuple):
     @property
     def _in_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shape of what each network reads of a row."""
-        return self.data_shape, (self.style_dim,), (self.latent_dim,)
+        read = self.data_shape
+        if self.reads_missing and not callable(self.networks):
+            read = 2 * read[0], *read[1:]
+        return read, (self.style_dim,), (self.latent_dim,)
 
     @property
     def _factory_arguments(self) -> tuple[tuple[int, ...], int, int, int]:

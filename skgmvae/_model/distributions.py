@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Normal
+from torch.distributions import Categorical, Distribution, Independent, Normal
 
 __all__ = [
     "DiagonalNormal", "categorical", "kl_from_standard_normal", "kl_to_components",
@@ -116,9 +116,20 @@ def kl_from_standard_normal(q: DiagonalNormal) -> Tensor:
     return 0.5 * (squares - q.mean.shape[-1]) - q.log_volume
 
 
-def log_prob_rows(distribution: Distribution, value: Tensor, n_samples: int) -> Tensor:
-    """Log-density (n_samples, B) of rows (B, ...) under (n_samples * B) distributions."""
+def log_prob_rows(
+    distribution: Independent[Any], value: Tensor, n_samples: int, *, complete: bool = True
+) -> Tensor:
+    """Log-density (n_samples, B) of rows (B, ...) under (n_samples * B) distributions.
+
+    Of rows that are not `complete` it is the density of the values that are there: those that are
+    missing, NaN, are integrated out, since values are independent under each distribution.
+    """
     if not len(value):  # as a process of a group may have none; torch cannot sum up such densities
         return distribution.mean.flatten(1).sum(1).unflatten(0, (n_samples, 0))
     repeated = value.expand(n_samples, *value.shape).flatten(0, 1)
-    return distribution.log_prob(repeated).unflatten(0, (n_samples, -1))
+    if complete:
+        return distribution.log_prob(repeated).unflatten(0, (n_samples, -1))
+    is_missing = repeated.isnan()
+    of_values = distribution.base_dist.log_prob(repeated.masked_fill(is_missing, 0.0))
+    observed = of_values.masked_fill(is_missing, 0.0)
+    return observed.flatten(1).sum(1).unflatten(0, (n_samples, -1))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Normal
+from torch.distributions import Categorical, Independent, Normal
 
 from ..networks import Networks
 from .distributions import DiagonalNormal, categorical, log_prob_points
@@ -38,11 +38,18 @@ class GMVAE(nn.Module):
     y_head : Module
         From what the trunk of p(y|x) puts out to the parameters of p(y|x).
     distribution : callable
-        From these parameters to p(y|x), a distribution over rows.
+        From these parameters to p(y|x), a distribution over rows of independent values.
     n_features, n_prior_features : int
         Width of the first two trunks.
     n_components, latent_dim, style_dim : int
         K, N_x and N_w.
+    reads_missing : bool, default=False
+        Whether the encoder reads, besides a row, which of its values are missing.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether rows are known to have no missing values (NaN), so that none are looked for.
     """
 
     log_weights: Tensor
@@ -51,15 +58,18 @@ class GMVAE(nn.Module):
         self,
         networks: Networks,
         y_head: nn.Module,
-        distribution: Callable[[Tensor], Distribution],
+        distribution: Callable[[Tensor], Independent[Any]],
         *,
         n_features: int,
         n_prior_features: int,
         n_components: int,
         latent_dim: int,
         style_dim: int,
+        reads_missing: bool = False,
     ) -> None:
         super().__init__()
+        self.reads_missing = reads_missing
+        self.complete = False
         self.n_components = n_components
         self.latent_dim = latent_dim
         self.style_dim = style_dim
@@ -73,8 +83,16 @@ class GMVAE(nn.Module):
 
     def q(self, y: Tensor) -> Posterior:
         """q(x|y) and q(w|y), from one trunk."""
-        features = self.encoder(y)  # (B, F)
+        features = self.encoder(self._read(y))  # (B, F)
         return Posterior(self.x_head(features), self.w_head(features))
+
+    def _read(self, y: Tensor) -> Tensor:
+        """Return what the encoder reads: 0 in place of missing values and, if asked to, where."""
+        if self.complete and not self.reads_missing:
+            return y
+        is_missing = y.isnan()
+        filled = y.masked_fill(is_missing, 0.0)
+        return torch.cat([filled, is_missing.to(y.dtype)], 1) if self.reads_missing else filled
 
     def p_x(self, w: Tensor) -> DiagonalNormal:
         """p(x|w, z) for every z (Eq. 1c): (..., B, N_w) -> a normal over (..., B, K, N_x)."""
@@ -91,7 +109,7 @@ class GMVAE(nn.Module):
         """p(z|x, w) (Eq. 4) for x (..., N_x), given p(x|w, z) at the same w."""
         return categorical(log_prob_points(p_x, x.unsqueeze(-2)) + self.log_weights)  # (..., K)
 
-    def p_y(self, x: Tensor) -> Distribution:
+    def p_y(self, x: Tensor) -> Independent[Any]:
         """p(y|x) (Eq. 1d): (..., N_x) -> a distribution over rows, leading axes flattened."""
         return self.distribution(self.y_head(self.decoder(x.reshape(-1, self.latent_dim))))
 

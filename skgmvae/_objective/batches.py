@@ -244,7 +244,22 @@ class Batches:
         return self._shuffled
 
     def _perturbed(self, y: Tensor, source: torch.Generator) -> Tensor:
-        """Return the rows after the part of the perturbation that does not look at the model."""
+        """Return the rows after the part of the perturbation that does not look at the model.
+
+        Missing values are 0 for it, and missing afterwards: the same, or what comes into their
+        place where the perturbation is affine.
+        """
+        if not self.rows.has_missing:
+            return self._perturbed_complete(y, source)
+        is_missing = y.isnan()
+        filled = y.masked_fill(is_missing, 0.0)
+        if self.inputs is not None and self.inputs.perturbation == "affine":
+            both = torch.cat([filled, is_missing.to(y.dtype)], 1)
+            moved, missing = affine(both, source).chunk(2, 1)
+            return moved.masked_fill(missing > 0.5, torch.nan)
+        return self._perturbed_complete(filled, source).masked_fill(is_missing, torch.nan)
+
+    def _perturbed_complete(self, y: Tensor, source: torch.Generator) -> Tensor:
         assert self.inputs is not None
         perturbation = self.inputs.perturbation
         if not callable(perturbation):

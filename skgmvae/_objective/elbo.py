@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Normal
+from torch.distributions import Categorical, Independent, Normal
 
 from .._model import (
     DiagonalNormal,
@@ -30,11 +30,12 @@ class Mixture(Protocol):
     """What the objective asks of a model."""
 
     log_weights: Tensor  # log p(z), (K,)
+    complete: bool  # whether rows have no missing values
 
     def q(self, y: Tensor) -> tuple[DiagonalNormal, DiagonalNormal]: ...
     def p_x(self, w: Tensor) -> DiagonalNormal: ...
     def p_z(self, x: Tensor, p_x: DiagonalNormal) -> Categorical: ...
-    def p_y(self, x: Tensor) -> Distribution: ...
+    def p_y(self, x: Tensor) -> Independent[Any]: ...
     def cluster_logits(self, posterior: tuple[DiagonalNormal, DiagonalNormal]) -> Tensor: ...
 
 
@@ -118,7 +119,8 @@ def elbo_terms(
     p_z = model.p_z(x, p_x)  # (M, B, K)
 
     # E_q(x|y) [log p(y|x)]
-    reconstruction = log_prob_rows(model.p_y(x), y, n_samples).mean(0)
+    log_p_y = log_prob_rows(model.p_y(x), y, n_samples, complete=model.complete)
+    reconstruction = log_p_y.mean(0)
     # 1/M sum_j sum_k p(z_k = 1 | x_j, w_j) KL(q(x|y) || p(x | w_j, z_k = 1))          Eq. 5
     kl_x = kl_to_components(q_x, p_x)  # (M, B, K)
     conditional_prior = (p_z.probs * kl_x).sum(-1).mean(0)
@@ -142,7 +144,7 @@ def log_evidence(
     log_p_x_and_z = log_prob_points(model.p_x(w), x.unsqueeze(-2)) + model.log_weights
     p_w = Normal(torch.zeros_like(q_w.mean), torch.ones_like(q_w.stddev), validate_args=False)
     log_weights = (
-        log_prob_rows(model.p_y(x), y, n_samples)
+        log_prob_rows(model.p_y(x), y, n_samples, complete=model.complete)
         + torch.logsumexp(log_p_x_and_z, -1) - q_x.log_prob(x).sum(-1)
         + p_w.log_prob(w).sum(-1) - q_w.log_prob(w).sum(-1)
     )  # (M, B)

@@ -78,7 +78,7 @@ def shifted_points(points: Tensor, y: Tensor, directions: Tensor) -> Points:
     that are not close to each other have independent errors. In double precision, on the CPU: the
     same on every device.
     """
-    rows = y.flatten(1).to(points.device, points.dtype)
+    rows = y.flatten(1).nan_to_num().to(points.device, points.dtype)
     uniform = (points.unsqueeze(1) + rows @ directions) % 1.0  # (M, B, N_x + 1)
     made = Points(standard_normal(uniform[..., :-1]), uniform[..., -1])
     return Points(*(part.to(y.device, y.dtype) for part in made))
@@ -126,5 +126,6 @@ def mixture_log_evidence(
     log_proposal = wide.log_prob(x).sum(-1) + math.log((n_points - n_prior) / n_points)
     if n_prior:
         log_proposal = torch.logaddexp(log_proposal, log_prior + math.log(n_prior / n_points))
-    log_weights = log_prob_rows(model.p_y(x), y, n_points) + log_prior - log_proposal
+    log_p_y = log_prob_rows(model.p_y(x), y, n_points, complete=model.complete)
+    log_weights = log_p_y + log_prior - log_proposal
     return torch.logsumexp(log_weights, 0) - math.log(n_points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,12 +199,24 @@ class Rows:
         """Return all rows as an array (n_rows, n_features)."""
         return self.matrix().cpu().numpy()
 
+    @cached_property
+    def has_missing(self) -> bool:
+        """Whether values are missing, NaN."""
+        if not self._held.is_floating_point():
+            return False
+        parts = (self._held[block] for block in slices(self.n_rows, BLOCK_ROWS))
+        return any(bool(part.isnan().any()) for part in parts)
+
     def typical_norm(self, group: Group = ALONE) -> float:
-        """Root mean square norm of a row, of a few thousand, in the model's units."""
+        """Root mean square norm of a row, of a few thousand, in the model's units.
+
+        Missing values count as the mean, which is 0.
+        """
         stride = max(1, group.n_rows(self.n_rows) // BLOCK_ROWS)  # rows may be sorted
         first = -group.first_row % stride
         some = torch.arange(first, max(first, self.n_rows), stride, device=self.home)
-        return float(group.mean(self.take(some).flatten(1).square().sum(1)).sqrt())
+        squares = self.take(some).flatten(1).square().nan_to_num()
+        return float(group.mean(squares.sum(1)).sqrt())
 
     def _gathered(self, index: Tensor) -> Tensor:
         """Return what is held of some rows, on the device."""

@@ -58,6 +58,8 @@ class Units(NamedTuple):
         The least and the largest value of the training data that are not far from all others.
     spread : ndarray of shape (n_features,)
         Range of the values that count for location and scale; infinite where they are one value.
+    observed : ndarray of shape (n_features,)
+        Share of the training rows that have a value.
     """
 
     location: NDArray[np.float64]
@@ -67,6 +69,7 @@ class Units(NamedTuple):
     lowest: NDArray[np.float64]
     highest: NDArray[np.float64]
     spread: NDArray[np.float64]
+    observed: NDArray[np.float64]
 
     @classmethod
     def standardizing(
@@ -91,6 +94,11 @@ class Units(NamedTuple):
         """
         with np.errstate(over="ignore", invalid="ignore"):
             found = moments(_blocks(X))
+            if np.isnan(found.lowest).any():
+                empty = np.flatnonzero(np.isnan(found.lowest))
+                named = ", ".join(map(str, empty[:3])) + ", ..." * (len(empty) > 3)
+                verb = "Column {} of X has" if len(empty) == 1 else "Columns {} of X have"
+                raise ValueError(f"{verb.format(named)} no values, all are missing: drop them.")
             are_directions = image_shape is None and _are_directions(X, found)
             # rows of one length are not far from each other
             core = (
@@ -102,11 +110,12 @@ class Units(NamedTuple):
             spread = found.highest - found.lowest
         mean, variance = found.mean, found.variance
         if not (np.isfinite(variance) & np.isfinite(spread)).all():
-            largest = max(abs(float(X.min())), abs(float(X.max())))
+            largest = max(np.abs(found.lowest).max(), np.abs(found.highest).max())
             raise ValueError(f"X has values too large to square, up to {largest:.3g}; scale X.")
         rounding = _rounding(mean, X.dtype)
-        constants = np.where(spread <= rounding, X[0], np.nan)
-        mean = np.where(spread <= rounding, X[0], mean)
+        first = np.where(np.isnan(X[0]), found.lowest, X[0])
+        constants = np.where(spread <= rounding, first, np.nan)
+        mean = np.where(spread <= rounding, first, mean)
         deviation, counted = np.sqrt(variance), spread
         if image_shape is not None:
             location = _by_channel(np.mean, mean, image_shape)
@@ -134,7 +143,10 @@ class Units(NamedTuple):
                 )
             scales[~without_scale] *= np.sqrt(typical)
         counted = np.where(without_scale, np.inf, counted)
-        return cls(mean, scales, constants, image_shape, core.lowest, core.highest, counted)
+        return cls(
+            mean, scales, constants, image_shape, core.lowest, core.highest, counted,
+            _observed_shares(X),
+        )
 
     @classmethod
     def fractions(
@@ -142,9 +154,13 @@ class Units(NamedTuple):
     ) -> Units:
         """Return units in which `top` is 1 and 0 is 0."""
         n_features = X.shape[1]
-        constants = np.where(X.max(0) == X.min(0), X[0], np.nan)
+        lowest, highest = np.fmin.reduce(X), np.fmax.reduce(X)
+        constants = np.where(lowest == highest, lowest, np.nan)
         zeros, tops, infinite = (np.full(n_features, value) for value in (0.0, top, np.inf))
-        return cls(zeros, tops, constants, image_shape, -infinite, infinite, infinite)
+        return cls(
+            zeros, tops, constants, image_shape, -infinite, infinite, infinite,
+            _observed_shares(X),
+        )
 
     @property
     def data_shape(self) -> tuple[int, ...]:
@@ -208,13 +224,16 @@ class Units(NamedTuple):
             core = _core(X, self.image_shape)
         return self._replace(
             constants=np.where(self.are_constant(X), self.constants, np.nan),
-            lowest=np.minimum(self.lowest, core.lowest),
-            highest=np.maximum(self.highest, core.highest),
+            lowest=np.fmin(self.lowest, core.lowest),
+            highest=np.fmax(self.highest, core.highest),
         )
 
     def are_constant(self, X: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which features have one value still, in all rows of X, (n_features,)."""
-        same = [(self.constants == block).all(0) for block in _blocks(X)]
+        same = [
+            ((self.constants == block) | np.isnan(block)).all(0) & ~np.isnan(self.constants)
+            for block in _blocks(X)
+        ]
         return np.logical_and.reduce(same)
 
 
@@ -259,12 +278,16 @@ def _smallest_gap(column: NDArray[Any]) -> float:
 
 
 def _sorted_columns(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield each column, sorted."""
+    """Yield each column, sorted, without what is missing."""
     for columns in slices(X.shape[1], max(1, BLOCK_VALUES // len(X))):
         block = np.array(X[:, columns].T, order="C")
         # of bytes "stable" is a radix sort, 20 times as fast
         block.sort(kind="stable" if X.dtype == np.uint8 else None)
-        yield from block
+        if X.dtype.kind == "f" and np.isnan(block[:, -1]).any():  # which come last
+            for column in block:
+                yield column[: len(column) - np.count_nonzero(np.isnan(column))]
+        else:
+            yield from block
 
 
 class _Core(NamedTuple):
@@ -288,32 +311,45 @@ def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
     """Return the moments of the columns of rows that come in blocks, in one pass over them.
 
     Deviations are squared from the mean of each block, so that no digits are lost where the mean is
-    large, and put together as in Chan, Golub & LeVeque (1983). Blocks may be empty, but not all.
+    large, and put together as in Chan, Golub & LeVeque (1983). Missing values, NaN, do not count;
+    of a column without values all is NaN. Blocks may be empty, but not all.
 
     Examples
     --------
     >>> moments([np.array([[1.0], [2.0]]), np.array([[6.0]])])[:2]
     (array([3.]), array([4.66666667]))
     """
-    n_rows = 0
-    mean = squares = lowest = highest = np.zeros(())
+    n_rows: Any = 0
+    mean = squares = np.zeros(())
+    lowest = highest = np.full((), np.nan)
     for block in blocks:
-        n_new = len(block)
-        if not n_new:
+        if not len(block):
             continue
         deviations = block.astype(np.float64)
-        new_mean = deviations.mean(0)
+        is_missing = np.isnan(deviations)
+        n_new: Any = len(block)
+        if is_missing.any():
+            deviations[is_missing] = 0.0
+            n_new = len(block) - np.count_nonzero(is_missing, axis=0)
+        new_mean = deviations.sum(0) / np.maximum(n_new, 1)
         deviations -= new_mean
-        ends = block.min(0).astype(np.float64), block.max(0).astype(np.float64)
-        if not n_rows:
-            mean, lowest, highest = new_mean, *ends
+        deviations[is_missing] = 0.0
+        ends = np.fmin.reduce(block).astype(np.float64), np.fmax.reduce(block).astype(np.float64)
         step = new_mean - mean
-        n_rows += n_new
-        mean = mean + step * (n_new / n_rows)
+        n_rows = n_rows + n_new
+        divisor = np.maximum(n_rows, 1)
+        mean = mean + step * (n_new / divisor)
         squares = squares + np.square(deviations, out=deviations).sum(0)
-        squares = squares + step**2 * (n_new * (n_rows - n_new) / n_rows)
-        lowest, highest = np.minimum(lowest, ends[0]), np.maximum(highest, ends[1])
-    return Moments(mean, squares / n_rows, lowest, highest)
+        squares = squares + step**2 * (n_new * (n_rows - n_new) / divisor)
+        lowest, highest = np.fmin(lowest, ends[0]), np.fmax(highest, ends[1])
+    counted = np.where(n_rows > 0, n_rows, np.nan)
+    return Moments(mean, squares / counted, lowest, highest)
+
+
+def _observed_shares(X: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the share of values in each column that are not missing."""
+    n_missing = sum(np.count_nonzero(np.isnan(block), axis=0) for block in _blocks(X))
+    return 1.0 - n_missing / np.full(X.shape[1], len(X))
 
 
 def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -336,7 +372,7 @@ def _moments_within(
         if far[columns].any():
             low, high = core.lowest[columns], core.highest[columns]
             near = moments(
-                block[((block >= low) & (block <= high)).all(1)] for block in _blocks(X[:, columns])
+                block[~((block < low) | (block > high)).any(1)] for block in _blocks(X[:, columns])
             )
             for whole, part in zip(found, near, strict=True):
                 whole[columns] = part
@@ -351,7 +387,7 @@ def _core(X: NDArray[Any], image_shape: tuple[int, ...] | None) -> _Core:
     if image_shape is None:
         return _Core(*np.array([_core_of_column(column) for column in _sorted_columns(X)]).T)
     pixels = X.reshape(len(X), -1, _n_channels(image_shape))
-    ends = np.concatenate([pixels.min(1), pixels.max(1)])
+    ends = np.concatenate([np.fmin.reduce(pixels, axis=1), np.fmax.reduce(pixels, axis=1)])
     lowest, highest, _ = np.array([_core_of_column(column) for column in _sorted_columns(ends)]).T
     n_pixels = pixels.shape[1]
     return _Core(np.tile(lowest, n_pixels), np.tile(highest, n_pixels), np.zeros(X.shape[1]))
@@ -364,6 +400,8 @@ def _core_of_column(column: NDArray[Any], rule: FarRule = FAR) -> tuple[float, f
     Where the middle is a single value, as in a flag that is rarely 1, or in a count that is rarely
     not 0, nothing is far: the few other values are all that the column says.
     """
+    if not len(column):
+        return np.nan, np.nan, 0.0
     n_far = max(1, math.ceil(rule.share * len(column)) - 1)
     low, high = n_far, len(column) - 1 - n_far
     middle = column[low : high + 1].astype(np.float64)
@@ -416,6 +454,8 @@ def _are_directions(X: NDArray[Any], found: Moments) -> bool:
     shortest, longest = np.inf, 0.0
     for block in _blocks(X):
         lengths = np.linalg.norm(block[:, varies], axis=1)
+        if np.isnan(lengths).any():  # of a row with missing values there is no length
+            return False
         lengths = lengths[lengths > 0]
         if len(lengths):
             shortest, longest = min(shortest, lengths.min()), max(longest, lengths.max())

@@ -1,5 +1,6 @@
 """The initial partition: neighbors, their graph, candidate partitions, and the one taken."""
 
+from .completion import completed
 from .neighbors import (
     NEIGHBOR_SEARCH,
     RADIUS,
@@ -13,6 +14,7 @@ from .selection import certain, initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "certain", "find_neighbors",
-    "initial_partition", "nearest_in_sample", "nearest_up_to_affine", "perturbation_radius",
+    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "certain", "completed",
+    "find_neighbors", "initial_partition", "nearest_in_sample", "nearest_up_to_affine",
+    "perturbation_radius",
 ]

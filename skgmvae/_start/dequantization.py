@@ -54,6 +54,7 @@ def dequantized(
     random: np.random.RandomState,
     *,
     normal: bool = False,
+    missing: NDArray[np.bool_] | None = None,
     rule: Dequantization = DEQUANTIZATION,
 ) -> NDArray[np.float32]:
     """Return the values with noise in columns of few values; the same array if there are none.
@@ -70,6 +71,8 @@ def dequantized(
         the largest is that of the category, and a column of two values one that is beyond its
         quantile where the value is high; both with the variance that uniform noise would give a
         balanced column. It is for mixtures of normal distributions.
+    missing : ndarray of bool of shape (n_rows, n_features) or None
+        Values that were filled in: which columns have few values is read off the others.
     rule : Dequantization, default=DEQUANTIZATION
 
     Returns
@@ -78,17 +81,20 @@ def dequantized(
     """
     if values.shape[1] > rule.max_features:
         return values
-    step, span = resolution(values), np.ptp(values, axis=0)
+    seen = values if missing is None else np.where(missing, np.float32(np.nan), values)
+    step, span = resolution(seen), np.nan_to_num(np.fmax.reduce(seen) - np.fmin.reduce(seen))
     few = step * rule.max_values >= np.maximum(span, np.finfo(np.float32).tiny)
     if not few.any():
         return values
     noisy = values.copy()
-    for group in one_hot_groups(values):
+    for group in one_hot_groups(seen):
         spread_out = _largest_of_normals if normal else _on_simplex
-        noisy[:, group] = spread_out(values[:, group], random)
+        block = np.ix_(~np.isnan(seen[:, group]).any(1), group)
+        noisy[block] = spread_out(values[block], random)
         few[group] = False
     for column in np.flatnonzero(few & (step == span) & normal):
-        noisy[:, column] = _beyond_a_quantile(values[:, column], random)
+        rows = ~np.isnan(seen[:, column])
+        noisy[rows, column] = _beyond_a_quantile(values[rows, column], random)
         few[column] = False
     noise = random.uniform(-0.5, 0.5, (len(values), np.count_nonzero(few)))
     noisy[:, few] += (noise * step[few]).astype(np.float32)
@@ -98,17 +104,20 @@ def dequantized(
 def one_hot_groups(values: NDArray[Any]) -> list[NDArray[np.intp]]:
     """Return the columns of each one-hot encoded category.
 
-    They are neighboring columns of two values, of which just one is high in each row.
+    They are neighboring columns of two values, of which just one is high in each row, but for rows
+    where some are missing (NaN).
     """
-    low, high = values.min(0), values.max(0)
-    binary = (low < high) & ((values == low) | (values == high)).all(0)
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+    is_missing = np.isnan(values)
+    binary = (low < high) & ((values == low) | (values == high) | is_missing).all(0)
     groups, first, n_high = [], 0, np.zeros(len(values), np.intp)
     for last, column in enumerate(values.T):
         n_high += column == high[last]
         while first < last and n_high.max() > 1:  # in some row two are high
             n_high -= values[:, first] == high[first]
             first += 1
-        is_complete = first < last and n_high.min() == 1
+        has_one = (n_high == 1) | is_missing[:, first : last + 1].any(1)
+        is_complete = first < last and bool(has_one.all()) and bool(n_high.any())
         if is_complete and binary[last]:
             groups.append(np.arange(first, last + 1))
         if is_complete or not binary[last]:

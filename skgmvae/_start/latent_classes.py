@@ -59,7 +59,7 @@ class Categories(NamedTuple):
     Attributes
     ----------
     is_in : ndarray of bool of shape (n_rows, n_categories)
-        Of each variable just one is True in a row.
+        Of each variable just one is True in a row, or none where it is missing.
     variable : ndarray of shape (n_categories,)
         The number of its variable.
     """
@@ -70,38 +70,51 @@ class Categories(NamedTuple):
 
 def encoded_categories(rows: Rows, *, policy: LatentClasses = LATENT_CLASSES) -> Categories | None:
     """Return the categories of the rows, None if some columns are neither flags nor one-hot."""
-    is_high = _flags(rows)
-    if is_high is None:
+    values = _flags(rows)
+    if values is None:
         return None
-    varies = is_high.any(0) & ~is_high.all(0)
-    groups = one_hot_groups(is_high)
+    varies = (values == 1).any(0) & (values == 0).any(0)
+    groups = one_hot_groups(values)
     varies[[column for group in groups for column in group]] = False
-    flags = is_high[:, varies]
+    flags = values[:, varies]
     if not len(groups) + flags.shape[1] > 0 or flags.shape[1] > policy.max_flags:
         return None
-    each_flag = [np.stack([~flag, flag], axis=1) for flag in flags.T]
-    variables = [is_high[:, group] for group in groups] + each_flag
+    # of a category that is missing in part nothing is taken for known
+    of_groups = [
+        (values[:, group] == 1) & ~np.isnan(values[:, group]).any(1, keepdims=True)
+        for group in groups
+    ]
+    variables = of_groups + [np.stack([flag == 0, flag == 1], axis=1) for flag in flags.T]
     sizes = [variable.shape[1] for variable in variables]
     return Categories(np.hstack(variables), np.repeat(np.arange(len(sizes)), sizes))
 
 
-def _flags(rows: Rows) -> NDArray[np.bool_] | None:
-    """Return where the higher of a column's two values is; None if some column has more values."""
-    low, high = np.array(np.inf, np.float32), np.array(-np.inf, np.float32)
+def _flags(rows: Rows) -> NDArray[np.float16] | None:
+    """Return 1 for the higher of a column's two values and 0 for the lower; NaN stays.
+
+    None if some column has more values.
+    """
+    low, high = np.array(np.nan, np.float32), np.array(np.nan, np.float32)
     for block in rows.blocks():
         values = block.flatten(1).cpu().numpy()
-        lowest, highest = values.min(0), values.max(0)
-        if not ((values == lowest) | (values == highest)).all():
+        lowest, highest = np.fmin.reduce(values), np.fmax.reduce(values)
+        if not _are_two_values(values, lowest, highest):
             return None  # most tables end here, at the first block
-        low, high = np.minimum(low, lowest), np.maximum(high, highest)
+        low, high = np.fmin(low, lowest), np.fmax(high, highest)
     found = []
     for block in rows.blocks():
         values = block.flatten(1).cpu().numpy()
-        is_high = values == high
-        if not (is_high | (values == low)).all():
+        if not _are_two_values(values, low, high):
             return None
-        found.append(is_high)
+        is_high = (values == high).astype(np.float16)
+        found.append(np.where(np.isnan(values), np.float16(np.nan), is_high))
     return np.concatenate(found)
+
+
+def _are_two_values(
+    values: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]
+) -> bool:
+    return bool(((values == low) | (values == high) | np.isnan(values)).all())
 
 
 def class_probabilities(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
+from scipy.special import softmax
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import gen_batches
 
@@ -129,14 +130,47 @@ def right_mixture(
 def responsibilities(mixture: GaussianMixture, values: NDArray[np.float32]) -> csr_array:
     """Return the probabilities that rows are of each component, (n_rows, n_components).
 
-    Those that single precision does not tell from 0 beside 1 are 0, and take no memory.
+    Missing values, NaN, are integrated out. Probabilities that single precision does not tell from
+    0 beside 1 are 0, and take no memory.
     """
     blocks = []
     for block in gen_batches(len(values), BLOCK_ROWS):
-        found = mixture.predict_proba(values[block]).astype(np.float32)
+        found = _posterior(mixture, values[block]).astype(np.float32)
         found[found < np.finfo(np.float32).eps] = 0
         blocks.append(csr_array(found))
     return vstack(blocks, format="csr")
+
+
+def _posterior(mixture: GaussianMixture, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    is_there = ~np.isnan(values)
+    found = np.empty((len(values), mixture.n_components))
+    patterns, inverse = np.unique(is_there, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        rows = inverse.ravel() == number
+        if pattern.all():
+            found[rows] = mixture.predict_proba(values[rows])
+        else:
+            found[rows] = _marginal_posterior(mixture, values[rows][:, pattern], pattern)
+    return found
+
+
+def _marginal_posterior(
+    mixture: GaussianMixture, values: NDArray[np.float32], features: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the probabilities by some of the features, (n_rows, n_components)."""
+    covariances = mixture.covariances_
+    if mixture.covariance_type == "diag":
+        covariances = covariances[:, None] * np.eye(covariances.shape[1])
+    covariances = np.broadcast_to(
+        covariances, (mixture.n_components, len(features), len(features))
+    )[:, features][:, :, features]
+    factors = np.linalg.cholesky(covariances)
+    differences = values - mixture.means_[:, None, features]  # (K, n_rows, n_features)
+    scaled = np.linalg.solve(factors, differences.transpose(0, 2, 1))
+    log_volumes = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
+    logits = np.log(mixture.weights_) - log_volumes - 0.5 * (scaled**2).sum(1).T
+    probabilities: NDArray[np.float64] = softmax(logits, axis=1)
+    return probabilities
 
 
 def fewer_suffice(

@@ -105,6 +105,7 @@ def initial_partition(
     *,
     scale: NDArray[np.float64] | None = None,
     are_images: bool = False,
+    observed: Rows | None = None,
     selection: Selection = SELECTION,
 ) -> InitialPartition:
     """Find the partition of the rows that a fit begins with.
@@ -120,6 +121,9 @@ def initial_partition(
         Units of the features where they may have units of their own; None where rows are images.
     are_images : bool, default=False
         Whether columns are pixels, also if they have two values.
+    observed : Rows or None
+        The rows before they were `completed`. A mixture is fitted to those that have all values,
+        and a row's responsibilities are by the values that it has.
     selection : Selection, default=SELECTION
 
     Returns
@@ -132,7 +136,8 @@ def initial_partition(
         return InitialPartition(certain(neighbors.inverse, n_clusters), is_mixture=False)
     if n_found == 1:
         return InitialPartition(certain(np.zeros(rows.n_rows, np.intp), n_clusters), False)
-    categories = None if are_images else encoded_categories(rows)
+    observed = rows if observed is None else observed
+    categories = None if are_images else encoded_categories(observed)
     if categories is not None:
         probabilities = class_probabilities(categories, n_found, random)
         probabilities.resize(rows.n_rows, n_clusters)
@@ -143,7 +148,8 @@ def initial_partition(
     most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
     if scale is not None and len(scale) <= most_features:
         values = for_mixtures = _of_each_row(neighbors.compared, neighbors)
-        points = dequantized(values, random)
+        missing = np.isnan(observed.flat()) if observed.has_missing else None
+        points = dequantized(values, random, missing=missing)
         if points is not values:
             views = [find_neighbors(Rows.of_array(points, rows.device), seed)]
         if _are_coordinates(scale, selection):
@@ -167,17 +173,19 @@ def initial_partition(
 
     best, probabilities = candidates[0], None
     if for_mixtures is not None:
-        beginnings = [of_rows(labels) for labels in whole[: selection.n_beginnings]]
-        normal = dequantized(for_mixtures, random, normal=True)
+        normal = dequantized(for_mixtures, random, normal=True, missing=missing)
+        complete = slice(None) if missing is None else ~missing.any(1)
+        normal = normal[complete]
+        beginnings = [of_rows(labels)[complete] for labels in whole[: selection.n_beginnings]]
         if best is not whole[0] and not fewer_suffice(
-            normal, of_rows(best), beginnings, n_found, random
+            normal, of_rows(best)[complete], beginnings, n_found, random
         ):
             best = whole[0]
         mixture = (
             right_mixture(normal, beginnings, n_found, random) if best is whole[0] else None
         )
         if mixture is not None:
-            probabilities = _responsibilities(mixture, for_mixtures, random)
+            probabilities = _responsibilities(mixture, for_mixtures, missing, random)
     is_mixture = probabilities is not None
     if probabilities is None:
         probabilities = _of_each_row(_votes(compared, best, n_found), compared)
@@ -188,17 +196,25 @@ def initial_partition(
 
 
 def _responsibilities(
-    mixture: GaussianMixture, values: NDArray[np.float32], random: np.random.RandomState
+    mixture: GaussianMixture,
+    values: NDArray[np.float32],
+    missing: NDArray[np.bool_] | None,
+    random: np.random.RandomState,
 ) -> csr_array:
     """Return the mean of the responsibilities over draws of the noise, (n_rows, n_clusters).
 
     By one draw a row would be judged by its noise as well as by its values.
     """
-    normal = dequantized(values, random, normal=True)
+
+    def of_draw(normal: NDArray[np.float32]) -> csr_array:
+        seen = normal if missing is None else np.where(missing, np.float32(np.nan), normal)
+        return responsibilities(mixture, seen)
+
+    normal = dequantized(values, random, normal=True, missing=missing)
     n_draws = 1 if normal is values else DEQUANTIZATION.n_draws
-    total = responsibilities(mixture, normal)
+    total = of_draw(normal)
     for _ in range(n_draws - 1):
-        total += responsibilities(mixture, dequantized(values, random, normal=True))
+        total += of_draw(dequantized(values, random, normal=True, missing=missing))
     total.data /= np.float32(n_draws)
     return total
 

@@ -299,7 +299,7 @@ def test_rows_between_components_have_the_first_of_them_in_their_new_order(monke
     logits = 9.0 * np.eye(3, dtype=np.float32)[[0, 1, 1, 1, 2, 2, 2, 2, 0]]
     logits[8] = [9, 0, 9]
     ones = np.ones(3)
-    units = Units(0 * ones, ones, np.nan * ones, None, -9 * ones, 9 * ones, ones)
+    units = Units(0 * ones, ones, np.nan * ones, None, -9 * ones, 9 * ones, ones, ones)
     monkeypatch.setattr(description, "_centers", lambda *arguments: None)
     no_terms = Terms(*[np.zeros(1)] * len(Terms._fields))
     monkeypatch.setattr(Fitted, "elbo", lambda *arguments: no_terms)

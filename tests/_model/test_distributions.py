@@ -1,6 +1,7 @@
 """What networks put out, as distributions, against scipy and torch's own."""
 
 import numpy as np
+import pytest
 import scipy.special
 import scipy.stats
 import torch
@@ -143,3 +144,22 @@ def test_the_categorical_is_torchs():
     assert found.batch_shape == expected.batch_shape
     assert found.expand((3, 2, 5)).probs.shape == (3, 2, 5, 4)
     assert found.sample((7,)).shape == (7, 2, 5)
+
+
+@pytest.mark.parametrize("family", ["normal", "bernoulli"])
+def test_missing_values_are_integrated_out(family):
+    random = torch.Generator().manual_seed(0)
+    parameters = torch.randn(6, 4, generator=random)  # of two samples of three rows
+    y = torch.rand(3, 4, generator=random)
+    base = (
+        torch.distributions.Normal(parameters, 0.7) if family == "normal"
+        else torch.distributions.Bernoulli(logits=parameters, validate_args=False)
+    )
+    p_y = Independent(base, 1, validate_args=False)
+    complete = log_prob_rows(p_y, y, 2)
+    torch.testing.assert_close(log_prob_rows(p_y, y, 2, complete=False), complete)
+    y[0, 1] = y[2] = torch.nan
+    found = log_prob_rows(p_y, y, 2, complete=False)
+    of_values = base.log_prob(y.repeat(2, 1).nan_to_num()).view(2, 3, 4)
+    of_values[:, 0, 1] = of_values[:, 2] = 0.0
+    torch.testing.assert_close(found, of_values.sum(2))

@@ -413,3 +413,38 @@ def test_a_perturbation_that_draws_from_the_global_generator_is_refused():
     inputs = RegularizerInputs(lambda y, source: y + torch.randn_like(y), None)
     with pytest.raises(ValueError, match=r"perturbation=.*global generator.*generator=generator"):
         make(inputs)(0, 0)
+
+
+# Missing values
+
+
+def with_missing(shape=(2,)):
+    """Return numbered rows without one value in three, but for their numbers."""
+    y = numbered(shape=shape).matrix().clone()
+    y[:, 1:][torch.rand(y[:, 1:].shape, generator=torch.Generator().manual_seed(1)) < 0.3] = (
+        torch.nan
+    )
+    return Rows(y.unflatten(1, shape))
+
+
+@pytest.mark.parametrize("perturbation", ["adversarial", lambda y, generator: y + 1.0])
+def test_missing_values_stay_missing_where_rows_are_changed(perturbation):
+    batch = make(inputs_of(perturbation=perturbation), with_missing())(0, 0)
+    assert batch.y.isnan().any()
+    assert torch.equal(batch.perturbed.isnan(), batch.y.isnan())
+
+
+def test_missing_pixels_move_with_the_image():
+    rows = with_missing((1, 6, 6))
+    batch = make(inputs_of(perturbation="affine", radius=None), rows)(0, 0)
+    share = batch.y.isnan().float().mean()
+    assert abs(batch.perturbed.isnan().float().mean() - share) < 0.1
+    assert not torch.equal(batch.perturbed.isnan(), batch.y.isnan())
+
+
+def test_a_callable_of_the_users_sees_no_missing_values():
+    def checked(y, generator):
+        assert torch.isfinite(y).all()
+        return y
+
+    make(inputs_of(perturbation=checked), with_missing())(0, 0)

@@ -22,6 +22,7 @@ class LinearGaussian:
     """Stands for a model: y is x by the loadings, with noise of one standard deviation."""
 
     log_weights = torch.tensor(WEIGHTS).log()
+    complete = True
 
     def p_y(self, x):
         mean = x.reshape(-1, 2) @ torch.tensor(LOADINGS)

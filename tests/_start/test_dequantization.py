@@ -261,3 +261,27 @@ def test_a_wide_category_without_its_first_level_is_refused_in_one_pass():
     X = one_hot(np.arange(12_000) % 1500, 1500)
     assert one_hot_groups(X[:, 1:]) == []
     assert len(one_hot_groups(X)[0]) == 1500
+
+
+def test_what_was_filled_in_is_no_value_of_a_column():
+    random = np.random.default_rng(0)
+    flag, number = random.integers(0, 2, 200), random.standard_normal(200)
+    X = np.column_stack([flag, one_hot(random.integers(0, 3, 200), 3), number]).astype(np.float32)
+    missing = random.random(X.shape) < 0.2
+    filled = np.where(missing, 0.3, X).astype(np.float32)
+    for normal in (False, True):
+        noisy = dequantized(filled, np.random.RandomState(0), normal=normal, missing=missing)
+        there = ~missing
+        assert (noisy[there[:, 0], 0] != filled[there[:, 0], 0]).all()
+        whole = there[:, 1:4].all(1)
+        assert (noisy[whole, 1:4] != filled[whole, 1:4]).all()
+        np.testing.assert_array_equal(noisy[whole, 1:4].argmax(1), X[whole, 1:4].argmax(1))
+        np.testing.assert_array_equal(noisy[:, 4], filled[:, 4])
+
+
+def test_groups_are_found_where_some_rows_are_missing():
+    X = one_hot(np.random.default_rng(0).integers(0, 3, 50), 3)
+    X = np.column_stack([X, X[:, 0]])
+    X[3, 1], X[4] = np.nan, np.nan
+    (group,) = one_hot_groups(X)
+    np.testing.assert_array_equal(group, [0, 1, 2])

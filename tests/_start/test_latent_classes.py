@@ -160,3 +160,36 @@ def test_rows_beyond_those_that_it_is_fitted_to_follow(generated):
     X, y = generated.make_categories((2,), 12, 2, 0.8, n_samples=3000, random_state=0)
     found = probabilities(X, 2, max_fit_rows=300).toarray()
     assert adjusted_rand_score(y, found.argmax(1)) > 0.9
+
+
+def test_missing_categories_are_left_out(generated):
+    X, y = generated.TABLES["categories"]["20_flags+categories"](random_state=0)
+    random = np.random.default_rng(0)
+    X = X.copy()
+    first = 0
+    for group in np.split(np.arange(X.shape[1]), np.cumsum(widths_of(X))[:-1]):
+        X[np.ix_(random.random(len(X)) < 0.3, group)] = np.nan
+        first += len(group)
+    complete = encoded(generated.TABLES["categories"]["20_flags+categories"](random_state=0)[0])
+    found = encoded(X)
+    np.testing.assert_array_equal(found.variable, complete.variable)
+    n_known = np.array([
+        found.is_in[:, found.variable == number].sum(1)
+        for number in range(found.variable.max() + 1)
+    ])
+    assert set(np.unique(n_known)) == {0, 1}
+    labels = probabilities(X, y.max() + 1).toarray().argmax(1)
+    assert adjusted_rand_score(y, labels) > 0.75
+
+
+def widths_of(X):
+    """Return how many columns each variable has, of which every second is a flag."""
+    return [1, 3] * (X.shape[1] // 4)
+
+
+def test_a_row_without_categories_has_the_sizes_of_the_classes():
+    X, _ = unequal_classes([0.7, 0.3], 10, 0.9, 500, np.random.default_rng(0))
+    X = X.astype(float)
+    X[0] = np.nan
+    found = probabilities(X, 2).toarray()
+    np.testing.assert_allclose(found[0], found[1:].mean(0), atol=0.02)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 from sklearn.datasets import load_breast_cancer, load_iris, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
@@ -242,3 +243,31 @@ def test_mixtures_that_begin_at_a_partition_have_its_shape(n_features, monkeypat
     for mixture in seen:
         np.testing.assert_allclose(mixture.means_init, means, rtol=1e-3)
         np.testing.assert_allclose(mixture.weights_init, [0.75, 0.25])
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag"])
+def test_missing_values_are_integrated_out(family):
+    random = np.random.default_rng(0)
+    X = random.standard_normal((300, 4)) @ random.standard_normal((4, 4))
+    X[:150] += 2
+    mixture = GaussianMixture(3, covariance_type=family, random_state=0).fit(X)
+    Q = X[:40].astype(np.float32)
+    Q[random.random(Q.shape) < 0.3] = np.nan
+    Q[0], Q[1] = np.nan, X[1]
+    covariances = {
+        "full": mixture.covariances_, "tied": [mixture.covariances_] * 3,
+        "diag": [np.diag(variances) for variances in mixture.covariances_],
+    }[family]
+    joint = np.array([
+        [
+            weight * multivariate_normal(mean[there], covariance[np.ix_(there, there)]).pdf(
+                row[there]
+            ) if there.any() else weight
+            for weight, mean, covariance in zip(
+                mixture.weights_, mixture.means_, covariances, strict=True
+            )
+        ]
+        for row, there in zip(Q, ~np.isnan(Q), strict=True)
+    ])
+    found = responsibilities(mixture, Q).toarray()
+    np.testing.assert_allclose(found, joint / joint.sum(1, keepdims=True), atol=1e-5)

@@ -422,7 +422,8 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
     seen = {}
     real = module.dequantized
 
-    def spy(values, random, *, normal=False):
+    def spy(values, random, *, normal=False, missing=None):
+        assert missing is None
         seen[normal] = real(values, random, normal=normal)
         return seen[normal]
 
