@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from scipy.sparse import issparse, vstack
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -231,18 +232,17 @@ class Group(NamedTuple):
                 f"has {named}. Pass the same columns everywhere, or distributed='off' to fit a "
                 "model in each process."
             )
-        digest = hashlib.blake2b(np.ascontiguousarray(X).data, digest_size=16).digest()
-        parts = self.gathered((len(X), digest))
+        parts = self.gathered((X.shape[0], _digest(X)))
         if len(set(parts)) > 1:
             return self._replace(counts=tuple(n_rows for n_rows, _ in parts)), X
-        if len(X) < self.size:
+        if X.shape[0] < self.size:
             raise ValueError(
-                f"X has {len(X)} rows, fewer than the {self.size} processes of the group. Pass "
+                f"X has {X.shape[0]} rows, fewer than the {self.size} processes of the group. Pass "
                 "distributed='off' to fit a model in each process."
             )
-        own = np.array_split(X, self.size)
-        counts = tuple(map(len, own))
-        return self._replace(counts=counts, has_one_source=True), own[self.rank]
+        counts = tuple(map(len, np.array_split(np.arange(X.shape[0]), self.size)))
+        group = self._replace(counts=counts, has_one_source=True)
+        return group, X[group.first_row : group.first_row + counts[self.rank]]
 
     def check_equal(self, parameters: dict[str, Any]) -> None:
         """Raise a ValueError on all processes if plain values differ between them."""
@@ -262,14 +262,15 @@ class Group(NamedTuple):
         """Return of all rows those of such increasing numbers, from what own rows have."""
         if self.is_alone:
             return values[numbers]
-        own = numbers[(numbers >= self.first_row) & (numbers < self.first_row + len(values))]
-        return np.concatenate(self.gathered(values[own - self.first_row]))
+        last = self.first_row + values.shape[0]
+        own = numbers[(numbers >= self.first_row) & (numbers < last)]
+        return _joined(self.gathered(values[own - self.first_row]))
 
     def every(self, stride: int, values: NDArray[Any]) -> NDArray[Any]:
         """Return of all rows one in `stride`, from what own rows have."""
         if self.is_alone:
             return values[::stride]
-        return np.concatenate(self.gathered(values[-self.first_row % stride :: stride]))
+        return _joined(self.gathered(values[-self.first_row % stride :: stride]))
 
     def sampled(self, values: NDArray[Any], rule: SampleRule = SAMPLE) -> NDArray[Any]:
         """Return a sample of all rows, the same at each call: all, if they are not too many."""
@@ -467,3 +468,16 @@ class BatchNormOfAll(_BatchNorm):
 
     def _check_input_dim(self, y: Tensor) -> None:
         pass
+
+
+def _digest(X: Any) -> bytes:
+    """Return a digest of rows, an array or a sparse matrix."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (X.data, X.indices, X.indptr) if issparse(X) else (X,):
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.digest()
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Join arrays, or sparse matrices."""
+    return vstack(parts, format="csr") if issparse(parts[0]) else np.concatenate(parts)

@@ -11,6 +11,7 @@ import numpy as np
 import sklearn
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -329,7 +330,7 @@ class GMVAEClustering(
         })
         group, rows = group.holding(rows)
         image_shape = check_parameters(
-            self, group.n_rows(len(rows)), rows.shape[1],
+            self, group.n_rows(rows.shape[0]), rows.shape[1],
             min_samples=2 if continued else max(2, self.n_clusters),
         )
         previous = self._previous() if continued else None
@@ -448,6 +449,12 @@ class GMVAEClustering(
         >>> clusterer.predict_proba(X[:2]).sum(1)
         array([1., 1.])
         """
+        if issparse(X):
+            raise TypeError(
+                "predict_proba takes no sparse X: scikit-learn does not yet allow it of a "
+                "clusterer. Use np.exp(predict_log_proba(X)), which takes sparse data, or pass "
+                "X.toarray()."
+            )
         fitted, rows = self._checked_rows(X)
         return np.exp(fitted.log_proba(rows))
 
@@ -823,6 +830,7 @@ class GMVAEClustering(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -839,9 +847,9 @@ class GMVAEClustering(
         Both at once: another thread may fit meanwhile.
         """
         fitted = self._fitted_model()
-        rows = validate_data(
-            self, X, dtype=DTYPES, ensure_all_finite="allow-nan", reset=False
-        )
+        rows = _canonical(validate_data(
+            self, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan", reset=False
+        ))
         n_features = len(fitted.units.scale)
         if rows.shape[1] != n_features:
             raise ValueError(
@@ -862,9 +870,10 @@ class GMVAEClustering(
         X : ndarray of shape (n_samples, n_features)
         """
         columns = self if continued else type(self)(**self.get_params(deep=False))
-        return columns, validate_data(
-            columns, X, dtype=DTYPES, ensure_all_finite="allow-nan", reset=not continued
-        )
+        return columns, _canonical(validate_data(
+            columns, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
+            reset=not continued,
+        ))
 
     def _previous(self) -> _fit.Previous:
         return _fit.Previous(self._fitted, self._state, self._records[: self._n_records])
@@ -920,6 +929,17 @@ def _warn(caught: list[Warning], stacklevel: int) -> None:
     """Issue the warnings of a fit, before anything is assigned: as errors they undo it."""
     for warning in caught:
         warnings.warn(warning, stacklevel=stacklevel)
+
+
+def _canonical(X: Any) -> Any:
+    """Return rows, without duplicate entries if they are sparse: by canonical CSR."""
+    if not issparse(X):
+        return X
+    X = csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def _components(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ from ._objective import (
     mixture_log_evidence,
     shifted_points,
 )
-from ._rows import BLOCK_ROWS, FARTHEST, Units, slices
+from ._rows import BLOCK_ROWS, FARTHEST, Units, dense, has_missing, rows_at_a_time, slices
 from .likelihoods import LIKELIHOODS, Likelihood
 from .runtime import CPU, available_device, computes_in_float64, generator, ordinary_torch
 
@@ -134,7 +135,7 @@ class Fitted:
         if not n_far:
             return []
         return [DataConversionWarning(
-            f"{n_far} of {len(X)} rows lie more than {FARTHEST:.0e} units of the training data "
+            f"{n_far} of {X.shape[0]} rows lie more than {FARTHEST:.0e} units of the training data "
             "away from it, and are taken for rows at that distance."
         )]
 
@@ -214,7 +215,7 @@ class Fitted:
                 proposal.inflation,
             )
 
-        return self._in_data(self._map(X, evidence, n_rows=max(1, BLOCK_ROWS // n_draws)), X)
+        return self._in_data(self._map(X, evidence, n_rows=self._n_rows_with(n_draws)), X)
 
     def certainty(
         self, X: NDArray[Any], estimation: Estimation = ESTIMATION
@@ -389,9 +390,15 @@ class Fitted:
         return rows
 
     def _in_data(self, log_density: NDArray[Any], X: NDArray[Any]) -> NDArray[Any]:
-        is_missing = np.isnan(X)
-        observed = ~is_missing if is_missing.any() else None
-        return self.likelihood.log_density_in_data(log_density, self.units, observed)
+        if not has_missing(X):
+            return self.likelihood.log_density_in_data(log_density, self.units)
+        parts = [
+            self.likelihood.log_density_in_data(
+                log_density[block], self.units, ~np.isnan(dense(X[block]))
+            )
+            for block in slices(X.shape[0], BLOCK_ROWS)
+        ]
+        return np.concatenate(parts)
 
     def _in_precision_of(self, dtype: Any) -> tuple[GMVAE, torch.dtype]:
         if dtype == np.float64 and computes_in_float64(self.device):
@@ -415,12 +422,14 @@ class Fitted:
         dtype = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
         model, precision = self._in_precision_of(dtype)
         result: NDArray[Any] | None = None
-        for block in slices(len(X), n_rows):
+        if issparse(X):
+            n_rows = min(n_rows, rows_at_a_time(X.shape[1]))
+        for block in slices(X.shape[0], n_rows):
             values = function(model, self.units.to_model(X[block], precision, self.device))
             part = self.units.to_data(values, dtype) if decoded else values.cpu().numpy()
             if result is None:
                 out = dtype if part.dtype.kind == "f" else part.dtype
-                result = np.empty((len(X), *part.shape[1:]), out)
+                result = np.empty((X.shape[0], *part.shape[1:]), out)
             result[block] = part
         assert result is not None
         return result
@@ -441,7 +450,12 @@ class Fitted:
         def with_noise(model: GMVAE, y: Tensor) -> Tensor:
             return function(model, y, Noise(*(draw.to(y.device, y.dtype) for draw in noise)))
 
-        return self._map(X, with_noise, n_rows=max(1, BLOCK_ROWS // n_draws))
+        return self._map(X, with_noise, n_rows=self._n_rows_with(n_draws))
+
+    def _n_rows_with(self, n_draws: int, n_values: int = 2**21) -> int:
+        """Return how many rows to decode at a time from so many draws each, by their values."""
+        n_at_most = n_values // math.prod(self.architecture.data_shape)
+        return max(1, min(BLOCK_ROWS, n_at_most) // n_draws)
 
     def to_state(self) -> dict[str, Any]:
         """Return builtins and arrays (and a factory of the user's), which any version can read."""

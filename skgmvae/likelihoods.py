@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from ._model import normal, parameter_head
-from ._rows import Units
+from ._rows import Units, blocks
 
 __all__ = ["LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood"]
 
@@ -132,12 +132,13 @@ class BernoulliLikelihood(Likelihood):
         self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
     ) -> Units:
         """Take values in [0, 1] as they are, and bytes above 1 as fractions of 255."""
-        is_bytes = X.dtype == np.uint8 and X.max(initial=0) > 1
+        is_bytes = X.dtype == np.uint8 and any(block.max(initial=0) > 1 for block in blocks(X))
         return Units.fractions(X, 255.0 if is_bytes else 1.0, image_shape)
 
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError where values are not probabilities in these units."""
-        low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
+        low = np.fmin.reduce([np.fmin.reduce(block, axis=None) for block in blocks(X)])
+        high = np.fmax.reduce([np.fmax.reduce(block, axis=None) for block in blocks(X)])
         top = units.scale[0]
         rounding = 1e-6 * top  # as MinMaxScaler leaves it
         if low < -rounding or high > top + rounding:

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
-from .._rows import BLOCK_ROWS, moments, slices
+from .._rows import BLOCK_ROWS, dense, moments, slices
 from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
@@ -54,8 +54,8 @@ class DescriptionRule(NamedTuple):
         Values up to which a column has few.
     max_information_of_one_column : float
         Normalized mutual information of the labels and such a column, above which they are it.
-    n_samples, max_samples : int
-        Samples of each cluster, and of all clusters together, that are looked at.
+    n_samples, max_samples, max_sampled_values : int
+        Samples of each cluster, and of all clusters together, that are looked at, and their values.
     min_share_of_samples : float
         Least share of the rows from its latent distribution that should be of it.
     max_distance_of_samples : float
@@ -72,6 +72,7 @@ class DescriptionRule(NamedTuple):
     max_information_of_one_column: float = 0.9
     n_samples: int = 200
     max_samples: int = 20_000
+    max_sampled_values: int = 2**21
     min_share_of_samples: float = 0.5
     max_distance_of_samples: float = 1.0
 
@@ -219,7 +220,7 @@ def describe(
         pseudo_labels = None if pseudo_labels is None else pseudo_labels[:, order]
     counts = group.sum(np.bincount(labels, minlength=n_clusters))
     exemplars = _first_largest(odds, labels, n_clusters, group)
-    few = group.every(math.ceil(group.n_rows(len(X)) / rule.bound_rows), X)
+    few = group.every(math.ceil(group.n_rows(X.shape[0]) / rule.bound_rows), X)
     return fitted, Description(
         labels=group.of_given(labels),
         init_labels=(
@@ -244,12 +245,12 @@ def _centers(
     centers, means = fitted.centers(), fitted.components()[0]
     for k in np.flatnonzero(fitted.labels(centers) != np.arange(len(centers))):
         members = np.flatnonzero(labels == k)
-        distances = np.full(len(X), np.inf)
+        distances = np.full(X.shape[0], np.inf)
         if len(members):
             distances[members] = np.linalg.norm(fitted.latent(X[members]) - means[k], axis=1)
         nearest = _first_largest(-distances, np.zeros_like(labels), 1, group)
         if group.sum(len(members)):
-            (center,) = group.rows_at(nearest, X)
+            (center,) = dense(group.rows_at(nearest, X))
             centers[k] = np.where(np.isnan(center), centers[k], center)
     return centers
 
@@ -292,7 +293,7 @@ def warnings_of_clusters(
     Samples are looked at only if the loss was flat at the end: those of a shorter fit are not
     expected to be good.
     """
-    some = slice(None, None, math.ceil(len(X) / rule.certainty_rows))
+    some = slice(None, None, math.ceil(X.shape[0] / rule.certainty_rows))
     return [
         *_of_empty_clusters(fitted, description, continued),
         *_of_probabilities(fitted, X[some], rule),
@@ -368,7 +369,7 @@ def _of_one_column(
 ) -> Iterator[Warning]:
     if X.shape[1] == 1 or len(np.unique(labels)) == 1:
         return
-    for j, column in enumerate(X.T):
+    for j, column in enumerate(dense(X).T):
         is_there = ~np.isnan(column)
         values, number = np.unique(column[is_there], return_inverse=True)
         if not 1 < len(values) <= rule.max_values:
@@ -388,7 +389,8 @@ def _of_samples(
     found = np.flatnonzero(description.cluster_counts)
     if len(found) == 1 or fitted.latent_mixture is None:
         return
-    n_samples = min(rule.n_samples, math.ceil(rule.max_samples / len(found)))
+    most = min(rule.max_samples, rule.max_sampled_values // X.shape[1])
+    n_samples = min(rule.n_samples, math.ceil(most / len(found)))
     stays = fitted.kept(n_samples, ESTIMATION.seed).diagonal()[found]
     if stays.min() < rule.min_share_of_samples:
         yield SamplesWarning(
@@ -422,7 +424,9 @@ def _distance_from_rows(
     """Return how far samples are from these rows of X, in standard deviations of the rows."""
     if not len(members):
         return 0.0
-    mean, variance, *_ = moments(X[members[block]] for block in slices(len(members), BLOCK_ROWS))
+    mean, variance, *_ = moments(
+        dense(X[members[block]]) for block in slices(len(members), BLOCK_ROWS)
+    )
     total = np.nansum(variance)  # of columns that have values in this cluster
     if not total > 0:
         return 0.0

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._model import Architecture
 from .._objective import RegularizerInputs
-from .._rows import Rows, Units, n_batches
+from .._rows import Rows, Units, has_missing, n_batches
 from .._start import (
     RADIUS,
     certain,
@@ -81,7 +81,7 @@ def fit(
     -------
     Fit
     """
-    n_rows, sample = group.n_rows(len(X)), group.sampled(X)
+    n_rows, sample = group.n_rows(X.shape[0]), group.sampled(X)
     units, architecture, device = prepare(estimator, X, image_shape, previous, sample, group)
     rows = Rows.standardized(X, units, device)
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
@@ -175,11 +175,11 @@ def prepare(
         units._replace(image_shape=image_shape).data_shape,
         int(estimator.n_clusters), int(estimator.latent_dim), int(estimator.style_dim),
         fitted.architecture.hidden_layer_sizes if fitted and automatic
-        else hidden_sizes(estimator, group.n_rows(len(X)), X.shape[1]),
+        else hidden_sizes(estimator, group.n_rows(X.shape[0]), X.shape[1]),
         estimator.networks, likelihood,
         reads_missing=(
             fitted.architecture.reads_missing if fitted
-            else any(group.gathered(bool(np.isnan(X).any())))
+            else any(group.gathered(has_missing(X)))
         ),
     )
     changed = fitted.architecture.differences(architecture) if fitted else []
@@ -214,7 +214,7 @@ def warnings_of_far_rows(
         "scale='range' or 'std' they count in full."
     )
     return [FarRowsWarning(
-        f"{n_far} of {len(X)} rows are far from all others in {where} of X. {done} Look at "
+        f"{n_far} of {X.shape[0]} rows are far from all others in {where} of X. {done} Look at "
         "these rows: drop them if they are errors, impute them if such values mean missing ones."
     )]
 
@@ -337,7 +337,7 @@ def _of_sample(description: Description, X: NDArray[Any], group: Group) -> Descr
         return description
     mine = slice(None)
     if group.has_one_source:
-        mine = slice(group.first_row, group.first_row + len(X))
+        mine = slice(group.first_row, group.first_row + X.shape[0])
     begun = description.init_labels
     return description._replace(
         labels=group.sampled(description.labels[mine]),

@@ -9,13 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array, issparse
 from torch import Tensor
 
 from ..distributed import ALONE, Group
 from ..runtime import CPU, free_memory, has_float64, staging_memory
-from .units import BLOCK_ROWS, FARTHEST, Units, slices
+from .containers import BLOCK_ROWS, blocks, has_missing, rows_at_a_time, slices
+from .units import FARTHEST, Units
 
-__all__ = ["RESIDENCE", "WINSORIZING", "Residence", "Rows", "Winsorizing", "joined"]
+__all__ = [
+    "RESIDENCE", "WINSORIZING", "Residence", "Rows", "SparseRows", "Winsorizing", "joined",
+]
 
 #: Types of X that rows are kept in. Wider ones take less memory as what the model sees.
 KEPT_TYPES = ("bool", "uint8", "int8", "int16", "int32", "float16", "float32")
@@ -141,12 +145,14 @@ class Rows:
         must not change while they are in use.
         """
         conversion = Conversion.winsorizing(units, winsorizing)
+        if issparse(X):
+            return SparseRows(X, device, conversion)
         if X.dtype in KEPT_TYPES and has_float64(device):
             home = residence.home(X.nbytes, device)
             return cls(_tensor_of(X).to(home), device, conversion)
         home = residence.home(4 * X.size, device)
-        blocks = (conversion.of_array(X[block], home) for block in slices(len(X), BLOCK_ROWS))
-        return cls(joined(blocks, len(X)), device)
+        converted = (conversion.of_array(block, home) for block in blocks(X))
+        return cls(joined(converted, len(X)), device)
 
     @classmethod
     def of_array(cls, values: NDArray[np.float32], device: torch.device) -> Rows:
@@ -236,6 +242,66 @@ class Rows:
         # as an array, which joblib maps into the memory of its processes instead of copying it
         held, home, device = self._held.cpu().numpy(), str(self.home), str(self.device)
         return _from_array, (held, home, device, self._conversion)
+
+
+class SparseRows(Rows):
+    """Rows of a sparse matrix, which are made dense as they are asked for.
+
+    Parameters
+    ----------
+    sparse : csr_array of shape (n_rows, n_features)
+    device : device
+    conversion : Conversion
+    """
+
+    def __init__(self, sparse: csr_array, device: torch.device, conversion: Conversion) -> None:
+        super().__init__(torch.empty(0, device=CPU), device)
+        self._sparse = sparse
+        self._from_sparse = conversion
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self._sparse.shape[0])
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """Shape of a row."""
+        return self._from_sparse.units.data_shape
+
+    @cached_property
+    def has_missing(self) -> bool:
+        """Whether values are missing, NaN."""
+        return has_missing(self._sparse)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows (len(index), *data_shape)."""
+        return joined(self.blocks(index), len(index))
+
+    def blocks(self, index: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield all rows, or those of an index, a block at a time."""
+        index = torch.arange(self.n_rows, device=CPU) if index is None else index
+        for part in index.split(rows_at_a_time(self._sparse.shape[1])):
+            rows = self._sparse[part.cpu().numpy()].toarray()
+            yield self._from_sparse.of_array(rows, self.device)
+
+    def matrix(self) -> Tensor:
+        """Return all rows as a matrix (n_rows, n_features)."""
+        return joined(self.blocks(), self.n_rows).flatten(1)
+
+    def scaled(self, index: NDArray[np.intp]) -> csr_array:
+        """Return some rows in the model's units, but for the location, as a sparse matrix.
+
+        Their distances are those of the rows, but where these are winsorized.
+        """
+        return csr_array(self._sparse[index] @ diags_array(1 / self._from_sparse.units.scale))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_sparse, (self._sparse, str(self.device), self._from_sparse)
+
+
+def _of_sparse(sparse: csr_array, device: str, conversion: Conversion) -> Rows:
+    return SparseRows(sparse, torch.device(device), conversion)
 
 
 def _from_array(

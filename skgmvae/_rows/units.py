@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from torch import Tensor
 
-__all__ = [
-    "BLOCK_ROWS", "FARTHEST", "FarRule", "Moments", "Units", "moments", "resolution", "slices",
-]
+from .containers import blocks, dense, slices
 
-#: Rows that are handled at a time, so that memory does not grow with X.
-BLOCK_ROWS = 2048
+__all__ = ["FARTHEST", "FarRule", "Moments", "Units", "moments", "resolution"]
+
 #: Values that are sorted at a time, by columns.
 BLOCK_VALUES = 2**22
 #: Distance, in the model's units, beyond which rows are moved to it: networks would overflow.
@@ -93,7 +92,7 @@ class Units(NamedTuple):
             If values of X are so large or so small that their squares are not numbers.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            found = moments(_blocks(X))
+            found = moments(blocks(X))
             if np.isnan(found.lowest).any():
                 empty = np.flatnonzero(np.isnan(found.lowest))
                 named = ", ".join(map(str, empty[:3])) + ", ..." * (len(empty) > 3)
@@ -113,7 +112,8 @@ class Units(NamedTuple):
             largest = max(np.abs(found.lowest).max(), np.abs(found.highest).max())
             raise ValueError(f"X has values too large to square, up to {largest:.3g}; scale X.")
         rounding = _rounding(mean, X.dtype)
-        first = np.where(np.isnan(X[0]), found.lowest, X[0])
+        (first,) = dense(X[:1])
+        first = np.where(np.isnan(first), found.lowest, first)
         constants = np.where(spread <= rounding, first, np.nan)
         mean = np.where(spread <= rounding, first, mean)
         deviation, counted = np.sqrt(variance), spread
@@ -154,8 +154,8 @@ class Units(NamedTuple):
     ) -> Units:
         """Return units in which `top` is 1 and 0 is 0."""
         n_features = X.shape[1]
-        lowest, highest = np.fmin.reduce(X), np.fmax.reduce(X)
-        constants = np.where(lowest == highest, lowest, np.nan)
+        found = moments(blocks(X))
+        constants = np.where(found.lowest == found.highest, found.lowest, np.nan)
         zeros, tops, infinite = (np.full(n_features, value) for value in (0.0, top, np.inf))
         return cls(
             zeros, tops, constants, image_shape, -infinite, infinite, infinite,
@@ -173,7 +173,8 @@ class Units(NamedTuple):
     def to_model(self, X: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Rows of X -> tensor (B, *data_shape)."""
         with np.errstate(over="ignore"):
-            standardized = np.clip((X - self.location) / self.scale, -FARTHEST, FARTHEST)
+            standardized = (dense(X) - self.location) / self.scale
+            standardized = np.clip(standardized, -FARTHEST, FARTHEST)
         return self.in_shape(
             torch.from_numpy(np.ascontiguousarray(standardized)).to(device, dtype)
         )
@@ -200,7 +201,7 @@ class Units(NamedTuple):
         reach = FARTHEST * self.scale
         with np.errstate(over="ignore"):
             return sum(
-                int((np.abs(block - self.location) > reach).any(1).sum()) for block in _blocks(X)
+                int((np.abs(block - self.location) > reach).any(1).sum()) for block in blocks(X)
             )
 
     def far_from_others(self, X: NDArray[Any]) -> tuple[int, NDArray[np.intp]]:
@@ -209,7 +210,7 @@ class Units(NamedTuple):
         See `FarRule`.
         """
         n_rows, columns = 0, np.zeros(X.shape[1], bool)
-        for block in _blocks(X):
+        for block in blocks(X):
             far = (block < self.lowest) | (block > self.highest)
             n_rows += int(far.any(1).sum())
             columns |= far.any(0)
@@ -232,22 +233,9 @@ class Units(NamedTuple):
         """Return which features have one value still, in all rows of X, (n_features,)."""
         same = [
             ((self.constants == block) | np.isnan(block)).all(0) & ~np.isnan(self.constants)
-            for block in _blocks(X)
+            for block in blocks(X)
         ]
         return np.logical_and.reduce(same)
-
-
-def slices(n: int, size: int) -> Iterator[slice]:
-    """Yield the slices of a range of n, of so many each, as scikit-learn's `gen_batches` does.
-
-    That one checks its arguments, for a tenth of the time that `predict` takes for a row.
-
-    Examples
-    --------
-    >>> list(slices(5, 3))
-    [slice(0, 3, None), slice(3, 5, None)]
-    """
-    return (slice(first, min(first + size, n)) for first in range(0, n, size))
 
 
 def resolution(X: NDArray[Any]) -> NDArray[np.float64]:
@@ -277,10 +265,11 @@ def _smallest_gap(column: NDArray[Any]) -> float:
     return float(gaps.min()) if gaps.size else 0.0
 
 
-def _sorted_columns(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _sorted_columns(X: Any) -> Iterator[NDArray[Any]]:
     """Yield each column, sorted, without what is missing."""
-    for columns in slices(X.shape[1], max(1, BLOCK_VALUES // len(X))):
-        block = np.array(X[:, columns].T, order="C")
+    by_column = X.tocsc() if issparse(X) else X
+    for columns in slices(X.shape[1], max(1, BLOCK_VALUES // X.shape[0])):
+        block = np.array(dense(by_column[:, columns]).T, order="C")
         # of bytes "stable" is a radix sort, 20 times as fast
         block.sort(kind="stable" if X.dtype == np.uint8 else None)
         if X.dtype.kind == "f" and np.isnan(block[:, -1]).any():  # which come last
@@ -348,13 +337,8 @@ def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
 
 def _observed_shares(X: NDArray[Any]) -> NDArray[np.float64]:
     """Return the share of values in each column that are not missing."""
-    n_missing = sum(np.count_nonzero(np.isnan(block), axis=0) for block in _blocks(X))
-    return 1.0 - n_missing / np.full(X.shape[1], len(X))
-
-
-def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield all rows, a block at a time."""
-    return (X[block] for block in slices(len(X), BLOCK_ROWS))
+    n_missing = sum(np.count_nonzero(np.isnan(block), axis=0) for block in blocks(X))
+    return 1.0 - n_missing / np.full(X.shape[1], X.shape[0])
 
 
 def _moments_within(
@@ -372,7 +356,7 @@ def _moments_within(
         if far[columns].any():
             low, high = core.lowest[columns], core.highest[columns]
             near = moments(
-                block[~((block < low) | (block > high)).any(1)] for block in _blocks(X[:, columns])
+                block[~((block < low) | (block > high)).any(1)] for block in blocks(X[:, columns])
             )
             for whole, part in zip(found, near, strict=True):
                 whole[columns] = part
@@ -386,10 +370,13 @@ def _core(X: NDArray[Any], image_shape: tuple[int, ...] | None) -> _Core:
     """
     if image_shape is None:
         return _Core(*np.array([_core_of_column(column) for column in _sorted_columns(X)]).T)
-    pixels = X.reshape(len(X), -1, _n_channels(image_shape))
-    ends = np.concatenate([np.fmin.reduce(pixels, axis=1), np.fmax.reduce(pixels, axis=1)])
+    n_channels = _n_channels(image_shape)
+    ends = np.concatenate([
+        end.reduce(block.reshape(len(block), -1, n_channels), axis=1)
+        for block in blocks(X) for end in (np.fmin, np.fmax)
+    ])
     lowest, highest, _ = np.array([_core_of_column(column) for column in _sorted_columns(ends)]).T
-    n_pixels = pixels.shape[1]
+    n_pixels = X.shape[1] // n_channels
     return _Core(np.tile(lowest, n_pixels), np.tile(highest, n_pixels), np.zeros(X.shape[1]))
 
 
@@ -452,7 +439,7 @@ def _are_directions(X: NDArray[Any], found: Moments) -> bool:
     spread = found.highest - found.lowest
     varies = spread > _rounding(found.mean, X.dtype)
     shortest, longest = np.inf, 0.0
-    for block in _blocks(X):
+    for block in blocks(X):
         lengths = np.linalg.norm(block[:, varies], axis=1)
         if np.isnan(lengths).any():  # of a row with missing values there is no length
             return False

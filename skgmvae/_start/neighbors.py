@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .._rows import BLOCK_ROWS, Rows, joined
+from .._rows import BLOCK_ROWS, Rows, SparseRows, joined
 from .components import principal_components
 from .nearest import nearby_points, nearest_points
 
@@ -97,7 +99,8 @@ class Neighbors(NamedTuple):
     distances : ndarray of shape (n_references, n_neighbors)
         How far those of the references are.
     compared : ndarray of shape (n_distinct, n_coordinates)
-        What distances are between: the distinct rows, or their principal components.
+        What distances are between: the distinct rows, or their principal components; these too
+        where neighbors are those of many sparse features as they are.
     """
 
     inverse: NDArray[np.intp]
@@ -151,8 +154,12 @@ def find_neighbors(
     references = np.sort(order[: search.max_references])
     distinct = _comparable(rows, first, references, order[: search.n_trial_rows], seed, search)
     n_neighbors = search.n_candidates if up_to_affine else search.n_neighbors
-    nearest, distances = _nearest(distinct, references, n_neighbors)
-    return Neighbors(inverse, references, nearest, distances, distinct.cpu().numpy())
+    many = math.prod(rows.data_shape) > distinct.values.shape[1]  # than were made dense
+    if many and distinct.as_they_are and isinstance(rows, SparseRows):
+        nearest, distances = _nearest_sparse(rows.scaled(first), references, n_neighbors)
+    else:
+        nearest, distances = _nearest(distinct.values, references, n_neighbors)
+    return Neighbors(inverse, references, nearest, distances, distinct.values.cpu().numpy())
 
 
 def in_coordinates(
@@ -259,6 +266,13 @@ def _hashes(rows: Rows) -> NDArray[np.int64]:
     return joined(map(hashes, rows.blocks()), rows.n_rows).cpu().numpy()
 
 
+class _Compared(NamedTuple):
+    """The distinct rows, or their principal components, and by which of them rows are compared."""
+
+    values: Tensor
+    as_they_are: bool
+
+
 def _comparable(
     rows: Rows,
     first: NDArray[np.intp],
@@ -266,7 +280,7 @@ def _comparable(
     trial: NDArray[np.intp],
     seed: int,
     search: NeighborSearch,
-) -> Tensor:
+) -> _Compared:
     """Return the distinct rows, or their principal components if more neighbors are mutual then.
 
     The components are found by blocks, so that rows that are bytes never all become numbers.
@@ -277,18 +291,26 @@ def _comparable(
         return (block.flatten(1) for block in rows.blocks(distinct[numbers]))
 
     if min(len(references), math.prod(rows.data_shape)) > search.n_components:
-        components = principal_components(partial(blocks, references), search.n_components, seed)
-        projected = joined(map(components.of, blocks(slice(None))), len(first))
-        mutual, mutual_as_is = (
-            _mutual_share(compared, search.n_neighbors)
-            for compared in (
-                projected[torch.from_numpy(trial).to(rows.device)],
-                _take(rows, first[trial]).flatten(1),
+        some = torch.from_numpy(trial).to(rows.device)
+        if isinstance(rows, SparseRows):  # which stay so
+            values = rows.scaled(first)
+            pca = PCA(search.n_components, svd_solver="arpack", random_state=seed)
+            pca.fit(values[references])
+            projected = torch.from_numpy(pca.transform(values).astype(np.float32)).to(rows.device)
+            everyone = np.arange(len(trial))
+            as_is, _ = _nearest_sparse(values[trial], everyone, search.n_neighbors)
+        else:
+            components = principal_components(
+                partial(blocks, references), search.n_components, seed
             )
-        )
-        if mutual >= mutual_as_is:
-            return projected
-    return rows.matrix() if len(first) == rows.n_rows else rows.take(distinct).flatten(1)
+            projected = joined(map(components.of, blocks(slice(None))), len(first))
+            as_is, _ = _nearest_others(_take(rows, first[trial]).flatten(1), search.n_neighbors)
+        nearest, _ = _nearest_others(projected[some], search.n_neighbors)
+        more_are_mutual = _mutual_share(nearest) >= _mutual_share(as_is)
+        if more_are_mutual or isinstance(rows, SparseRows):
+            return _Compared(projected, not more_are_mutual)
+    all_distinct = len(first) == rows.n_rows
+    return _Compared(rows.matrix() if all_distinct else rows.take(distinct).flatten(1), True)
 
 
 def _nearest(
@@ -309,6 +331,30 @@ def _nearest(
     return nearest, distances
 
 
+def _nearest_sparse(
+    values: csr_array, references: NDArray[np.intp], n_neighbors: int, n_queries: int = 64
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Do the same for rows of a sparse matrix, by products of so many with all references."""
+    n_neighbors = min(n_neighbors, len(references) - 1)
+    points = values[references]
+    squares = points.multiply(points).sum(1)
+    nearest = np.empty((values.shape[0], n_neighbors), np.int32)
+    distances = np.empty((len(references), n_neighbors), np.float32)
+    number = np.full(len(nearest), -1)
+    number[references] = np.arange(len(references))
+    for block in gen_batches(len(nearest), n_queries):
+        queries = values[block]
+        squared = squares - 2 * (queries @ points.T).toarray()
+        of_references = np.flatnonzero(number[block] >= 0)
+        own = number[block][of_references]
+        squared[of_references, own] = np.inf  # a row is not its own neighbor
+        least, indices = torch.from_numpy(squared).topk(n_neighbors, largest=False)
+        nearest[block] = indices.numpy()
+        lengths = queries.multiply(queries).sum(1)[of_references, None]
+        distances[own] = np.sqrt(np.maximum(least.numpy()[of_references] + lengths, 0))
+    return nearest, distances
+
+
 def _nearest_others(
     values: Tensor, n_neighbors: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -321,8 +367,7 @@ def _nearest_others(
     return found[~surplus].reshape(shape), distances[~surplus].reshape(shape)
 
 
-def _mutual_share(values: Tensor, n_neighbors: int) -> float:
+def _mutual_share(nearest: NDArray[np.int32]) -> float:
     """Return the share of neighbors that are mutual; low where a few rows are those of many."""
-    nearest, _ = _nearest_others(values, n_neighbors)
     back = nearest[nearest]  # (n_rows, n_neighbors, n_neighbors)
-    return float((back == np.arange(len(values))[:, None, None]).any(-1).mean())
+    return float((back == np.arange(len(nearest))[:, None, None]).any(-1).mean())

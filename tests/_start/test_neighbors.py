@@ -277,7 +277,7 @@ def test_the_trial_of_the_components_is_made_on_some_rows(monkeypatch):
     sizes = []
     share = module._mutual_share
     monkeypatch.setattr(
-        module, "_mutual_share", lambda values, n: sizes.append(len(values)) or share(values, n)
+        module, "_mutual_share", lambda nearest: sizes.append(len(nearest)) or share(nearest)
     )
     X = np.random.default_rng(0).standard_normal((60, 40))
     find_neighbors(rows_of(X), 0, search=PROJECTED._replace(n_trial_rows=17))
