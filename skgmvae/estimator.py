@@ -301,7 +301,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows at any location and scale. If a few are far from all others,
             :class:`~skgmvae.exceptions.FarRowsWarning` is issued.
         y : Ignored
@@ -358,7 +358,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
 
         Returns
@@ -404,7 +404,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -463,7 +463,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -492,7 +492,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -520,7 +520,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -581,7 +581,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -607,7 +607,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -644,7 +644,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         n_draws : int, default=None
             ``None`` gives the bound of Eq. 3. A number gives the importance-weighted estimate of
             the density by so many points x, which are fixed: 64 to 100 suffice in up to ten
@@ -680,7 +680,7 @@ class GMVAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
 
         Returns
