@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import __version__, _fit
 from ._objective import Terms
+from ._rows import Columns
 from .distributed import join
 from .fitted import Fitted
 from .networks import NetworkFactory
@@ -73,6 +74,11 @@ class GMVAEClustering(
         Family of p(y|x), see :mod:`skgmvae.likelihoods`. "bernoulli" is for values in [0, 1], or
         bytes, which are scaled by 255 unless they are zeros and ones. What is a unit is decided
         by `fit`: a model fitted to bytes takes floats from 0 to 255.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns are categories, without an order: names, indices, or a mask. "from_dtype"
+        are those of a DataFrame that hold strings or are of the dtype "category". They are one-hot
+        encoded inside, and have probabilities for a likelihood. What was no category of the
+        training data is missing.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for the Gaussian likelihood only. "range" is the range of the column,
@@ -225,6 +231,7 @@ class GMVAEClustering(
     _fitted: Fitted
     _state: _fit.FitState
     _records: list[_fit.Recorded]
+    _columns: Columns | None
 
     def __init__(
         self,
@@ -236,6 +243,7 @@ class GMVAEClustering(
         networks: str | NetworkFactory = "dense",
         image_shape: Sequence[int] | None = None,
         likelihood: str = "gaussian",
+        categorical_features: str | ArrayLike | None = "from_dtype",
         scale: str | None = "auto",
         n_mc_samples: int = 1,
         min_information: float = 0.0,
@@ -264,6 +272,7 @@ class GMVAEClustering(
         self.networks = networks
         self.image_shape = image_shape
         self.likelihood = likelihood
+        self.categorical_features = categorical_features
         self.scale = scale
         self.n_mc_samples = n_mc_samples
         self.min_information = min_information
@@ -323,7 +332,11 @@ class GMVAEClustering(
         continued = self.warm_start and self.__sklearn_is_fitted__()
         group = join(self.distributed)
         with group.agreement():
-            columns, rows = self._checked_training_rows(X, continued=continued)
+            columns = self._holder_of_columns(X, continued=continued)
+        if not group.is_alone:
+            columns._columns = Columns.merged(group.gathered(columns._columns))
+        with group.agreement():
+            rows = self._validated(columns, X, columns._columns, reset=not continued)
         group.check_equal({
             name: value for name, value in self.get_params(deep=False).items()
             if name not in OF_PROCESS
@@ -334,7 +347,7 @@ class GMVAEClustering(
             min_samples=2 if continued else max(2, self.n_clusters),
         )
         previous = self._previous() if continued else None
-        result = _fit.fit(self, rows, image_shape, previous, group)
+        result = _fit.fit(self, rows, image_shape, previous, group, columns._categories)
         if not result.state.interrupted:
             _warn(result.warnings, stacklevel=4)  # the decorator wraps this method
         self._assign(result, columns, continued=continued)
@@ -389,12 +402,15 @@ class GMVAEClustering(
             )
         continued = self.__sklearn_is_fitted__()
         with sklearn.config_context(skip_parameter_validation=True):
-            columns, rows = self._checked_training_rows(X, continued=continued)
+            columns = self._holder_of_columns(X, continued=continued)
+            rows = self._validated(columns, X, columns._columns, reset=not continued)
             image_shape = check_parameters(
                 self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
             )
             previous = self._previous() if continued else None
-            result = _fit.partial_fit(self, rows, image_shape, previous)
+            result = _fit.partial_fit(
+                self, rows, image_shape, previous, categories=columns._categories
+            )
         _warn(result.warnings, stacklevel=3)
         self._assign(result, columns, continued=continued)
         return self
@@ -574,7 +590,7 @@ class GMVAEClustering(
                 f"X has {latent.shape[1]} columns, but the latent space has latent_dim="
                 f"{latent_dim}: pass what `transform` returns."
             )
-        return fitted.decoded(latent)
+        return self._in_columns(fitted.decoded(latent))
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Encode and decode: the mean of p(y|x) at the mean of q(x|y), in the units of X.
@@ -600,7 +616,7 @@ class GMVAEClustering(
         (150, 4)
         """
         fitted, rows = self._checked_rows(X)
-        return fitted.reconstructed(rows)
+        return self._in_columns(fitted.reconstructed(rows))
 
     def elbo(self, X: ArrayLike) -> Terms:
         """Estimate the four terms of Eq. 3 for each row, under noise that all rows share.
@@ -758,12 +774,13 @@ class GMVAEClustering(
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         if isinstance(n_samples, bool):
             raise TypeError(f"n_samples={n_samples} must be a number, not a bool.")
-        return fitted.sample(
+        rows, labels = fitted.sample(
             int(n_samples), draw_seed(self.random_state),
             labels=_components(cluster, n_samples, fitted.architecture.n_clusters),
             style=_style(w, n_samples, fitted.architecture.style_dim),
             observation_noise=observation_noise,
         )
+        return self._in_columns(rows), labels
 
     def latent_components(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return where each component lies in the latent space: the mean and covariance of p(x|z).
@@ -847,9 +864,7 @@ class GMVAEClustering(
         Both at once: another thread may fit meanwhile.
         """
         fitted = self._fitted_model()
-        rows = _canonical(validate_data(
-            self, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan", reset=False
-        ))
+        rows = self._validated(self, X, self._columns, reset=False)
         n_features = len(fitted.units.scale)
         if rows.shape[1] != n_features:
             raise ValueError(
@@ -860,30 +875,66 @@ class GMVAEClustering(
             warnings.warn(warning, stacklevel=stacklevel)
         return fitted, rows
 
-    def _checked_training_rows(self, X: ArrayLike, *, continued: bool) -> tuple[Self, Any]:
-        """Validate rows to fit to; what they tell of the columns is noted on a copy.
+    def _holder_of_columns(self, X: ArrayLike, *, continued: bool) -> Self:
+        """Return an object that holds what rows to fit to tell of the columns.
 
-        Returns
-        -------
-        columns : GMVAEClustering
-            Holds `n_features_in_`, and `feature_names_in_` if there are any.
-        X : ndarray of shape (n_samples, n_features)
+        These are `_columns`, None where none is a category, and later `n_features_in_` and, if
+        there are any, `feature_names_in_`. It is a copy, as long as the fit may fail.
         """
-        columns = self if continued else type(self)(**self.get_params(deep=False))
-        return columns, _canonical(validate_data(
-            columns, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
-            reset=not continued,
-        ))
+        if continued:
+            return self
+        holder = type(self)(**self.get_params(deep=False))
+        holder._columns = None if issparse(X) else Columns.of(X, self.categorical_features)
+        return holder
+
+    def _validated(self, holder: Self, X: Any, columns: Columns | None, *, reset: bool) -> Any:
+        """Return rows as an array or a sparse matrix; what they tell of the columns is noted."""
+        if hasattr(X, "obsm") and hasattr(X, "X"):
+            raise TypeError("X is an AnnData object: pass adata.X or adata.obsm['X_pca'].")
+        try:
+            return self._validated_table(holder, X, columns, reset=reset)
+        except (TypeError, ValueError) as error:
+            remedy = _remedy(X, str(error))
+            if not remedy:
+                raise
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{error} {remedy}") from error
+
+    def _validated_table(
+        self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
+    ) -> Any:
+        if columns is None:
+            return _canonical(validate_data(
+                holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
+                reset=reset,
+            ))
+        if self.image_shape is not None:
+            raise ValueError(
+                f"image_shape={self.image_shape!r} is for images, but X has columns that are "
+                "categories (categorical_features)."
+            )
+        validate_data(holder, X, skip_check_array=True, reset=reset)
+        return columns.encoded(X)
+
+    @property
+    def _categories(self) -> list[NDArray[np.intp]]:
+        return [] if self._columns is None else self._columns.groups
+
+    def _in_columns(self, rows: NDArray[Any]) -> Any:
+        """Return encoded rows in the form that the model was fitted to."""
+        return rows if self._columns is None else self._columns.decoded(rows)
 
     def _previous(self) -> _fit.Previous:
         return _fit.Previous(self._fitted, self._state, self._records[: self._n_records])
 
     def _assign(self, result: _fit.Fit, columns: Self, *, continued: bool) -> None:
         """Take over the result of a fit, in one step that no reader can come between."""
-        names = "n_features_in_", "feature_names_in_"
+        names = "n_features_in_", "feature_names_in_", "_columns"
         new = {name: value for name, value in vars(self).items() if name not in names}
         new |= {name: vars(columns)[name] for name in names if name in vars(columns)}
         new |= {f"{name}_": value for name, value in result.description._asdict().items()}
+        if columns._columns is not None:
+            new["cluster_centers_"] = columns._columns.decoded(new["cluster_centers_"])
         records: list[_fit.Recorded] = self._records if continued else []
         del records[self._n_records if continued else 0 :]  # of a fit that did not come so far
         records.extend(result.records)
@@ -900,6 +951,7 @@ class GMVAEClustering(
             state["_fitted"] = self._fitted.to_state()
             state["_state"] = self._state.without_stream()._asdict()
             state["_records"] = self._records[: self._n_records]
+            state["_columns"] = self._columns and self._columns._asdict()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -922,6 +974,8 @@ class GMVAEClustering(
         if "_fitted" in state:
             state["_fitted"] = Fitted.from_state(state["_fitted"])
             state["_state"] = _fit.FitState(**state["_state"])
+            found = state["_columns"]
+            state["_columns"] = found and Columns(**found)
         super().__setstate__(state)
 
 
@@ -929,6 +983,19 @@ def _warn(caught: list[Warning], stacklevel: int) -> None:
     """Issue the warnings of a fit, before anything is assigned: as errors they undo it."""
     for warning in caught:
         warnings.warn(warning, stacklevel=stacklevel)
+
+
+def _remedy(X: Any, message: str) -> str:
+    """Say what to do about values that are no numbers, "" if that is not what is wrong."""
+    dtypes = list(getattr(X, "dtypes", [])) if hasattr(X, "iloc") else []
+    if any(getattr(dtype, "kind", "") in "mM" for dtype in dtypes):
+        return "Turn dates into numbers, such as days since the first: X[name].astype('int64')."
+    if "could not convert string" in message:
+        return (
+            "If such values are categories, pass a pandas DataFrame, or name their columns by "
+            "categorical_features; if they are numbers written as text, use pandas.to_numeric."
+        )
+    return ""
 
 
 def _canonical(X: Any) -> Any:

@@ -7,8 +7,10 @@ package knows which there are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +21,9 @@ from torch.distributions import Bernoulli, Distribution, Independent
 from ._model import normal, parameter_head
 from ._rows import Units, blocks
 
-__all__ = ["LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood"]
+__all__ = [
+    "LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood", "MixedLikelihood",
+]
 
 
 class Likelihood(ABC):
@@ -166,6 +170,162 @@ class BernoulliLikelihood(Likelihood):
         """Draw zeros and ones."""
         mean = p_y.mean
         return torch.bernoulli(mean.to(source.device), generator=source).to(mean.device)
+
+
+@dataclass(frozen=True)
+class MixedLikelihood(Likelihood):
+    """Columns of numbers, and one-hot encoded categories, each with probabilities of its own.
+
+    Parameters
+    ----------
+    numbers : Likelihood
+        Of the columns that are numbers.
+    groups : tuple of tuple of int
+        The columns of each category.
+    low, high : tuple of float
+        What 0 and 1 are in the model's units, for each of these columns in turn.
+
+    Examples
+    --------
+    >>> mixed = MixedLikelihood(GaussianLikelihood(), ((1, 2),), (-0.5, -0.5), (0.5, 0.5))
+    >>> p_y = mixed.distribution(torch.zeros(5, 2, 3))
+    >>> p_y.mean[0]
+    tensor([0., 0., 0.])
+    """
+
+    numbers: Likelihood
+    groups: tuple[tuple[int, ...], ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def of_columns(
+        cls, numbers: Likelihood, groups: Sequence[NDArray[np.intp]], units: Units
+    ) -> MixedLikelihood:
+        """Return the likelihood of such columns in these units."""
+        columns = np.concatenate(groups)
+        low, high = (
+            (value - units.location[columns]) / units.scale[columns] for value in (0.0, 1.0)
+        )
+        return cls(
+            numbers, tuple(tuple(map(int, group)) for group in groups),
+            tuple(map(float, low)), tuple(map(float, high)),
+        )
+
+    @property
+    def n_parameters(self) -> int:  # type: ignore[override]
+        """Parameters for each value; a category has logits for the first of them."""
+        return self.numbers.n_parameters
+
+    def units(
+        self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
+    ) -> Units:
+        """Read them off as for numbers."""
+        return self.numbers.units(X, image_shape, scale)
+
+    def check(self, X: NDArray[Any], units: Units) -> None:
+        """Check the numbers."""
+        self.numbers.check(X, units)
+
+    def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
+        """Do so for the numbers; categories have no unit."""
+        scale = units.scale.copy()
+        scale[[column for group in self.groups for column in group]] = 1.0
+        return self.numbers.log_density_in_data(
+            log_density, units._replace(scale=scale), observed
+        )
+
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
+        """Return independent numbers and categories."""
+        numbers = self.numbers.distribution(parameters).base_dist
+        layout = self._layout(parameters.device, parameters.dtype)
+        log_p = _log_softmax_of_groups(
+            parameters[:, 0, layout.columns], layout.group, len(self.groups)
+        )
+        return Independent(_MixedValues(numbers, log_p, layout), 1, validate_args=False)
+
+    def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:
+        """Draw the numbers, and one category of each."""
+        values: _MixedValues = p_y.base_dist  # type: ignore[attr-defined]
+        y = self.numbers.draw(Independent(values.numbers, 1, validate_args=False), source)
+        layout = values.layout
+        drawn = [
+            torch.multinomial(p, 1, generator=source)
+            for p in values.log_p.exp().to(source.device, torch.float32).split(
+                [len(group) for group in self.groups], 1
+            )
+        ]
+        is_in = torch.cat([
+            nn.functional.one_hot(number[:, 0], len(group))
+            for number, group in zip(drawn, self.groups, strict=True)
+        ], 1).to(y.device, y.dtype)
+        y[:, layout.columns] = layout.low + (layout.high - layout.low) * is_in
+        return y
+
+    @cache  # noqa: B019 (it is as good as a constant)
+    def _layout(self, device: torch.device, dtype: torch.dtype) -> _Layout:
+        columns = [column for group in self.groups for column in group]
+        group = [number for number, group in enumerate(self.groups) for _ in group]
+        return _Layout(
+            torch.tensor(columns, device=device), torch.tensor(group, device=device),
+            torch.tensor(self.low, device=device, dtype=dtype),
+            torch.tensor(self.high, device=device, dtype=dtype),
+        )
+
+
+class _Layout(NamedTuple):
+    """Columns of categories, the number of their category, and what 0 and 1 are, (n_columns,)."""
+
+    columns: Tensor
+    group: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class _MixedValues(Distribution):
+    """Values of rows (B, n_features): numbers, and what columns of categories say of a row.
+
+    Parameters
+    ----------
+    numbers : Distribution
+        Of all columns; what it says of those of categories does not count.
+    log_p : Tensor of shape (B, n_columns)
+        Of the columns of categories.
+    layout : _Layout
+    """
+
+    def __init__(self, numbers: Distribution, log_p: Tensor, layout: _Layout) -> None:
+        self.numbers = numbers
+        self.log_p = log_p
+        self.layout = layout
+        super().__init__(numbers.batch_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of each value."""
+        columns, _, low, high = self.layout
+        return self.numbers.mean.index_copy(1, columns, low + (high - low) * self.log_p.exp())
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of each number, and log-probability of the category that a row is in.
+
+        The latter stands in the column of that category, with zeros in the others.
+        """
+        columns = self.layout.columns
+        is_in = value[:, columns] > 0  # what is 1 in the units of X lies above the mean, which is 0
+        return self.numbers.log_prob(value).index_copy(1, columns, is_in * self.log_p)
+
+
+def _log_softmax_of_groups(logits: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Normalize logits (B, n_columns) within groups of columns, of which the numbers are given."""
+    index = group.expand_as(logits)
+    shape = len(logits), n_groups
+    largest = logits.detach().new_zeros(shape).scatter_reduce(
+        1, index, logits.detach(), "amax", include_self=False
+    )
+    shifted = logits - largest[:, group]
+    total = logits.new_zeros(shape).index_add(1, group, shifted.exp())
+    return shifted - total.log()[:, group]
 
 
 #: The families, by the name that the parameter `likelihood` gives.

@@ -32,6 +32,7 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "networks": [StrOptions({"dense", "conv"}), callable],
     "image_shape": ["array-like", None],
     "likelihood": [StrOptions(set(LIKELIHOODS))],
+    "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
     "scale": [StrOptions({"auto", "range", "std"}), None],
     "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
     "min_information": [Interval(Real, 0, None, closed="left")],

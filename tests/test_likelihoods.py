@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributions import Bernoulli, Independent, Normal
+from torch.distributions import Bernoulli, Categorical, Independent, Normal
 
 from skgmvae._model import normal
 from skgmvae._rows import Units
@@ -18,6 +18,7 @@ from skgmvae.likelihoods import (
     BernoulliLikelihood,
     GaussianLikelihood,
     Likelihood,
+    MixedLikelihood,
 )
 
 CPU = torch.device("cpu")
@@ -269,3 +270,103 @@ def test_bernoulli_takes_what_minmaxscaler_makes():
     family.check(X, units)
     with pytest.raises(ValueError, match="needs values between 0 and 1"):
         family.check(X + 0.01, units)
+
+
+# Numbers and categories
+
+GROUPS = ((1, 2), (4, 5, 6))
+
+
+def mixed(numbers=None, **changes):
+    ends = {"low": (-0.4, -0.6, -0.2, -0.5, -0.3), "high": (0.6, 0.4, 0.8, 0.5, 0.7)}
+    return MixedLikelihood(numbers or GaussianLikelihood(), GROUPS, **ends | changes)
+
+
+def one_hot_rows(family, n_rows=7, seed=0):
+    """Return rows of seven columns, and the category of each row and group."""
+    random = torch.Generator().manual_seed(seed)
+    y = torch.randn(n_rows, 7, generator=random)
+    chosen, first = [], 0
+    for group in GROUPS:
+        category = torch.randint(len(group), (n_rows,), generator=random)
+        for place, column in enumerate(group):
+            high, low = family.high[first + place], family.low[first + place]
+            y[:, column] = torch.where(category == place, high, low)
+        chosen.append(category)
+        first += len(group)
+    return y, chosen
+
+
+def test_the_mixed_density_is_torchs():
+    family = mixed()
+    y, chosen = one_hot_rows(family)
+    parameters = torch.randn(7, 2, 7, generator=torch.Generator().manual_seed(1))
+    numbers = GaussianLikelihood().distribution(parameters[:, :, [0, 3]]).log_prob(y[:, [0, 3]])
+    categories = sum(
+        Categorical(logits=parameters[:, 0, list(group)]).log_prob(category)
+        for group, category in zip(GROUPS, chosen, strict=True)
+    )
+    torch.testing.assert_close(family.distribution(parameters).log_prob(y), numbers + categories)
+
+
+def test_the_mixed_mean_has_the_probabilities_of_categories():
+    family = mixed()
+    parameters = torch.randn(7, 2, 7, generator=torch.Generator().manual_seed(1))
+    mean = family.distribution(parameters).mean
+    torch.testing.assert_close(mean[:, [0, 3]], parameters[:, 0, [0, 3]])
+    p = torch.cat([parameters[:, 0, list(group)].softmax(1) for group in GROUPS], 1)
+    low, high = torch.tensor(family.low), torch.tensor(family.high)
+    torch.testing.assert_close(mean[:, [1, 2, 4, 5, 6]], low + (high - low) * p)
+
+
+def test_extreme_logits_of_categories_are_finite():
+    parameters = torch.zeros(2, 2, 7)
+    parameters[0, 0, 1], parameters[1, 0, 4] = 1e4, -1e4
+    parameters.requires_grad_()
+    y, _ = one_hot_rows(mixed(), 2)
+    log_p = mixed().distribution(parameters).log_prob(y)
+    log_p.sum().backward()
+    assert torch.isfinite(log_p).all()
+    assert torch.isfinite(parameters.grad).all()
+
+
+@pytest.mark.parametrize("numbers", LIKELIHOODS.values(), ids=LIKELIHOODS)
+def test_mixed_draws_are_categories_with_their_probabilities(numbers):
+    family = mixed(numbers)
+    parameters = torch.randn(1, numbers.n_parameters, 7, generator=torch.Generator().manual_seed(1))
+    p_y = family.distribution(parameters.expand(4000, -1, -1))
+    y = family.draw(p_y, torch.Generator().manual_seed(0))
+    first = 0
+    for group in GROUPS:
+        is_in = y[:, list(group)] > 0
+        assert (is_in.sum(1) == 1).all()
+        expected = parameters[0, 0, list(group)].softmax(0)
+        torch.testing.assert_close(is_in.float().mean(0), expected, atol=0.03, rtol=0)
+        first += len(group)
+    torch.testing.assert_close(y.mean(0), p_y.mean[0], atol=0.08, rtol=0)
+
+
+def test_a_mixed_family_compares_and_travels():
+    assert pickle.loads(pickle.dumps(mixed())) == mixed()
+    assert mixed() != mixed(BernoulliLikelihood())
+    assert mixed() != mixed(low=(0.0,) * 5)
+
+
+def test_categories_have_no_unit():
+    units = Units.standardizing(np.random.default_rng(0).standard_normal((50, 7)) * 9.0, None)
+    expected = -np.log(units.scale[[0, 3]]).sum()
+    assert mixed().log_density_in_data(0.0, units) == pytest.approx(expected)
+    observed = np.ones((1, 7))
+    observed[0, 3] = 0
+    found = mixed().log_density_in_data(np.zeros(1), units, observed)
+    assert found == pytest.approx(-np.log(units.scale[0]))
+
+
+def test_the_ends_of_columns_are_those_of_the_units():
+    numbers = np.random.default_rng(0).standard_normal(60)
+    X = np.column_stack([numbers, np.eye(3)[np.arange(60) % 3]])
+    units = Units.standardizing(X, None)
+    family = MixedLikelihood.of_columns(GaussianLikelihood(), [np.arange(1, 4)], units)
+    standardized = (X - units.location) / units.scale
+    np.testing.assert_allclose(family.low, standardized[:, 1:].min(0))
+    np.testing.assert_allclose(family.high, standardized[:, 1:].max(0))

@@ -6,6 +6,7 @@ Nothing is assigned to the estimator here: all is computed aside and handed back
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from .._training import Schedule
 from ..distributed import ALONE, Group
 from ..exceptions import FarRowsWarning
 from ..fitted import Fitted, load_arrays, to_arrays
-from ..likelihoods import LIKELIHOODS, Likelihood
+from ..likelihoods import LIKELIHOODS, Likelihood, MixedLikelihood
 from ..parameters import (
     auto_consistency,
     auto_learning_rate,
@@ -64,6 +65,7 @@ def fit(
     image_shape: tuple[int, ...] | None,
     previous: Previous | None = None,
     group: Group = ALONE,
+    categories: Sequence[NDArray[np.intp]] = (),
 ) -> Fit:
     """Fit a model to the rows of a checked X, or train the `previous` one on.
 
@@ -76,13 +78,17 @@ def fit(
     previous : Previous or None
     group : Group, default=ALONE
         Processes that fit the model together; X are the rows of this one.
+    categories : sequence of ndarray
+        The columns of each one-hot encoded category, which have probabilities for a likelihood.
 
     Returns
     -------
     Fit
     """
     n_rows, sample = group.n_rows(X.shape[0]), group.sampled(X)
-    units, architecture, device = prepare(estimator, X, image_shape, previous, sample, group)
+    units, architecture, device = prepare(
+        estimator, X, image_shape, previous, sample, group, categories
+    )
     rows = Rows.standardized(X, units, device)
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = group.gathered(seed)[0]
@@ -154,6 +160,7 @@ def prepare(
     previous: Previous | None,
     sample: NDArray[Any] | None = None,
     group: Group = ALONE,
+    categories: Sequence[NDArray[np.intp]] = (),
 ) -> tuple[Units, Architecture, torch.device]:
     """Return the units and the shape of the model, and where it goes.
 
@@ -170,6 +177,11 @@ def prepare(
         units = group.gathered(units)[0]
         is_constant = np.all(group.gathered(units.are_constant(X)), axis=0)
         units = units._replace(constants=np.where(is_constant, units.constants, np.nan))
+    if categories:
+        likelihood = (
+            fitted.likelihood if fitted
+            else MixedLikelihood.of_columns(likelihood, categories, units)
+        )
     automatic = isinstance(estimator.hidden_layer_sizes, str)
     architecture = Architecture(
         units._replace(image_shape=image_shape).data_shape,

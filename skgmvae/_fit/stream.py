@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -50,13 +51,16 @@ def partial_fit(
     image_shape: tuple[int, ...] | None,
     previous: Previous | None = None,
     rule: StreamRule = STREAM,
+    categories: Sequence[NDArray[np.intp]] = (),
 ) -> Fit:
     """Take one pass over the rows of a checked X and as many remembered ones.
 
     A copy of the previous model is trained, so that others may read it meanwhile. Parameters are
     those of `recipe.fit`.
     """
-    units, architecture, device = prepare(estimator, X, image_shape, previous)
+    units, architecture, device = prepare(
+        estimator, X, image_shape, previous, categories=categories
+    )
     chunk = Rows.standardized(X, units, device)
     if previous is None:
         seed = draw_seed(estimator.random_state)

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["LastStep", "last_step", "numeric_rows"]
+__all__ = ["LastStep", "last_step"]
 
 
 class LastStep(NamedTuple):
@@ -32,8 +32,21 @@ class LastStep(NamedTuple):
             X = steps.transform(X)
         return X
 
+    def numbers(self, X: Any) -> Any:
+        """Return rows that the clusterer has accepted, as an array or a CSR matrix of numbers.
+
+        Categories are one-hot encoded.
+        """
+        columns = getattr(self.clusterer, "_columns", None)
+        if columns is not None:
+            return columns.encoded(X)
+        return check_array(X, accept_sparse="csr", ensure_all_finite=False, input_name="X")
+
     def feature_names(self, n_features: int) -> NDArray[Any]:
-        """Return the names of the columns that the clusterer sees; x0, x1, ... where unknown."""
+        """Return the names of the columns that `numbers` has; x0, x1, ... where unknown."""
+        columns = getattr(self.clusterer, "_columns", None)
+        if columns is not None:
+            return np.asarray(columns.encoded_names)
         names = getattr(self.clusterer, "feature_names_in_", None)
         if names is None and self.steps_before:
             try:
@@ -83,11 +96,6 @@ def last_step(estimator: Any, *needed: str) -> LastStep:
             f"that ends in one: {type(estimator).__name__} has no {missing or 'fit'!r}."
         )
     return LastStep(estimator, tuple(steps_before))
-
-
-def numeric_rows(X: Any) -> Any:
-    """Return the rows of X, which the clusterer has accepted, as an array or a CSR matrix."""
-    return check_array(X, accept_sparse="csr", ensure_all_finite=False, input_name="X")
 
 
 def _is_estimator(candidate: Any) -> bool:

@@ -11,8 +11,9 @@ from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_scalar
 
+from .._rows import blocks, moments
 from ._axes import label_ticks, make_axes
-from ._last_step import last_step, numeric_rows
+from ._last_step import last_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,13 +159,12 @@ class ClusterProfileDisplay:
         step = last_step(estimator, "predict", "cluster_centers_")
         seen = step.transform(X)
         labels = step.clusterer.predict(seen)
-        rows = numeric_rows(seen)
+        rows = step.numbers(seen)
         # knows which columns are constant up to rounding: their scale is 1
         scaler = StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows)
         deviations = np.full((len(step.clusterer.cluster_centers_), rows.shape[1]), np.nan)
         for k in np.unique(labels):
-            mean = np.asarray(rows[labels == k].mean(0, dtype=np.float64)).ravel()
-            deviations[k] = (mean - scaler.mean_) / scaler.scale_
+            deviations[k] = (_mean(rows[labels == k]) - scaler.mean_) / scaler.scale_
         names = step.feature_names(rows.shape[1])
         return cls(deviations, names, n_features=n_features, cmap=cmap).plot(ax)
 
@@ -217,3 +217,9 @@ class ClusterProfileDisplay:
         ax.figure.colorbar(image, ax=ax, label="deviation (std.)")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _mean(rows: Any) -> NDArray[np.float64]:
+    """Return the mean of each column over the values that are there, NaN if there are none."""
+    mean, *_ = moments(blocks(rows))
+    return mean

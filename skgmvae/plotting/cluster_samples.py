@@ -130,9 +130,10 @@ class ClusterSamplesDisplay:
         >>> ClusterSamplesDisplay.from_estimator(clusterer, n_samples=5).rows.shape
         (3, 5, 4)
         """
-        clusterer = last_step(
+        step = last_step(
             estimator, "sample", "image_shape", "cluster_centers_", "cluster_counts_"
-        ).clusterer
+        )
+        clusterer = step.clusterer
         n_clusters = len(clusterer.cluster_centers_)
         if w is not None and np.ndim(w) == 2:
             w = np.tile(np.asarray(w), (n_clusters, 1))
@@ -141,7 +142,7 @@ class ClusterSamplesDisplay:
             observation_noise=observation_noise,
         )
         return cls(
-            rows.reshape(n_clusters, n_samples, -1),
+            step.numbers(rows).reshape(n_clusters, n_samples, -1),
             cluster_counts=clusterer.cluster_counts_,
             image_shape=clusterer.image_shape if image_shape is None else image_shape,
             cmap=cmap,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_scalar
 
-from ._last_step import last_step, numeric_rows
+from ._last_step import last_step
 from ._mosaic import draw_images, draw_profiles
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class ExemplarsDisplay:
         seen, clusterer = step.transform(X), step.clusterer
         log_odds = np.asarray(clusterer.decision_function(seen))
         labels = log_odds.argmax(1)
-        data = numeric_rows(seen)
+        data = step.numbers(seen)
         n_clusters = log_odds.shape[1]
         rows = np.full((n_clusters, 2 * n_exemplars, data.shape[1]), np.nan)
         for k in range(n_clusters):

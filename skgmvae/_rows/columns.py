@@ -1,0 +1,248 @@
+"""Which columns are categories, and rows with these one-hot encoded, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+
+__all__ = ["Columns"]
+
+#: Categories of a column beyond which it is taken for a name or a number of the row.
+MOST_CATEGORIES = 1000
+
+
+class Columns(NamedTuple):
+    """The columns of a table of which some are categories.
+
+    Encoded, each of these becomes as many columns as it has categories, at its place. A category
+    that is missing, or was not in the training data, is NaN in all of them.
+
+    Attributes
+    ----------
+    n_features : int
+        Columns of the table.
+    categories : dict of int to list
+        The values that a column can have, for each that is a category.
+    names : list of str or None
+        Those of a DataFrame; None where rows come as an array.
+    """
+
+    n_features: int
+    categories: dict[int, list[Any]]
+    names: list[Any] | None = None
+
+    @classmethod
+    def of(cls, X: Any, which: Any) -> Columns | None:
+        """Find the categories of the training data; None if no column is one.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_samples, n_features)
+        which : "from_dtype", array-like of names, indices or bool, or None
+            The parameter `categorical_features` of the estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If columns are named that X does not have, or a column has no or too many categories.
+        """
+        is_frame = hasattr(X, "iloc")
+        if which is None or (isinstance(which, str) and not is_frame):
+            return None
+        if not is_frame:
+            X = np.asarray(X)
+            if X.ndim != 2:
+                return None  # which is refused elsewhere
+        chosen = _chosen(X, which, is_frame)
+        if not chosen:
+            return None
+        found = {}
+        for number in chosen:
+            name = X.columns[number] if is_frame else number
+            values = _distinct(_column(X, number), name)
+            if not values:
+                raise ValueError(f"Column {name!r} of X has no values, all are missing: drop it.")
+            if len(values) > MOST_CATEGORIES:
+                raise ValueError(
+                    f"Column {name!r} of X has {len(values)} categories, as a name or a number of "
+                    "each row has: drop it, or encode what it says of the row."
+                )
+            found[number] = values
+        return cls(X.shape[1], found, list(X.columns) if is_frame else None)
+
+    @classmethod
+    def merged(cls, parts: Sequence[Columns | None]) -> Columns | None:
+        """Return columns with the categories of all of these, which are of tables of one form."""
+        first = parts[0]
+        forms = {part and (part.n_features, tuple(part.categories)) for part in parts}
+        if len(forms) > 1:
+            raise ValueError(
+                "X must have the same columns in all processes of the group, and the same of them "
+                "must be categories: name these by categorical_features."
+            )
+        if first is None:
+            return None
+        tables = [part for part in parts if part is not None]
+        return first._replace(categories={
+            number: _ordered(chain.from_iterable(table.categories[number] for table in tables))
+            for number in first.categories
+        })
+
+    @property
+    def groups(self) -> list[NDArray[np.intp]]:
+        """The encoded columns of each category."""
+        ends = np.cumsum(self._widths)
+        return [
+            np.arange(ends[number] - self._widths[number], ends[number])
+            for number in self.categories
+        ]
+
+    @property
+    def encoded_names(self) -> list[str]:
+        """Names of the encoded columns, such as color=red; x0, x1, ... those of an array."""
+        names = [f"x{j}" for j in range(self.n_features)] if self.names is None else self.names
+        return [
+            f"{name}={value}" if number in self.categories else str(name)
+            for number, name in enumerate(names) for value in self.categories.get(number, [None])
+        ]
+
+    @property
+    def _widths(self) -> NDArray[np.intp]:
+        widths = np.ones(self.n_features, np.intp)
+        for number, values in self.categories.items():
+            widths[number] = len(values)
+        return widths
+
+    def encoded(self, X: Any) -> NDArray[np.float64]:
+        """Return rows with categories one-hot encoded, (n_samples, n_encoded)."""
+        X = X if hasattr(X, "iloc") else np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            raise ValueError(
+                f"X has shape {X.shape}; it must have {self.n_features} columns, as the table that "
+                "the model was fitted to."
+            )
+        others = [number for number in range(self.n_features) if number not in self.categories]
+        numbers = iter(())
+        if others:
+            table = X.iloc[:, others] if hasattr(X, "iloc") else X[:, others]
+            numbers = iter(check_array(
+                table, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
+            ).T)
+        parts: list[NDArray[np.float64]] = []
+        for number in range(self.n_features):
+            if number not in self.categories:
+                parts.append(next(numbers)[:, None])
+                continue
+            codes = {value: code for code, value in enumerate(self.categories[number])}
+            found = np.array([codes.get(value, -1) for value in _column(X, number)], np.intp)
+            one_hot = np.eye(len(codes))[found]
+            one_hot[found < 0] = np.nan
+            parts.append(one_hot)
+        return np.hstack(parts)
+
+    def decoded(self, rows: NDArray[Any]) -> Any:
+        """Return encoded rows in the form of the table: a DataFrame, or an array.
+
+        A category is that with the largest value.
+        """
+        first, columns = 0, []
+        for number, width in enumerate(self._widths):
+            values: Any = rows[:, first : first + width]
+            if number in self.categories:
+                names = np.array(self.categories[number], dtype=object)
+                values = names[values.argmax(1)]
+            else:
+                values = values[:, 0]
+            columns.append(values)
+            first += width
+        if self.names is None:
+            table = np.empty((len(rows), self.n_features), object)
+            for number, values in enumerate(columns):
+                table[:, number] = values
+            are_numbers = all(
+                isinstance(value, int | float | np.number)
+                for values in self.categories.values() for value in values
+            )
+            return table.astype(rows.dtype) if are_numbers else table
+        import pandas as pd  # type: ignore[import-untyped]  # whose tables the user has
+
+        return pd.DataFrame(dict(enumerate(columns))).set_axis(self.names, axis=1)
+
+
+def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
+    """Return the numbers of the columns that are categories, in order."""
+    if isinstance(which, str):
+        if which != "from_dtype":
+            raise ValueError(
+                f"categorical_features={which!r} must be 'from_dtype', None, or an array of "
+                "names, indices or bool."
+            )
+        return [number for number, dtype in enumerate(X.dtypes) if _is_category(dtype)]
+    given = np.asarray(which)
+    n_features = X.shape[1]
+    if given.size == 0:
+        return []
+    if given.ndim != 1:
+        raise ValueError(f"categorical_features={which!r} must be one-dimensional.")
+    if given.dtype.kind == "b":
+        if len(given) != n_features:
+            raise ValueError(
+                f"categorical_features is a mask of {len(given)} columns, but X has {n_features}."
+            )
+        return [int(number) for number in np.flatnonzero(given)]
+    if given.dtype.kind in "OUS":
+        names = list(X.columns) if is_frame else []
+        unknown = [name for name in given.tolist() if name not in names]
+        if unknown:
+            raise ValueError(
+                f"categorical_features has {unknown[0]!r}, which is not a column of X: "
+                + (f"these are {names}." if is_frame else "X is an array, pass indices.")
+            )
+        return sorted(names.index(name) for name in given.tolist())
+    if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= n_features:
+        raise ValueError(
+            f"categorical_features={which!r} must hold numbers of columns from 0 to "
+            f"{n_features - 1}."
+        )
+    return sorted(set(given.tolist()))
+
+
+def _is_category(dtype: Any) -> bool:
+    name = str(getattr(dtype, "name", dtype))
+    return name in ("bool", "boolean", "category", "object", "str") or name.startswith("string")
+
+
+def _column(X: Any, number: int) -> list[Any]:
+    values = X.iloc[:, number] if hasattr(X, "iloc") else X[:, number]
+    found: list[Any] = values.tolist()
+    return found
+
+
+def _distinct(column: list[Any], name: Any) -> list[Any]:
+    """Return the distinct values of a column that are not missing."""
+    try:
+        return _ordered(column)
+    except TypeError as error:
+        raise TypeError(
+            f"Column {name!r} of X holds values that cannot be categories, such as lists: {error}."
+        ) from error
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    """Return the distinct values that are not missing, sorted, by their names if need be."""
+    distinct = [value for value in dict.fromkeys(values) if not _is_missing(value)]
+    try:
+        return sorted(distinct)
+    except TypeError:  # numbers and strings
+        return sorted(distinct, key=lambda value: (type(value).__name__, str(value)))
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value

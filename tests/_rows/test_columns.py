@@ -1,0 +1,132 @@
+"""Tables with categories are encoded, and decoded again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skgmvae._rows import Columns
+
+
+def table():
+    return pd.DataFrame({
+        "age": [1.0, 2.0, np.nan, 4.0],
+        "color": ["red", None, "blue", "red"],
+        "size": pd.Categorical(["S", "M", "S", np.nan], categories=["S", "M", "L"]),
+        "member": [True, False, True, True],
+        "n": [3, 4, 5, 6],
+    })
+
+
+def test_strings_categories_and_bools_of_a_frame_are_found():
+    columns = Columns.of(table(), "from_dtype")
+    assert columns.categories == {
+        1: ["blue", "red"], 2: ["M", "S"], 3: [False, True]
+    }
+    expected = [[1, 2], [3, 4], [5, 6]]
+    np.testing.assert_array_equal(columns.groups, expected)
+
+
+def test_each_category_is_one_hot_at_its_place_and_what_is_missing_is_nan():
+    encoded = Columns.of(table(), "from_dtype").encoded(table())
+    nan = np.nan
+    np.testing.assert_array_equal(encoded, [
+        [1, 0, 1, 0, 1, 0, 1, 3],
+        [2, nan, nan, 1, 0, 1, 0, 4],
+        [nan, 1, 0, 0, 1, 0, 1, 5],
+        [4, 0, 1, nan, nan, 0, 1, 6],
+    ])
+
+
+def test_what_was_no_category_is_missing():
+    columns = Columns.of(table(), "from_dtype")
+    other = table().assign(color="green")
+    assert np.isnan(columns.encoded(other)[:, 1:3]).all()
+
+
+def test_decoding_is_the_inverse():
+    columns = Columns.of(table(), "from_dtype")
+    whole = table().iloc[[0]]
+    found = columns.decoded(columns.encoded(whole))
+    assert list(found.columns) == list(whole.columns)
+    assert found.iloc[0].tolist() == [1.0, "red", "S", True, 3.0]
+
+
+@pytest.mark.parametrize("which", [
+    [1, 3], ["color", "member"], [False, True, False, True, False], np.array([3, 1]),
+])
+def test_columns_are_named_by_number_name_or_mask(which):
+    assert list(Columns.of(table(), which).categories) == [1, 3]
+
+
+@pytest.mark.parametrize("which", ["from_dtype", None, [], [False] * 3])
+def test_none_of_an_array_of_numbers_is_a_category(which):
+    assert Columns.of(np.ones((4, 3)), which) is None
+
+
+def test_numbers_of_an_array_may_be_categories():
+    X = np.array([[1.0, 5.0], [2.0, 7.0], [3.0, 5.0]])
+    columns = Columns.of(X, [1])
+    np.testing.assert_array_equal(columns.encoded(X), [[1, 1, 0], [2, 0, 1], [3, 1, 0]])
+    np.testing.assert_array_equal(columns.decoded(columns.encoded(X)), X)
+    assert columns.decoded(columns.encoded(X)).dtype == float
+
+
+def test_strings_of_an_array_may_be_categories():
+    X = np.array([[1.0, "a"], [2.0, "b"]], dtype=object)
+    columns = Columns.of(X, [1])
+    np.testing.assert_array_equal(columns.decoded(columns.encoded(X)), X)
+
+
+def test_numbers_and_strings_in_one_column():
+    X = pd.DataFrame({"code": [1, "x", 2, "x"], "v": [1.0, 2, 3, 4]})
+    assert Columns.of(X, "from_dtype").categories[0] == [1, 2, "x"]
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=30))
+def test_any_column_comes_back(values):
+    X = pd.DataFrame({"c": pd.Series(values, dtype=object), "v": np.arange(len(values))})
+    if not any(values):
+        with pytest.raises(ValueError, match="Column 'c' of X has no values"):
+            Columns.of(X, "from_dtype")
+        return
+    columns = Columns.of(X, "from_dtype")
+    encoded = columns.encoded(X)
+    known = np.array([value is not None for value in values])
+    assert columns.decoded(encoded[known])["c"].tolist() == [v for v in values if v]
+    assert np.isnan(encoded[~known, :-1]).all()
+
+
+@pytest.mark.parametrize(("which", "error", "message"), [
+    ("dtype", ValueError, "'from_dtype', None"),
+    (["colour"], ValueError, "has 'colour', which is not a column"),
+    ([5], ValueError, "numbers of columns from 0 to 4"),
+    ([-1], ValueError, "numbers of columns from 0 to 4"),
+    ([1.5], ValueError, "numbers of columns"),
+    ([True], ValueError, "a mask of 1 columns, but X has 5"),
+    ([[1]], ValueError, "one-dimensional"),
+])
+def test_columns_that_there_are_not_are_named(which, error, message):
+    with pytest.raises(error, match=message):
+        Columns.of(table(), which)
+
+
+def test_names_of_rows_are_no_categories():
+    X = pd.DataFrame({"name": [f"person {i}" for i in range(1001)]})
+    with pytest.raises(ValueError, match=r"'name' of X has 1001 categories.*drop it"):
+        Columns.of(X, "from_dtype")
+
+
+def test_values_that_cannot_be_categories():
+    X = pd.DataFrame({"lists": [[1], [2]]})
+    with pytest.raises(TypeError, match=r"'lists' of X holds values that cannot be categories"):
+        Columns.of(X, "from_dtype")
+
+
+def test_processes_take_the_categories_of_all():
+    parts = [Columns.of(table().iloc[rows], "from_dtype") for rows in ([0, 3], [1, 2])]
+    assert Columns.merged(parts).categories == Columns.of(table(), "from_dtype").categories
+    assert Columns.merged([None, None]) is None
+    with pytest.raises(ValueError, match="the same columns in all processes"):
+        Columns.merged([parts[0], None])

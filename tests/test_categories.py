@@ -1,0 +1,238 @@
+"""Tables with columns that are categories go straight into `fit`, and come out as they were."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+
+from skgmvae import GMVAEClustering
+from skgmvae.plotting import (
+    ClusterProfileDisplay,
+    ClusterSamplesDisplay,
+    ExemplarsDisplay,
+    LatentSpaceDisplay,
+)
+
+SHORT = {
+    "max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2,
+    "random_state": 0,
+}
+METHODS = (
+    "predict", "predict_proba", "predict_log_proba", "decision_function", "transform",
+    "score_samples", "score",
+)
+
+
+def customers(n_samples=400, seed=0):
+    """Return a table of three groups, with gaps, and the groups."""
+    random = np.random.default_rng(seed)
+    y = random.integers(3, size=n_samples)
+    color = np.where(random.random(n_samples) < 0.8, y, random.integers(3, size=n_samples))
+    is_large = random.random(n_samples) < np.array([0.1, 0.5, 0.9])[y]
+    table = pd.DataFrame({
+        "age": random.normal(np.array([30, 50, 70])[y], 4),
+        "color": np.array(["red", "green", "blue"], object)[color],
+        "member": random.random(n_samples) < 0.5,
+        "size": pd.Categorical(np.where(is_large, "L", "S")),
+        "income": random.normal(np.array([1000, 3000, 2000])[y], 300),
+    })
+    table.loc[3, "color"], table.loc[4, "income"], table.loc[5, "size"] = None, np.nan, np.nan
+    return table, y
+
+
+def quiet_fit(model, X):
+    with warnings.catch_warnings(action="ignore"):
+        return model.fit(X)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = customers()
+    return quiet_fit(GMVAEClustering(3, max_iter=250, random_state=0), X), X, y
+
+
+def test_groups_are_found(fitted):
+    model, X, y = fitted
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+    assert model.n_features_in_ == 5
+    assert list(model.feature_names_in_) == list(X.columns)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_the_table(fitted, method):
+    model, X, _ = fitted
+    assert np.isfinite(getattr(model, method)(X)).all()
+
+
+def test_rows_come_out_in_the_form_of_the_table(fitted):
+    model, X, _ = fitted
+    latent = model.transform(X)
+    for rows in (
+        model.reconstruct(X), model.inverse_transform(latent), model.sample(50)[0],
+        model.cluster_centers_,
+    ):
+        assert list(rows.columns) == list(X.columns)
+        assert set(rows["color"]) <= {"red", "green", "blue"}
+        assert set(rows["size"]) <= {"S", "L"}
+        assert set(rows["member"]) <= {True, False}
+        assert np.isfinite(rows[["age", "income"]].to_numpy()).all()
+    np.testing.assert_array_equal(model.predict(model.cluster_centers_), np.arange(3))
+
+
+def test_categories_are_reconstructed_and_imputed(fitted):
+    model, X, y = fitted
+    found = model.reconstruct(X)
+    assert (found["size"] == X["size"])[np.isin(y, [0, 2])].mean() > 0.8
+    typical = np.array(["red", "green", "blue"], object)
+    hidden = X.assign(color=None)
+    assert (model.reconstruct(hidden)["color"].to_numpy() == typical[y]).mean() > 0.9
+
+
+def test_samples_have_the_shares_of_the_categories(fitted):
+    model, X, _ = fitted
+    rows, _ = model.sample(3000)
+    for name in ("color", "size", "member"):
+        expected, found = (table[name].value_counts(normalize=True) for table in (X, rows))
+        assert (expected - found).abs().max() < 0.1, name
+
+
+def test_what_was_no_category_is_missing(fitted):
+    model, X, _ = fitted
+    np.testing.assert_array_equal(
+        model.predict_proba(X.assign(color="pink")), model.predict_proba(X.assign(color=None))
+    )
+
+
+def test_the_order_and_the_dtype_of_columns_count_for_nothing_but_their_names(fitted):
+    model, X, _ = fitted
+    as_category = X.astype({"color": "category"})
+    np.testing.assert_array_equal(model.predict_proba(as_category), model.predict_proba(X))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(X[X.columns[::-1]])
+
+
+def test_an_array_with_indices_is_the_same_as_the_table():
+    X, _ = customers()
+    one = quiet_fit(GMVAEClustering(3, **SHORT), X)
+    other = quiet_fit(
+        GMVAEClustering(3, categorical_features=[1, 2, 3], **SHORT),
+        X.astype(object).where(X.notna(), None).to_numpy(),
+    )
+    np.testing.assert_array_equal(one.labels_, other.labels_)
+    assert other.sample(5)[0].shape == (5, 5)
+
+
+def test_numbers_may_be_categories():
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 400)
+    X = np.where(random.random((400, 8)) < 0.75, y[:, None], random.integers(0, 3, (400, 8)))
+    model = quiet_fit(GMVAEClustering(2, categorical_features=[True] * 8, **SHORT), X)
+    assert adjusted_rand_score(y, model.init_labels_) > 0.9
+    assert set(np.unique(model.sample(50)[0])) <= {0, 1, 2}
+
+
+def test_the_log_probability_of_categories_sums_to_one():
+    random = np.random.default_rng(0)
+    X = pd.DataFrame({
+        "a": random.choice(["x", "y"], 300), "b": random.choice(["u", "v", "w"], 300),
+    })
+    model = quiet_fit(GMVAEClustering(2, random_state=0, max_iter=60), X)
+    cells = pd.DataFrame([(a, b) for a in "xy" for b in "uvw"], columns=["a", "b"])
+    total = np.exp(model.score_samples(cells, n_draws=400)).sum()
+    assert total == pytest.approx(1, abs=0.05)
+    shares = np.array([((cell == X).all(axis=1)).mean() for _, cell in cells.iterrows()])
+    assert np.abs(np.exp(model.score_samples(cells, n_draws=400)) - shares).max() < 0.08
+
+
+@pytest.mark.parametrize("settings", [
+    {"likelihood": "bernoulli"}, {"consistency": 0}, {"init": "random"}, {"n_mc_samples": 2},
+    {"n_init": 2, "n_jobs": 2},
+])
+def test_settings(settings):
+    X, _ = customers()
+    X = X.assign(age=X["age"] / 100, income=X["income"].clip(0, 5000) / 5000)
+    model = quiet_fit(GMVAEClustering(3, **SHORT | settings), X)
+    assert np.isfinite(model.score_samples(X)).all()
+    assert set(model.sample(20)[0]["color"]) <= {"red", "green", "blue"}
+
+
+def test_streams_take_tables_too():
+    X, _ = customers()
+    model = GMVAEClustering(3, **SHORT)
+    with warnings.catch_warnings(action="ignore"):
+        for chunk in np.split(np.arange(len(X)), 4):
+            model.partial_fit(X.iloc[chunk])
+    assert np.isfinite(model.score_samples(X)).all()
+    assert list(model.cluster_centers_.columns) == list(X.columns)
+
+
+def test_a_model_travels_and_goes_on(fitted):
+    model, X, _ = fitted
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    pd.testing.assert_frame_equal(loaded.cluster_centers_, model.cluster_centers_)
+    continued = quiet_fit(clone(model).set_params(max_iter=1, warm_start=True), X)
+    assert quiet_fit(continued.set_params(max_iter=2), X).n_iter_ == 2
+    refitted = quiet_fit(clone(model).set_params(**SHORT), X[["age", "income"]])
+    assert refitted.sample(2)[0].shape == (2, 2)  # an array again
+
+
+def test_searches_and_pipelines():
+    X, _ = customers()
+    search = GridSearchCV(GMVAEClustering(3, **SHORT), {"latent_dim": [2, 3]}, cv=2)
+    assert np.isfinite(quiet_fit(search, X).cv_results_["mean_test_score"]).all()
+
+
+def test_displays_of_a_table(fitted):
+    model, X, _ = fitted
+    LatentSpaceDisplay.from_estimator(model, X)
+    ClusterSamplesDisplay.from_estimator(model)
+    ExemplarsDisplay.from_estimator(model, X)
+    profile = ClusterProfileDisplay.from_estimator(model, X)
+    assert list(profile.feature_names[1:4]) == ["color=blue", "color=green", "color=red"]
+    assert np.isfinite(profile.deviations).all()
+
+
+# What is wrong is said
+
+
+def test_without_categorical_features_strings_are_refused_with_a_remedy():
+    X, _ = customers()
+    with pytest.raises(ValueError, match=r"could not convert string.*categorical_features"):
+        GMVAEClustering(3, categorical_features=None).fit(X)
+    with pytest.raises(ValueError, match=r"could not convert string.*categorical_features"):
+        GMVAEClustering(3, categorical_features=["size"]).fit(X)
+
+
+def test_images_have_no_categories():
+    X, _ = customers()
+    with pytest.raises(ValueError, match="image_shape"):
+        GMVAEClustering(3, image_shape=(5, 1)).fit(X)
+
+
+def test_a_table_of_other_columns_is_refused(fitted):
+    model, X, _ = fitted
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(X.drop(columns="age"))
+    with pytest.raises(ValueError, match="4 features, but GMVAEClustering is expecting 5"):
+        model.predict(X.to_numpy()[:, :4])
+
+
+def test_dates_are_refused_with_a_remedy():
+    X = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=20), "v": np.arange(20.0)})
+    with pytest.raises((TypeError, ValueError), match=r"dates into numbers.*int64"):
+        GMVAEClustering(2).fit(X)
+
+
+def test_annotated_data_are_refused_with_a_remedy():
+    class AnnData:
+        X, obsm, shape = np.ones((5, 3)), {}, (5, 3)
+
+    with pytest.raises(TypeError, match=r"adata\.X or adata\.obsm"):
+        GMVAEClustering(2).fit(AnnData())
