@@ -70,10 +70,12 @@ class GMVAEClustering(
         `hidden_layer_sizes` is then not used.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of the image that a row is, channels last.
-    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
+    likelihood : {"gaussian", "bernoulli", "poisson", "negative_binomial"}, default="gaussian"
         Family of p(y|x), see :mod:`skgmvae.likelihoods`. "bernoulli" is for values in [0, 1], or
         bytes, which are scaled by 255 unless they are zeros and ones. What is a unit is decided
-        by `fit`: a model fitted to bytes takes floats from 0 to 255.
+        by `fit`: a model fitted to bytes takes floats from 0 to 255. "poisson" and
+        "negative_binomial" are for counts as they were counted: rows may have different totals
+        (size factors), by which clusters do not differ.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns are categories, without an order: names, indices, or a mask. "from_dtype"
         are those of a DataFrame that hold strings or are of the dtype "category". They are one-hot

@@ -171,7 +171,11 @@ class Fitted:
 
     def reconstructed(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the mean of p(y|x) at the mean of q(x|y), in the units of X."""
-        return self._map(X, lambda model, y: model.p_y(model.q(y)[0].mean).mean, decoded=True)
+
+        def reconstruction(model: GMVAE, y: Tensor) -> Tensor:
+            return self.likelihood.reconstruction(model.p_y(model.q(y).q_x.mean), y)
+
+        return self._map(X, reconstruction, decoded=True)
 
     def elbo(self, X: NDArray[Any], estimation: Estimation = ESTIMATION) -> Terms:
         """Estimate the terms of Eq. 3 of each row."""

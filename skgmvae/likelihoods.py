@@ -6,9 +6,10 @@ package knows which there are.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from ._rows import Units, blocks
 
 __all__ = [
     "LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood", "MixedLikelihood",
+    "NegativeBinomialLikelihood", "PoissonLikelihood",
 ]
 
 
@@ -75,6 +77,18 @@ class Likelihood(ABC):
     def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:
         """Return a map from features (B, n_features) to parameters."""
         return parameter_head(n_features, self.n_parameters, *data_shape)
+
+    def fitted_to(self, X: NDArray[Any], units: Units) -> Likelihood:
+        """Return the same with what it has to know of the training data."""
+        return self
+
+    def read(self, y: Tensor) -> Tensor:
+        """Turn rows (B, *data_shape) into what encoders and distances read of them."""
+        return y
+
+    def reconstruction(self, p_y: Distribution, y: Tensor) -> Tensor:
+        """Return the mean of p(y|x) for rows y (B, *data_shape)."""
+        return p_y.mean
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,209 @@ class BernoulliLikelihood(Likelihood):
         """Draw zeros and ones."""
         mean = p_y.mean
         return torch.bernoulli(mean.to(source.device), generator=source).to(mean.device)
+
+
+@dataclass(frozen=True)
+class PoissonLikelihood(Likelihood):
+    """Counts, whose expectations are shares of the total of their row.
+
+    The model sees log(1 + count), the encoder the same after all rows were brought to one total
+    (size factors). Densities are given the total of a row. New rows have totals like those of the
+    training data, with a log-normal distribution.
+
+    Parameters
+    ----------
+    scale : float, default=1.0
+        By which log(1 + count) is divided.
+    log_total, log_total_spread : float, default=0.0
+        Median and standard deviation of the logarithm of the totals of the training rows.
+
+    Examples
+    --------
+    >>> p_y = PoissonLikelihood().distribution(torch.zeros(1, 1, 2))
+    >>> p_y.log_prob(torch.tensor([[3.0, 1.0]]).log1p()).exp()  # of means of 2 and 2
+    tensor([0.0488])
+    """
+
+    scale: float = 1.0
+    log_total: float = 0.0
+    log_total_spread: float = 0.0
+
+    n_parameters = 1  # the logit of the share
+
+    def units(
+        self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
+    ) -> Units:
+        """See `Units.of_counts`; raise a ValueError unless values are 0, 1, 2, ..."""
+        for block in blocks(X):
+            self._refuse(block, (block != np.round(block)) & ~np.isnan(block))
+        self.check(X)
+        return Units.of_counts(X, image_shape)
+
+    def check(self, X: NDArray[Any], units: Units | None = None) -> None:
+        """Raise a ValueError if values are negative; expected counts may be fractions."""
+        for block in blocks(X):
+            self._refuse(block, block < 0)
+
+    def _refuse(self, block: NDArray[Any], wrong: NDArray[np.bool_]) -> None:
+        if wrong.any():
+            raise ValueError(
+                f"likelihood={self.name!r} needs counts 0, 1, 2, ..., but X has the value "
+                f"{block[wrong][0]:g}. Pass counts as they were counted (of single cells, a "
+                "layer of raw counts), or use likelihood='gaussian'."
+            )
+
+    @property
+    def name(self) -> str:
+        """What the parameter `likelihood` calls it."""
+        return "poisson"
+
+    def fitted_to(self, X: NDArray[Any], units: Units) -> Likelihood:
+        """Read off the totals of rows."""
+        totals = np.concatenate([np.nansum(block, axis=1) for block in blocks(X)])
+        logs = np.log(np.maximum(totals, 1))
+        return replace(
+            self, scale=float(units.scale[0]), log_total=float(np.median(logs)),
+            log_total_spread=float(logs.std()),
+        )
+
+    def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
+        """Leave it: it is a log-probability, which has no unit."""
+        return log_density
+
+    def read(self, y: Tensor) -> Tensor:
+        """Bring all rows to the typical total."""
+        counts = self._counts(y)
+        total = counts.nansum(tuple(range(1, y.dim())), keepdim=True).clamp(min=1.0)
+        return torch.log1p(counts * (math.exp(self.log_total) / total)) / self.scale
+
+    def reconstruction(self, p_y: Distribution, y: Tensor) -> Tensor:
+        """Return expected counts that have the totals of the rows."""
+        values: _Counts = p_y.base_dist  # type: ignore[attr-defined]
+        total = self._counts(y).flatten(1).nansum(1)
+        return self._in_model(total.view(-1, *[1] * (y.dim() - 1)) * values.log_share.exp())
+
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
+        """Return independent Poisson distributions of given totals."""
+        return Independent(
+            _Counts(self, _log_shares(parameters[:, 0]), None), parameters.dim() - 2,
+            validate_args=False,
+        )
+
+    def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:
+        """Draw a total for each row, and counts."""
+        values: _Counts = p_y.base_dist  # type: ignore[attr-defined]
+        shares = values.log_share.to(source.device, torch.float32).exp()
+        noise = torch.randn(
+            len(shares), *[1] * (shares.dim() - 1), generator=source, device=source.device,
+            dtype=torch.float32,
+        )
+        mean = (self.log_total + self.log_total_spread * noise).exp() * shares
+        if values.log_dispersion is not None:
+            inverse = (-values.log_dispersion).to(source.device, torch.float32).exp()
+            mean = mean * torch._standard_gamma(inverse.expand_as(mean), source) / inverse
+        return self._in_model(torch.poisson(mean, source)).to(values.log_share)
+
+    def _counts(self, y: Tensor) -> Tensor:
+        return torch.expm1(y * self.scale).clamp(min=0)
+
+    def _in_model(self, counts: Tensor) -> Tensor:
+        return torch.log1p(counts) / self.scale
+
+
+@dataclass(frozen=True)
+class NegativeBinomialLikelihood(PoissonLikelihood):
+    """Counts that vary more than a Poisson distribution, with a dispersion for each feature.
+
+    The variance is mean + dispersion * mean ** 2.
+
+    Examples
+    --------
+    >>> family = NegativeBinomialLikelihood()
+    >>> family.distribution(torch.zeros(5, 2, 4)).log_prob(torch.zeros(5, 4)).shape
+    torch.Size([5])
+    """
+
+    n_parameters = 2  # the logit of the share, and the logarithm of the dispersion
+
+    @property
+    def name(self) -> str:
+        """What the parameter `likelihood` calls it."""
+        return "negative_binomial"
+
+    def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:
+        """Return a map from features to logits, beside dispersions that depend on nothing."""
+        return _DispersionHead(n_features, data_shape)
+
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
+        """Return independent negative binomial distributions of given totals."""
+        return Independent(
+            _Counts(self, _log_shares(parameters[:, 0]), parameters[:, 1]), parameters.dim() - 2,
+            validate_args=False,
+        )
+
+
+class _DispersionHead(nn.Module):
+    """From features (B, n_features) to logits and log-dispersions, (B, 2, *data_shape)."""
+
+    def __init__(self, n_features: int, data_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.logits = parameter_head(n_features, 1, *data_shape)
+        self.log_dispersion = nn.Parameter(torch.empty(data_shape))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin with the variance of an exponential distribution."""
+        nn.init.zeros_(self.log_dispersion)
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits = self.logits(features)
+        return torch.cat([logits, self.log_dispersion.expand_as(logits)], 1)
+
+
+class _Counts(Distribution):
+    """Counts, in the model's units, of rows whose totals are given.
+
+    Parameters
+    ----------
+    family : PoissonLikelihood
+    log_share : Tensor of shape (B, *data_shape)
+        Logarithm of the expected share in the total of a row.
+    log_dispersion : Tensor of the same shape, or None
+        Of a negative binomial distribution.
+    """
+
+    def __init__(
+        self, family: PoissonLikelihood, log_share: Tensor, log_dispersion: Tensor | None
+    ) -> None:
+        self.family = family
+        self.log_share = log_share
+        self.log_dispersion = log_dispersion
+        super().__init__(log_share.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected counts of a row of the typical total."""
+        return self.family._in_model((self.log_share + self.family.log_total).exp())
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability of each count."""
+        counts = self.family._counts(value).round()
+        total = counts.flatten(1).sum(1).clamp(min=1.0)
+        log_mean = self.log_share + total.log().view(-1, *[1] * (value.dim() - 1))
+        if self.log_dispersion is None:
+            return counts * log_mean - log_mean.exp() - torch.lgamma(counts + 1)
+        log_inverse = -self.log_dispersion
+        inverse = log_inverse.exp()
+        log_sum = torch.logaddexp(log_inverse, log_mean)
+        return (
+            torch.lgamma(counts + inverse) - torch.lgamma(inverse) - torch.lgamma(counts + 1)
+            + inverse * (log_inverse - log_sum) + counts * (log_mean - log_sum)
+        )
+
+
+def _log_shares(logits: Tensor) -> Tensor:
+    return logits.flatten(1).log_softmax(1).view_as(logits)
 
 
 @dataclass(frozen=True)
@@ -331,4 +548,5 @@ def _log_softmax_of_groups(logits: Tensor, group: Tensor, n_groups: int) -> Tens
 #: The families, by the name that the parameter `likelihood` gives.
 LIKELIHOODS: dict[str, Likelihood] = {
     "gaussian": GaussianLikelihood(), "bernoulli": BernoulliLikelihood(),
+    "poisson": PoissonLikelihood(), "negative_binomial": NegativeBinomialLikelihood(),
 }

@@ -1,6 +1,7 @@
 """The families of p(y|x): densities against torch and scipy, units, checks and draws."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from skgmvae.likelihoods import (
     GaussianLikelihood,
     Likelihood,
     MixedLikelihood,
+    NegativeBinomialLikelihood,
+    PoissonLikelihood,
 )
 
 CPU = torch.device("cpu")
@@ -67,7 +70,9 @@ def test_families_are_different():
     assert GaussianLikelihood() != BernoulliLikelihood()
     assert {name: type(family) for name, family in LIKELIHOODS.items()} == {
         "gaussian": GaussianLikelihood, "bernoulli": BernoulliLikelihood,
+        "poisson": PoissonLikelihood, "negative_binomial": NegativeBinomialLikelihood,
     }
+    assert PoissonLikelihood() != NegativeBinomialLikelihood()
 
 
 # Densities.
@@ -114,7 +119,7 @@ def test_a_bernoulli_with_extreme_logits_is_finite():
 
 # Draws.
 
-@EACH
+@pytest.mark.parametrize("family", [GAUSSIAN, BERNOULLI])
 def test_draws_have_the_mean_and_the_variance_of_the_distribution(family):
     parameters = parameters_of(family, 3, 4)
     p_y = family.distribution(parameters.repeat(4000, 1, 1))
@@ -370,3 +375,113 @@ def test_the_ends_of_columns_are_those_of_the_units():
     standardized = (X - units.location) / units.scale
     np.testing.assert_allclose(family.low, standardized[:, 1:].min(0))
     np.testing.assert_allclose(family.high, standardized[:, 1:].max(0))
+
+
+# Counts
+
+
+def counts_of(n_rows, n_features=5, seed=0):
+    return np.random.default_rng(seed).poisson(3.0, (n_rows, n_features)).astype(float)
+
+
+def in_model(family, counts):
+    return torch.tensor(np.log1p(counts) / family.scale)
+
+
+COUNTS = [
+    PoissonLikelihood(scale=0.7, log_total=2.0, log_total_spread=0.3),
+    NegativeBinomialLikelihood(scale=0.7, log_total=2.0, log_total_spread=0.3),
+]
+
+
+def test_a_poisson_probability_is_scipys():
+    family, counts = COUNTS[0], counts_of(6)
+    logits = torch.randn(6, 1, 5, generator=source(), dtype=torch.float64)
+    found = family.distribution(logits).log_prob(in_model(family, counts))
+    mean = counts.sum(1, keepdims=True) * logits[:, 0].softmax(1).numpy()
+    expected = scipy.stats.poisson(mean).logpmf(counts).sum(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_a_negative_binomial_probability_is_scipys():
+    family, counts = COUNTS[1], counts_of(6)
+    parameters = torch.randn(6, 2, 5, generator=source(), dtype=torch.float64)
+    found = family.distribution(parameters).log_prob(in_model(family, counts))
+    mean = counts.sum(1, keepdims=True) * parameters[:, 0].softmax(1).numpy()
+    inverse = np.exp(-parameters[:, 1].numpy())
+    expected = scipy.stats.nbinom(inverse, inverse / (inverse + mean)).logpmf(counts).sum(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
+def test_a_row_of_zeros_has_a_probability(family):
+    parameters = torch.zeros(2, family.n_parameters, 4)
+    assert torch.isfinite(family.distribution(parameters).log_prob(torch.zeros(2, 4))).all()
+    assert torch.isfinite(family.read(torch.zeros(2, 4))).all()
+
+
+@pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
+def test_drawn_counts_have_their_expectations(family):
+    family = replace(family, log_total_spread=0.0)
+    parameters = torch.randn(1, family.n_parameters, 3, generator=source())
+    p_y = family.distribution(parameters.expand(20_000, -1, -1))
+    counts = torch.expm1(family.draw(p_y, source()) * family.scale)
+    torch.testing.assert_close(counts, counts.round(), atol=1e-3, rtol=0)
+    mean = np.exp(2.0) * parameters[0, 0].softmax(0)
+    torch.testing.assert_close(counts.mean(0), mean, rtol=0.05, atol=0.05)
+    dispersion = parameters[0, 1].exp() if family.n_parameters == 2 else 0.0
+    torch.testing.assert_close(counts.var(0), mean + dispersion * mean**2, rtol=0.15, atol=0.05)
+    torch.testing.assert_close(torch.expm1(p_y.mean[0] * family.scale), mean, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
+def test_what_encoders_read_does_not_depend_on_the_total(family):
+    counts = counts_of(4) + 1
+    one, other = (family.read(in_model(family, factor * counts)) for factor in (1, 7))
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    total = torch.expm1(one * family.scale).sum(1)
+    torch.testing.assert_close(total, torch.full_like(total, np.exp(2.0)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
+def test_reconstructions_have_the_totals_of_the_rows(family):
+    counts = counts_of(6)
+    parameters = torch.randn(6, family.n_parameters, 5, generator=source(), dtype=torch.float64)
+    p_y = family.distribution(parameters)
+    found = torch.expm1(family.reconstruction(p_y, in_model(family, counts)) * family.scale)
+    np.testing.assert_allclose(found.sum(1), counts.sum(1))
+
+
+def test_dispersions_depend_on_the_feature_alone():
+    head = NegativeBinomialLikelihood().head(7, (5,))
+    with torch.no_grad():
+        head.log_dispersion.copy_(torch.arange(5.0))
+    parameters = head(torch.randn(3, 7, generator=source()))
+    assert parameters.shape == (3, 2, 5)
+    torch.testing.assert_close(parameters[:, 1], torch.arange(5.0).expand(3, 5))
+
+
+def test_totals_are_read_off_the_data():
+    X = counts_of(200, 30)
+    X[3] = 0
+    family = PoissonLikelihood()
+    units = family.units(X, None)
+    fitted = family.fitted_to(X, units)
+    logs = np.log(np.maximum(X.sum(1), 1))
+    assert fitted.log_total == pytest.approx(np.median(logs))
+    assert fitted.log_total_spread == pytest.approx(logs.std())
+    assert fitted.scale == units.scale[0]
+    y = units.to_model(X, torch.float64, CPU)
+    np.testing.assert_allclose(units.to_data(y, np.dtype(float)), X, atol=1e-9)
+    assert y.var(0, correction=0).mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
+@pytest.mark.parametrize("value", [-1.0, 0.5])
+def test_what_is_no_count_is_refused_with_a_remedy(family, value):
+    X = counts_of(20)
+    X[3, 2] = value
+    with pytest.raises(ValueError, match=rf"'{family.name}' needs counts .* {value:g}.*raw counts"):
+        family.units(X, None)
+    if value > 0:
+        family.check(X)  # an expected count

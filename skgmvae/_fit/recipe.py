@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._model import Architecture
 from .._objective import RegularizerInputs
-from .._rows import Rows, Units, has_missing, n_batches
+from .._rows import Rows, Units, has_missing, joined, n_batches
 from .._start import (
     RADIUS,
     certain,
@@ -94,10 +94,16 @@ def fit(
     seed = group.gathered(seed)[0]
     labels = previous.fitted.labels(X) if previous and estimator.init == "neighbors" else None
     if group.is_alone:
-        inputs = regularizer_inputs(estimator, rows, units, seed, labels, begins=True)
+        inputs = regularizer_inputs(
+            estimator, rows, units, seed, labels, begins=True,
+            likelihood=cast(Likelihood, architecture.likelihood),
+        )
     else:
         sampled = Rows.standardized(sample, units, device)
-        inputs = _inputs_of_group(estimator, rows, sampled, units, seed, labels, group)
+        inputs = _inputs_of_group(
+            estimator, rows, sampled, units, seed, labels, group,
+            cast(Likelihood, architecture.likelihood),
+        )
     settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(group=group)
     schedule = _schedule(estimator, n_rows, previous)
     if previous:
@@ -177,11 +183,17 @@ def prepare(
         units = group.gathered(units)[0]
         is_constant = np.all(group.gathered(units.are_constant(X)), axis=0)
         units = units._replace(constants=np.where(is_constant, units.constants, np.nan))
-    if categories:
-        likelihood = (
-            fitted.likelihood if fitted
-            else MixedLikelihood.of_columns(likelihood, categories, units)
+    if categories and units.are_counts:
+        raise ValueError(
+            f"likelihood={estimator.likelihood!r} is for counts in all columns, but X has columns "
+            "that are categories (categorical_features)."
         )
+    if categories:
+        likelihood = MixedLikelihood.of_columns(likelihood, categories, units)
+    if fitted is None:
+        likelihood = likelihood.fitted_to(sample, units)
+    elif type(likelihood) is type(fitted.likelihood):
+        likelihood = fitted.likelihood
     automatic = isinstance(estimator.hidden_layer_sizes, str)
     architecture = Architecture(
         units._replace(image_shape=image_shape).data_shape,
@@ -241,6 +253,7 @@ def regularizer_inputs(
     begins: bool,
     radius: float | None = None,
     n_rows: int | None = None,
+    likelihood: Likelihood = LIKELIHOODS["gaussian"],
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of the rows, None where there is no regularizer.
 
@@ -258,6 +271,8 @@ def regularizer_inputs(
         Of the perturbation, in place of one that is measured on the rows.
     n_rows : int, default=None
         Of which these are a sample, if they are one.
+    likelihood : Likelihood
+        Which says how rows are compared.
     """
     if estimator.consistency == 0:
         return None
@@ -272,7 +287,8 @@ def regularizer_inputs(
     if partitions or (adversarial and given is None):
         affine = partitions and is_affine(perturbation)
         rows = completed(rows)
-        neighbors = find_neighbors(rows, seed, up_to_affine=affine)
+        seen = comparable(rows, likelihood)
+        neighbors = find_neighbors(seen, seed, up_to_affine=affine)
         if adversarial and given is None:
             # the 10th neighbor of all rows is a nearer one of a sample
             rank = RADIUS.neighbor * rows.n_rows / (n_rows or rows.n_rows)
@@ -281,10 +297,10 @@ def regularizer_inputs(
             )
         if partitions:
             if affine:
-                neighbors = nearest_up_to_affine(rows, neighbors)
-            is_table = estimator.likelihood == "gaussian" and units.image_shape is None
+                neighbors = nearest_up_to_affine(seen, neighbors)
+            is_table = estimator.likelihood != "bernoulli" and units.image_shape is None
             probabilities, is_mixture = initial_partition(
-                rows, neighbors, estimator.n_clusters, seed,
+                seen, neighbors, estimator.n_clusters, seed,
                 scale=units.scale if is_table else None,
                 are_images=units.image_shape is not None,
                 observed=observed,
@@ -299,6 +315,14 @@ def regularizer_inputs(
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
 
 
+def comparable(rows: Rows, likelihood: Likelihood) -> Rows:
+    """Return rows as distances between them are meant: counts brought to one total."""
+    if type(likelihood).read is Likelihood.read:
+        return rows
+    blocks = (likelihood.read(block) for block in rows.blocks())
+    return Rows(joined(blocks, rows.n_rows))
+
+
 def _inputs_of_group(
     estimator: Any,
     rows: Rows,
@@ -307,6 +331,7 @@ def _inputs_of_group(
     seed: int,
     labels: NDArray[np.intp] | None,
     group: Group,
+    likelihood: Likelihood,
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of own rows, found by the first process on a sample.
 
@@ -317,7 +342,8 @@ def _inputs_of_group(
 
     def find() -> RegularizerInputs | None:
         found = regularizer_inputs(
-            estimator, sample, units, seed, labels_of_sample, begins=True, n_rows=n_rows
+            estimator, sample, units, seed, labels_of_sample, begins=True, n_rows=n_rows,
+            likelihood=likelihood,
         )
         return found and found._replace(perturbation="")  # a callable may be bound to its process
 

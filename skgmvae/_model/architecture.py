@@ -48,6 +48,7 @@ class Family(Protocol):
 
     def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module: ...
     def distribution(self, parameters: Tensor) -> Independent[Any]: ...
+    def read(self, y: Tensor) -> Tensor: ...
 
 
 class Architecture(NamedTuple):
@@ -98,6 +99,7 @@ class Architecture(NamedTuple):
                 networks,
                 nn.Identity() if whole else self.likelihood.head(decoded[0], self.data_shape),
                 self.likelihood.distribution,
+                read=self.likelihood.read,
                 n_features=n_features, n_prior_features=n_prior_features,
                 n_components=self.n_clusters, latent_dim=self.latent_dim,
                 style_dim=self.style_dim,

@@ -43,6 +43,8 @@ class GMVAE(nn.Module):
         Width of the first two trunks.
     n_components, latent_dim, style_dim : int
         K, N_x and N_w.
+    read : callable
+        From rows to what the encoder reads of them, of the same shape.
     reads_missing : bool, default=False
         Whether the encoder reads, besides a row, which of its values are missing.
 
@@ -65,9 +67,11 @@ class GMVAE(nn.Module):
         n_components: int,
         latent_dim: int,
         style_dim: int,
+        read: Callable[[Tensor], Tensor] = lambda y: y,
         reads_missing: bool = False,
     ) -> None:
         super().__init__()
+        self.read = read
         self.reads_missing = reads_missing
         self.complete = False
         self.n_components = n_components
@@ -89,9 +93,9 @@ class GMVAE(nn.Module):
     def _read(self, y: Tensor) -> Tensor:
         """Return what the encoder reads: 0 in place of missing values and, if asked to, where."""
         if self.complete and not self.reads_missing:
-            return y
+            return self.read(y)
         is_missing = y.isnan()
-        filled = y.masked_fill(is_missing, 0.0)
+        filled = self.read(y.masked_fill(is_missing, 0.0))
         return torch.cat([filled, is_missing.to(y.dtype)], 1) if self.reads_missing else filled
 
     def p_x(self, w: Tensor) -> DiagonalNormal:

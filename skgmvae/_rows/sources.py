@@ -98,7 +98,10 @@ class Conversion(NamedTuple):
 
         def convert(rows: Tensor) -> Tensor:
             # what `Units.to_model` does, in double precision too: the same numbers, to the bit
-            values = rows.to(torch.float64).clamp_(low, high).sub_(location).div_(scale)
+            values = rows.to(torch.float64).clamp_(low, high)
+            if self.units.are_counts:
+                values = values.log1p_()
+            values = values.sub_(location).div_(scale)
             return self.units.in_shape(values.clamp_(-FARTHEST, FARTHEST).to(torch.float32))
 
         return convert
@@ -294,7 +297,10 @@ class SparseRows(Rows):
 
         Their distances are those of the rows, but where these are winsorized.
         """
-        return csr_array(self._sparse[index] @ diags_array(1 / self._from_sparse.units.scale))
+        units, rows = self._from_sparse.units, self._sparse[index]
+        if units.are_counts:
+            rows = rows.astype(np.float64).log1p()
+        return csr_array(rows @ diags_array(1 / units.scale))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _of_sparse, (self._sparse, str(self.device), self._from_sparse)

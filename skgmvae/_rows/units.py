@@ -46,6 +46,8 @@ FAR = FarRule()
 class Units(NamedTuple):
     """Maps rows of X to what the model sees, ``(X - location) / scale``, and back.
 
+    Of counts it is the logarithm of one more that is divided.
+
     Attributes
     ----------
     location, scale : ndarray of shape (n_features,)
@@ -59,6 +61,7 @@ class Units(NamedTuple):
         Range of the values that count for location and scale; infinite where they are one value.
     observed : ndarray of shape (n_features,)
         Share of the training rows that have a value.
+    are_counts : bool, default=False
     """
 
     location: NDArray[np.float64]
@@ -69,6 +72,7 @@ class Units(NamedTuple):
     highest: NDArray[np.float64]
     spread: NDArray[np.float64]
     observed: NDArray[np.float64]
+    are_counts: bool = False
 
     @classmethod
     def standardizing(
@@ -162,6 +166,19 @@ class Units(NamedTuple):
             _observed_shares(X),
         )
 
+    @classmethod
+    def of_counts(cls, X: NDArray[Any], image_shape: tuple[int, ...] | None) -> Units:
+        """Return units of log(1 + X), divided by one number that makes their mean variance 1."""
+        found = moments(np.log1p(block, dtype=np.float64) for block in blocks(X))
+        constants = np.where(found.lowest == found.highest, np.expm1(found.lowest), np.nan)
+        varies = found.lowest < found.highest
+        scale = np.sqrt(found.variance[varies].mean()) if varies.any() else 1.0
+        zeros, scales, infinite = (np.full(X.shape[1], value) for value in (0.0, scale, np.inf))
+        return cls(
+            zeros, scales, np.round(constants).astype(np.float64), image_shape, -infinite,
+            infinite, infinite, _observed_shares(X), are_counts=True,
+        )
+
     @property
     def data_shape(self) -> tuple[int, ...]:
         """Shape of a row as the model sees it: (n_features,) or (channels, height, width)."""
@@ -173,7 +190,8 @@ class Units(NamedTuple):
     def to_model(self, X: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Rows of X -> tensor (B, *data_shape)."""
         with np.errstate(over="ignore"):
-            standardized = (dense(X) - self.location) / self.scale
+            values = np.log1p(dense(X), dtype=np.float64) if self.are_counts else dense(X)
+            standardized = (values - self.location) / self.scale
             standardized = np.clip(standardized, -FARTHEST, FARTHEST)
         return self.in_shape(
             torch.from_numpy(np.ascontiguousarray(standardized)).to(device, dtype)
@@ -193,6 +211,8 @@ class Units(NamedTuple):
         limit = np.finfo(dtype).max
         with np.errstate(over="ignore"):
             rows = y.flatten(1).cpu().numpy() * self.scale + self.location
+            if self.are_counts:
+                rows = np.expm1(np.maximum(rows, 0))
         rows = np.where(np.isnan(self.constants), rows, self.constants)
         return np.clip(rows, -limit, limit).astype(dtype, copy=False)
 

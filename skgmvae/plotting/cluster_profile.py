@@ -11,7 +11,6 @@ from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_scalar
 
-from .._rows import blocks, moments
 from ._axes import label_ticks, make_axes
 from ._last_step import last_step
 
@@ -161,10 +160,10 @@ class ClusterProfileDisplay:
         labels = step.clusterer.predict(seen)
         rows = step.numbers(seen)
         # knows which columns are constant up to rounding: their scale is 1
-        scaler = StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows)
+        scaler = _scaler_of(rows)
         deviations = np.full((len(step.clusterer.cluster_centers_), rows.shape[1]), np.nan)
         for k in np.unique(labels):
-            deviations[k] = (_mean(rows[labels == k]) - scaler.mean_) / scaler.scale_
+            deviations[k] = (_scaler_of(rows[labels == k]).mean_ - scaler.mean_) / scaler.scale_
         names = step.feature_names(rows.shape[1])
         return cls(deviations, names, n_features=n_features, cmap=cmap).plot(ax)
 
@@ -219,7 +218,6 @@ class ClusterProfileDisplay:
         return self
 
 
-def _mean(rows: Any) -> NDArray[np.float64]:
-    """Return the mean of each column over the values that are there, NaN if there are none."""
-    mean, *_ = moments(blocks(rows))
-    return mean
+def _scaler_of(rows: Any) -> StandardScaler:
+    """Return the mean and the scale of each column, over the values that are there."""
+    return StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows)

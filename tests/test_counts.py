@@ -1,0 +1,171 @@
+"""Counts are taken as they were counted, with a likelihood of their own."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+
+from skgmvae import GMVAEClustering
+
+FAMILIES = "poisson", "negative_binomial"
+METHODS = (
+    "predict", "predict_proba", "predict_log_proba", "decision_function", "transform",
+    "reconstruct", "score_samples", "score",
+)
+SHORT = {
+    "max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2,
+    "random_state": 0,
+}
+
+
+def cells(n_cells=300, n_genes=120, shares=(0.4, 0.3, 0.2, 0.07, 0.03), seed=0):
+    """Return negative binomial counts of groups of cells whose depths differ, and the groups."""
+    random = np.random.default_rng(seed)
+    y = random.choice(len(shares), size=n_cells, p=shares)
+    base = random.gamma(0.5, 1, n_genes)
+    is_marker = random.random((len(shares), n_genes)) < 0.15
+    rates = base * np.where(is_marker, random.lognormal(1.5, 0.5, is_marker.shape), 1)
+    mean = random.lognormal(6, 0.5, (n_cells, 1)) * (rates / rates.sum(1, keepdims=True))[y]
+    return random.poisson(random.gamma(2.0, mean / 2.0)).astype(float), y
+
+
+def quiet_fit(model, X):
+    with warnings.catch_warnings(action="ignore"):
+        return model.fit(X)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def fitted(request):
+    X, y = cells(900, 500)
+    model = GMVAEClustering(5, likelihood=request.param, max_iter=150, random_state=0)
+    return quiet_fit(model, X), X, y
+
+
+def test_groups_of_cells_are_found_whatever_their_depth(fitted):
+    model, X, y = fitted
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+    deeper = X * np.random.default_rng(1).integers(1, 5, (len(X), 1))
+    assert adjusted_rand_score(model.labels_, model.predict(deeper)) > 0.95
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_answers_with_numbers(fitted, method):
+    model, X, _ = fitted
+    assert np.isfinite(getattr(model, method)(X[:50])).all()
+
+
+def test_samples_are_counts_like_those_of_the_data(fitted):
+    model, X, _ = fitted
+    rows, labels = model.sample(600)
+    np.testing.assert_allclose(rows, np.round(rows), atol=1e-3)
+    assert (model.predict(rows) == labels).mean() > 0.9
+    assert np.median(rows.sum(1)) == pytest.approx(np.median(X.sum(1)), rel=0.15)
+    if model.likelihood == "negative_binomial":
+        assert (rows.round() == 0).mean() == pytest.approx((X == 0).mean(), abs=0.04)
+
+
+def test_reconstructions_and_centers_are_expected_counts(fitted):
+    model, X, _ = fitted
+    found = model.reconstruct(X)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(1), X.sum(1), rtol=0.01)
+    np.testing.assert_array_equal(model.predict(model.cluster_centers_), np.arange(5))
+
+
+def test_counts_that_vary_more_than_poisson_are_likelier_by_the_negative_binomial():
+    X, _ = cells()
+    scores = {
+        family: quiet_fit(
+            GMVAEClustering(5, likelihood=family, max_iter=60, random_state=0), X
+        ).score(X)
+        for family in FAMILIES
+    }
+    assert scores["negative_binomial"] > scores["poisson"] + 5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sparse_counts_are_the_same(family):
+    X, _ = cells()
+    one, other = (
+        quiet_fit(GMVAEClustering(5, likelihood=family, **SHORT), rows)
+        for rows in (X, sparse.csr_array(X))
+    )
+    np.testing.assert_array_equal(one.labels_, other.labels_)
+    np.testing.assert_allclose(
+        one.score_samples(X), one.score_samples(sparse.csr_array(X)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16, np.float32])
+def test_dtypes(dtype):
+    X, _ = cells()
+    X = np.minimum(X, 255)
+    expected = quiet_fit(GMVAEClustering(5, likelihood="poisson", **SHORT), X)
+    found = quiet_fit(GMVAEClustering(5, likelihood="poisson", **SHORT), X.astype(dtype))
+    np.testing.assert_array_equal(found.labels_, expected.labels_)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("settings", [
+    {"consistency": 0}, {"init": "random"}, {"n_mc_samples": 2},
+    {"image_shape": (10, 12), "networks": "conv"},
+    {"image_shape": (10, 12), "perturbation": "both"},
+])
+def test_settings(family, settings):
+    X, _ = cells()
+    model = quiet_fit(GMVAEClustering(5, likelihood=family, **SHORT | settings), X)
+    assert np.isfinite(model.score_samples(X)).all()
+    assert (model.sample(10)[0] >= 0).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_missing_counts(family):
+    X, y = cells(600, 200)
+    X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
+    model = quiet_fit(
+        GMVAEClustering(5, likelihood=family, max_iter=60, random_state=0), X
+    )
+    assert adjusted_rand_score(y, model.labels_) > 0.8
+    assert np.isfinite(model.score_samples(X)).all()
+    assert np.isfinite(model.reconstruct(X)).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_travels_goes_on_and_takes_streams(family):
+    X, _ = cells()
+    model = quiet_fit(GMVAEClustering(5, likelihood=family, warm_start=True, **SHORT), X)
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert quiet_fit(loaded.set_params(max_iter=4), X).n_iter_ == 4
+    with pytest.raises(ValueError, match="likelihood"):
+        loaded.set_params(likelihood="gaussian", max_iter=6).fit(X)
+    stream = GMVAEClustering(5, likelihood=family, **SHORT)
+    with warnings.catch_warnings(action="ignore"):
+        stream.partial_fit(X[:200]).partial_fit(X[200:])
+    assert np.isfinite(stream.score_samples(X)).all()
+
+
+def test_few_columns_of_counts():
+    random = np.random.default_rng(0)
+    y = np.repeat([0, 1], 200)
+    X = random.poisson(np.array([[30, 5, 10, 5], [5, 30, 5, 10]])[y])
+    model = quiet_fit(GMVAEClustering(2, likelihood="poisson", random_state=0), X)
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_no_count_is_refused(family):
+    X, _ = cells()
+    with pytest.raises(ValueError, match=r"needs counts.*raw counts"):
+        GMVAEClustering(5, likelihood=family).fit(np.log1p(X))
+    model = quiet_fit(GMVAEClustering(5, likelihood=family, **SHORT), X)
+    with pytest.raises(ValueError, match="needs counts"):
+        model.predict(-X)
+    with pytest.raises(ValueError, match="categories"):
+        GMVAEClustering(2, likelihood=family).fit(
+            pd.DataFrame({"n": [1, 2, 3, 4], "c": ["a", "b", "a", "b"]})
+        )
