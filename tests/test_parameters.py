@@ -55,7 +55,7 @@ def test_every_parameter_has_a_constraint_and_no_other_has():
     ("n_clusters", 0), ("n_clusters", 2.5), ("n_clusters", np.nan), ("latent_dim", 0),
     ("style_dim", -1), ("hidden_layer_sizes", 0), ("hidden_layer_sizes", "wide"),
     ("hidden_layer_sizes", 12.5), ("networks", "deep"), ("image_shape", 28),
-    ("likelihood", "poisson"), ("n_mc_samples", 0), ("min_information", -0.5),
+    ("likelihood", "gamma"), ("n_mc_samples", 0), ("min_information", -0.5),
     ("consistency", -1.0), ("consistency", np.nan), ("consistency", np.inf),
     ("consistency", "automatic"), ("consistency", "50"), ("consistency", None),
     ("consistency", [1.0]), ("consistency", np.array([1.0, 2.0])), ("consistency", 1j),
