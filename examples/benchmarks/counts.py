@@ -69,8 +69,8 @@ def main():
     options = parser.parse_args()
     data = {"simulated cells": simulated_cells}
     if "SKGMVAE_DATA" in os.environ:
-        counts, types = worm_neurons()
-        data["worm neurons"] = lambda seed: (counts, types)
+        neurons = worm_neurons()
+        data["worm neurons"] = lambda seed: neurons
     for title, make in data.items():
         scores = {}
         for seed in range(options.seeds):
