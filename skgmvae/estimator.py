@@ -78,9 +78,9 @@ class GMVAEClustering(
         (size factors), by which clusters do not differ.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns are categories, without an order: names, indices, or a mask. "from_dtype"
-        are those of a DataFrame that hold strings or are of the dtype "category". They are one-hot
-        encoded inside, and have probabilities for a likelihood. What was no category of the
-        training data is missing.
+        are those of a DataFrame that hold strings or booleans, or are of the dtype "category". They
+        are one-hot encoded inside, and have probabilities for a likelihood. What was no category of
+        the training data is missing.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for the Gaussian likelihood only. "range" is the range of the column,
@@ -404,7 +404,7 @@ class GMVAEClustering(
             )
         continued = self.__sklearn_is_fitted__()
         with sklearn.config_context(skip_parameter_validation=True):
-            columns = self._holder_of_columns(X, continued=continued)
+            columns = self._holder_of_columns(X, continued=continued, is_stream=True)
             rows = self._validated(columns, X, columns._columns, reset=not continued)
             image_shape = check_parameters(
                 self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
@@ -865,8 +865,10 @@ class GMVAEClustering(
 
         Both at once: another thread may fit meanwhile.
         """
-        fitted = self._fitted_model()
-        rows = self._validated(self, X, self._columns, reset=False)
+        check_is_fitted(self)
+        state = self.__dict__  # another thread may put another in its place
+        fitted: Fitted = state["_fitted"]
+        rows = self._validated(self, X, state["_columns"], reset=False)
         n_features = len(fitted.units.scale)
         if rows.shape[1] != n_features:
             raise ValueError(
@@ -877,16 +879,23 @@ class GMVAEClustering(
             warnings.warn(warning, stacklevel=stacklevel)
         return fitted, rows
 
-    def _holder_of_columns(self, X: ArrayLike, *, continued: bool) -> Self:
+    def _holder_of_columns(
+        self, X: ArrayLike, *, continued: bool, is_stream: bool = False
+    ) -> Self:
         """Return an object that holds what rows to fit to tell of the columns.
 
         These are `_columns`, None where none is a category, and later `n_features_in_` and, if
         there are any, `feature_names_in_`. It is a copy, as long as the fit may fail.
         """
         if continued:
+            if self._columns is not None:
+                self._columns.check_same(X, self.categorical_features)
             return self
         holder = type(self)(**self.get_params(deep=False))
-        holder._columns = None if issparse(X) else Columns.of(X, self.categorical_features)
+        holder._columns = (
+            None if issparse(X)
+            else Columns.of(X, self.categorical_features, declared=is_stream)
+        )
         return holder
 
     def _validated(self, holder: Self, X: Any, columns: Columns | None, *, reset: bool) -> Any:
@@ -916,7 +925,10 @@ class GMVAEClustering(
                 "categories (categorical_features)."
             )
         validate_data(holder, X, skip_check_array=True, reset=reset)
-        return columns.encoded(X)
+        rows = columns.encoded(X)
+        if reset:
+            columns.check_values(rows)
+        return rows
 
     @property
     def _categories(self) -> list[NDArray[np.intp]]:

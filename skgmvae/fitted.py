@@ -391,6 +391,8 @@ class Fitted:
             p_y = model.p_y(x)
             y = self.likelihood.draw(p_y, source) if observation_noise else p_y.mean
             rows[block] = self.units.to_data(y, rows.dtype)
+        if observation_noise and self.units.are_counts:
+            rows = np.round(rows)  # which the model saw in single precision
         return rows
 
     def _in_data(self, log_density: NDArray[Any], X: NDArray[Any]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from ._model import normal, parameter_head
-from ._rows import Units, blocks
+from ._rows import Units, blocks, has_missing
 
 __all__ = [
     "LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood", "MixedLikelihood",
@@ -81,6 +81,14 @@ class Likelihood(ABC):
     def fitted_to(self, X: NDArray[Any], units: Units) -> Likelihood:
         """Return the same with what it has to know of the training data."""
         return self
+
+    def is_like(self, other: Likelihood) -> bool:
+        """Whether the other is the same but for what it knows of its training data."""
+        return type(self) is type(other)
+
+    def original_column(self, number: int) -> int:
+        """Return the column of the table that a column which the model sees comes from."""
+        return number
 
     def read(self, y: Tensor) -> Tensor:
         """Turn rows (B, *data_shape) into what encoders and distances read of them."""
@@ -218,13 +226,19 @@ class PoissonLikelihood(Likelihood):
         self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
     ) -> Units:
         """See `Units.of_counts`; raise a ValueError unless values are 0, 1, 2, ..."""
-        for block in blocks(X):
-            self._refuse(block, (block != np.round(block)) & ~np.isnan(block))
         self.check(X)
+        for block in blocks(X):
+            self._refuse(block, block != np.round(block))
         return Units.of_counts(X, image_shape)
 
     def check(self, X: NDArray[Any], units: Units | None = None) -> None:
-        """Raise a ValueError if values are negative; expected counts may be fractions."""
+        """Raise a ValueError if values are negative or missing; expected ones may be fractions."""
+        if has_missing(X):
+            raise ValueError(
+                f"X has missing values (NaN), which likelihood={self.name!r} cannot take: the "
+                "total of a row would not be known. Leave out the rows or columns that have them, "
+                "or use likelihood='gaussian' on logarithms."
+            )
         for block in blocks(X):
             self._refuse(block, block < 0)
 
@@ -232,7 +246,7 @@ class PoissonLikelihood(Likelihood):
         if wrong.any():
             raise ValueError(
                 f"likelihood={self.name!r} needs counts 0, 1, 2, ..., but X has the value "
-                f"{block[wrong][0]:g}. Pass counts as they were counted (of single cells, a "
+                f"{float(block[wrong][0])!r}. Pass counts as they were counted (of single cells, a "
                 "layer of raw counts), or use likelihood='gaussian'."
             )
 
@@ -243,7 +257,7 @@ class PoissonLikelihood(Likelihood):
 
     def fitted_to(self, X: NDArray[Any], units: Units) -> Likelihood:
         """Read off the totals of rows."""
-        totals = np.concatenate([np.nansum(block, axis=1) for block in blocks(X)])
+        totals = np.concatenate([block.sum(1, dtype=np.float64) for block in blocks(X)])
         logs = np.log(np.maximum(totals, 1))
         return replace(
             self, scale=float(units.scale[0]), log_total=float(np.median(logs)),
@@ -257,13 +271,13 @@ class PoissonLikelihood(Likelihood):
     def read(self, y: Tensor) -> Tensor:
         """Bring all rows to the typical total."""
         counts = self._counts(y)
-        total = counts.nansum(tuple(range(1, y.dim())), keepdim=True).clamp(min=1.0)
+        total = counts.sum(tuple(range(1, y.dim())), keepdim=True).clamp(min=1.0)
         return torch.log1p(counts * (math.exp(self.log_total) / total)) / self.scale
 
     def reconstruction(self, p_y: Distribution, y: Tensor) -> Tensor:
         """Return expected counts that have the totals of the rows."""
         values: _Counts = p_y.base_dist  # type: ignore[attr-defined]
-        total = self._counts(y).flatten(1).nansum(1)
+        total = self._counts(y).flatten(1).sum(1)
         return self._in_model(total.view(-1, *[1] * (y.dim() - 1)) * values.log_share.exp())
 
     def distribution(self, parameters: Tensor) -> Independent[Any]:
@@ -321,8 +335,9 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
     def distribution(self, parameters: Tensor) -> Independent[Any]:
         """Return independent negative binomial distributions of given totals."""
         return Independent(
-            _Counts(self, _log_shares(parameters[:, 0]), parameters[:, 1]), parameters.dim() - 2,
-            validate_args=False,
+            # of a smaller dispersion single precision would see nothing but rounding
+            _Counts(self, _log_shares(parameters[:, 0]), parameters[:, 1].clamp(min=-10.0)),
+            parameters.dim() - 2, validate_args=False,
         )
 
 
@@ -439,6 +454,19 @@ class MixedLikelihood(Likelihood):
     ) -> Units:
         """Read them off as for numbers."""
         return self.numbers.units(X, image_shape, scale)
+
+    def is_like(self, other: Likelihood) -> bool:
+        """Whether the other has the same likelihood of numbers, and the same categories."""
+        return (
+            isinstance(other, MixedLikelihood) and self.numbers.is_like(other.numbers)
+            and self.groups == other.groups
+        )
+
+    def original_column(self, number: int) -> int:
+        """Count each category as one column."""
+        return number - sum(
+            min(number, group[-1]) - group[0] for group in self.groups if group[0] <= number
+        )
 
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Check the numbers."""

@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 
 from skgmvae import GMVAEClustering
+from skgmvae.exceptions import FarRowsWarning
 from skgmvae.plotting import (
     ClusterProfileDisplay,
     ClusterSamplesDisplay,
@@ -236,3 +237,39 @@ def test_annotated_data_are_refused_with_a_remedy():
 
     with pytest.raises(TypeError, match=r"adata\.X or adata\.obsm"):
         GMVAEClustering(2).fit(AnnData())
+
+
+def test_a_continued_fit_keeps_its_categories_and_its_likelihood():
+    X, _ = customers()
+    X = X[["color", "size"]]
+    model = quiet_fit(GMVAEClustering(2, warm_start=True, **SHORT), X)
+    with pytest.raises(ValueError, match="categorical_features"):
+        clone(model).set_params(warm_start=True).fit(X).set_params(categorical_features=[0]).fit(X)
+    with pytest.raises(ValueError, match="likelihood"):
+        model.set_params(likelihood="bernoulli", max_iter=5).fit(X)
+
+
+def test_streams_have_the_categories_that_the_dtype_declares():
+    X = pd.DataFrame({
+        "c": pd.Categorical(["a", "b"] * 20, categories=["a", "b", "c"]), "v": np.arange(40.0),
+    })
+    model = GMVAEClustering(2, **SHORT)
+    with warnings.catch_warnings(action="ignore"):
+        model.partial_fit(X).partial_fit(X.assign(c=pd.Categorical(["c"] * 40)))
+    assert not np.array_equal(
+        model.predict_proba(X.assign(c="c")), model.predict_proba(X.assign(c=None))
+    )
+
+
+def test_columns_are_named_as_the_table_has_them():
+    X, _ = customers()
+    X.loc[7, "income"] = 1e12
+    with pytest.warns(FarRowsWarning, match="in column 4 of X"):
+        GMVAEClustering(3, **SHORT).fit(X)
+
+
+def test_no_rows_are_refused(fitted):
+    model, X, _ = fitted
+    for rows in (X.head(0), X[["color"]].head(0)):
+        with pytest.raises(ValueError, match=r"0 sample|feature names"):
+            model.predict(rows)

@@ -1,10 +1,13 @@
 """Tables with categories are encoded, and decoded again."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from skgmvae._rows import Columns
 
@@ -88,8 +91,9 @@ def test_numbers_and_strings_in_one_column():
 def test_any_column_comes_back(values):
     X = pd.DataFrame({"c": pd.Series(values, dtype=object), "v": np.arange(len(values))})
     if not any(values):
+        assert Columns.of(X, "from_dtype") is None
         with pytest.raises(ValueError, match="Column 'c' of X has no values"):
-            Columns.of(X, "from_dtype")
+            Columns.of(X, ["c"])
         return
     columns = Columns.of(X, "from_dtype")
     encoded = columns.encoded(X)
@@ -121,7 +125,7 @@ def test_names_of_rows_are_no_categories():
 def test_values_that_cannot_be_categories():
     X = pd.DataFrame({"lists": [[1], [2]]})
     with pytest.raises(TypeError, match=r"'lists' of X holds values that cannot be categories"):
-        Columns.of(X, "from_dtype")
+        Columns.of(X, ["lists"])
 
 
 def test_processes_take_the_categories_of_all():
@@ -130,3 +134,57 @@ def test_processes_take_the_categories_of_all():
     assert Columns.merged([None, None]) is None
     with pytest.raises(ValueError, match="the same columns in all processes"):
         Columns.merged([parts[0], None])
+
+
+def test_rows_in_lists_keep_their_types():
+    # an array of them is one of strings, so that numbers were no categories that are known
+    X = pd.DataFrame({"grade": pd.Categorical([1, 2, 2]), "c": ["a", "b", "a"], "n": [0.5, 1, 2]})
+    columns = Columns.of(X, "from_dtype")
+    np.testing.assert_array_equal(columns.encoded(X.to_numpy().tolist()), columns.encoded(X))
+    of_list = Columns.of([["a", 1.0], [np.nan, 2.0], ["b", 3.0]], [0])
+    assert of_list.categories == {0: ["a", "b"]}
+
+
+def test_numbers_in_a_column_of_objects_are_numbers():
+    X = pd.DataFrame({"price": [Decimal("1.5"), Decimal("2"), None], "n": [1, 2, 3]}).astype(object)
+    assert Columns.of(X, "from_dtype") is None
+    assert list(Columns.of(X.assign(b=[True, None, False]), "from_dtype").categories) == [2]
+
+
+def test_every_kind_of_nan_is_missing():
+    values = ["a", np.float32("nan"), Decimal("NaN"), pd.NaT]
+    X = pd.DataFrame({"c": pd.Series(values, dtype=object)})
+    assert Columns.of(X, "from_dtype").categories == {0: ["a"]}
+
+
+def test_a_stream_has_the_categories_that_its_dtype_declares():
+    X = pd.DataFrame({"c": pd.Categorical(list("ab"), categories=list("abc"))})
+    assert Columns.of(X, "from_dtype").categories == {0: ["a", "b"]}
+    assert Columns.of(X, "from_dtype", declared=True).categories == {0: ["a", "b", "c"]}
+
+
+def test_no_rows_and_sparse_rows_are_refused():
+    columns = Columns.of(table(), "from_dtype")
+    with pytest.raises(ValueError, match="0 sample"):
+        columns.encoded(table().head(0))
+    with pytest.raises(ValueError, match="0 sample"):
+        Columns.of(table().head(0), "from_dtype")
+    with pytest.raises(ValueError, match="X is sparse"):
+        columns.encoded(csr_array((2, 5)))
+
+
+def test_a_column_of_numbers_without_values_is_named():
+    X = table().assign(n=np.nan)
+    columns = Columns.of(X, "from_dtype")
+    with pytest.raises(ValueError, match="Column 'n' of X has no values"):
+        columns.check_values(columns.encoded(X))
+
+
+def test_other_categories_than_before_are_refused():
+    columns = Columns.of(table(), "from_dtype")
+    columns.check_same(table(), "from_dtype")
+    columns.check_same(table(), [1, 2, 3])
+    columns.check_same(table().to_numpy(), "from_dtype")
+    for which in (None, [1]):
+        with pytest.raises(ValueError, match="cannot be changed in categorical_features"):
+            columns.check_same(table(), which)

@@ -230,3 +230,10 @@ def test_a_constant_column_with_gaps_is_known(fitted):
 
 def test_tags_say_so():
     assert GMVAEClustering().__sklearn_tags__().input_tags.allow_nan
+
+
+def test_a_column_without_values_is_named_whatever_the_likelihood():
+    X = np.random.default_rng(0).random((50, 3))
+    X[:, 2] = np.nan
+    with pytest.raises(ValueError, match="Column 2 of X has no values"):
+        GMVAEClustering(2, likelihood="bernoulli").fit(X)

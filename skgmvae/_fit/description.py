@@ -298,7 +298,7 @@ def warnings_of_clusters(
         *_of_empty_clusters(fitted, description, continued),
         *_of_probabilities(fitted, X[some], rule),
         *_of_initial_partition(description, rule),
-        *_of_one_column(description.labels[some], X[some], rule),
+        *_of_one_column(fitted, description.labels[some], X[some], rule),
         *(_of_samples(fitted, description, X, rule) if converged else ()),
     ]
 
@@ -365,7 +365,7 @@ def _of_initial_partition(description: Description, rule: DescriptionRule) -> It
 
 
 def _of_one_column(
-    labels: NDArray[np.intp], X: NDArray[Any], rule: DescriptionRule
+    fitted: Fitted, labels: NDArray[np.intp], X: NDArray[Any], rule: DescriptionRule
 ) -> Iterator[Warning]:
     if X.shape[1] == 1 or len(np.unique(labels)) == 1:
         return
@@ -377,7 +377,8 @@ def _of_one_column(
         information = normalized_mutual_info_score(number, labels[is_there])
         if information > rule.max_information_of_one_column:
             yield OneColumnWarning(
-                f"The clusters are the {len(values)} values of column {j} of X. If that column is "
+                f"The clusters are the {len(values)} values of column "
+                f"{fitted.likelihood.original_column(j)} of X. If that column is "
                 "a label or a flag that clusters should not depend on, leave it out."
             )
             return

@@ -148,7 +148,7 @@ def fit(
     records = [*(previous.records if previous else ()), *trained.records]
     converged = has_converged(records, state)
     warned = [
-        *warnings_of_far_rows(estimator, sample, units, previous),
+        *warnings_of_far_rows(estimator, sample, units, previous, fitted.likelihood),
         *_warnings_of_epochs(estimator, schedule, converged),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
@@ -192,7 +192,7 @@ def prepare(
         likelihood = MixedLikelihood.of_columns(likelihood, categories, units)
     if fitted is None:
         likelihood = likelihood.fitted_to(sample, units)
-    elif type(likelihood) is type(fitted.likelihood):
+    elif likelihood.is_like(fitted.likelihood):
         likelihood = fitted.likelihood
     automatic = isinstance(estimator.hidden_layer_sizes, str)
     architecture = Architecture(
@@ -219,14 +219,19 @@ def prepare(
 
 
 def warnings_of_far_rows(
-    estimator: Any, X: NDArray[Any], units: Units, previous: Previous | None
+    estimator: Any,
+    X: NDArray[Any],
+    units: Units,
+    previous: Previous | None,
+    likelihood: Likelihood,
 ) -> list[Warning]:
     """Return a warning if rows of X are far from all others, or from those of an earlier fit."""
     if previous:
         return previous.fitted.far_rows(X)
-    n_far, columns = units.far_from_others(X)
+    n_far, found = units.far_from_others(X)
     if not n_far:
         return []
+    columns = [likelihood.original_column(int(number)) for number in found]
     where = f"column{'s' * (len(columns) > 1)} {', '.join(map(str, columns[:3]))}"
     if len(columns) > 3:
         where += f" and {len(columns) - 3} more"
@@ -353,7 +358,8 @@ def _inputs_of_group(
     if sample.n_rows == n_rows:
         nearest = np.arange(first, first + rows.n_rows)[:, None]
     else:
-        nearest = nearest_in_sample(rows, sample)
+        own, some = (comparable(completed(part), likelihood) for part in (rows, sample))
+        nearest = nearest_in_sample(own, some)
 
     def of_rows(values: Any) -> Any:
         return sum(values[column] for column in nearest.T) / np.float32(nearest.shape[1])

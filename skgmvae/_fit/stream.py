@@ -137,7 +137,7 @@ def partial_fit(
         Fitted(architecture, module, units, latent), X, None, largest_first=False
     )
     named = dict(zip(objective.recorded, record, strict=True))
-    far = warnings_of_far_rows(estimator, X, units, previous)
+    far = warnings_of_far_rows(estimator, X, units, previous, fitted.likelihood)
     return Fit(fitted, state, [named], description, far)
 
 

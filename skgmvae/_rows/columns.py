@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 
 __all__ = ["Columns"]
@@ -37,7 +39,7 @@ class Columns(NamedTuple):
     names: list[Any] | None = None
 
     @classmethod
-    def of(cls, X: Any, which: Any) -> Columns | None:
+    def of(cls, X: Any, which: Any, *, declared: bool = False) -> Columns | None:
         """Find the categories of the training data; None if no column is one.
 
         Parameters
@@ -45,6 +47,9 @@ class Columns(NamedTuple):
         X : DataFrame or array of shape (n_samples, n_features)
         which : "from_dtype", array-like of names, indices or bool, or None
             The parameter `categorical_features` of the estimator.
+        declared : bool, default=False
+            Whether what a column of the dtype "category" may have counts too, as in the first
+            chunk of a stream.
 
         Raises
         ------
@@ -52,19 +57,22 @@ class Columns(NamedTuple):
             If columns are named that X does not have, or a column has no or too many categories.
         """
         is_frame = hasattr(X, "iloc")
-        if which is None or (isinstance(which, str) and not is_frame):
+        if which is None or (isinstance(which, str) and which == "from_dtype" and not is_frame):
             return None
-        if not is_frame:
-            X = np.asarray(X)
-            if X.ndim != 2:
-                return None  # which is refused elsewhere
+        X = _table(X)
+        if X.ndim != 2:
+            return None  # which is refused elsewhere
         chosen = _chosen(X, which, is_frame)
         if not chosen:
             return None
+        _check_rows(X)
         found = {}
         for number in chosen:
             name = X.columns[number] if is_frame else number
             values = _distinct(_column(X, number), name)
+            dtype: Any = X.dtypes.iloc[number] if is_frame else None
+            if declared and getattr(dtype, "name", "") == "category":
+                values = _ordered([*values, *dtype.categories.tolist()])
             if not values:
                 raise ValueError(f"Column {name!r} of X has no values, all are missing: drop it.")
             if len(values) > MOST_CATEGORIES:
@@ -74,6 +82,19 @@ class Columns(NamedTuple):
                 )
             found[number] = values
         return cls(X.shape[1], found, list(X.columns) if is_frame else None)
+
+    def check_same(self, X: Any, which: Any) -> None:
+        """Raise a ValueError if other columns are categories now, by `categorical_features`."""
+        is_frame = hasattr(X, "iloc")
+        if issparse(X) or (not is_frame and isinstance(which, str)):
+            return
+        chosen = [] if which is None else _chosen(_table(X), which, is_frame)
+        if chosen != sorted(self.categories):
+            raise ValueError(
+                f"A fitted model cannot be changed in categorical_features: columns "
+                f"{sorted(self.categories)} of X were categories, and now {chosen}. Fit a clone, "
+                "or set warm_start=False."
+            )
 
     @classmethod
     def merged(cls, parts: Sequence[Columns | None]) -> Columns | None:
@@ -120,12 +141,15 @@ class Columns(NamedTuple):
 
     def encoded(self, X: Any) -> NDArray[np.float64]:
         """Return rows with categories one-hot encoded, (n_samples, n_encoded)."""
-        X = X if hasattr(X, "iloc") else np.asarray(X)
+        if issparse(X):
+            raise ValueError("X is sparse, but the model was fitted to a table with categories.")
+        X = _table(X)
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise ValueError(
                 f"X has shape {X.shape}; it must have {self.n_features} columns, as the table that "
                 "the model was fitted to."
             )
+        _check_rows(X)
         others = [number for number in range(self.n_features) if number not in self.categories]
         numbers = iter(())
         if others:
@@ -144,6 +168,14 @@ class Columns(NamedTuple):
             one_hot[found < 0] = np.nan
             parts.append(one_hot)
         return np.hstack(parts)
+
+    def check_values(self, encoded: NDArray[np.float64]) -> None:
+        """Raise a ValueError if a column of numbers has no values."""
+        for name, column in zip(self.encoded_names, encoded.T, strict=True):
+            if np.isnan(column).all():
+                raise ValueError(
+                    f"Column {name!r} of X has no values, all are missing: drop it."
+                )
 
     def decoded(self, rows: NDArray[Any]) -> Any:
         """Return encoded rows in the form of the table: a DataFrame, or an array.
@@ -174,6 +206,20 @@ class Columns(NamedTuple):
         return pd.DataFrame(dict(enumerate(columns))).set_axis(self.names, axis=1)
 
 
+def _table(X: Any) -> Any:
+    """Return a DataFrame, or an array whose values are as they were given."""
+    if hasattr(X, "iloc") or hasattr(X, "dtype"):
+        return X
+    return np.asarray(X, dtype=object)  # which else would make strings of numbers beside strings
+
+
+def _check_rows(X: Any) -> None:
+    if not len(X):
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required."
+        )
+
+
 def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
     """Return the numbers of the columns that are categories, in order."""
     if isinstance(which, str):
@@ -182,7 +228,7 @@ def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
                 f"categorical_features={which!r} must be 'from_dtype', None, or an array of "
                 "names, indices or bool."
             )
-        return [number for number, dtype in enumerate(X.dtypes) if _is_category(dtype)]
+        return [number for number in range(X.shape[1]) if _is_category(X, number)]
     given = np.asarray(which)
     n_features = X.shape[1]
     if given.size == 0:
@@ -212,9 +258,12 @@ def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
     return sorted(set(given.tolist()))
 
 
-def _is_category(dtype: Any) -> bool:
+def _is_category(X: Any, number: int) -> bool:
+    dtype = X.dtypes.iloc[number]
     name = str(getattr(dtype, "name", dtype))
-    return name in ("bool", "boolean", "category", "object", "str") or name.startswith("string")
+    if name == "object":  # of numbers too, as readers of databases make it
+        return any(isinstance(value, str | bool | np.bool_) for value in _column(X, number))
+    return name in ("bool", "boolean", "category", "str") or name.startswith("string")
 
 
 def _column(X: Any, number: int) -> list[Any]:
@@ -245,4 +294,4 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
 def _is_missing(value: Any) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, float) and value != value
+    return isinstance(value, Number) and value != value

@@ -97,11 +97,7 @@ class Units(NamedTuple):
         """
         with np.errstate(over="ignore", invalid="ignore"):
             found = moments(blocks(X))
-            if np.isnan(found.lowest).any():
-                empty = np.flatnonzero(np.isnan(found.lowest))
-                named = ", ".join(map(str, empty[:3])) + ", ..." * (len(empty) > 3)
-                verb = "Column {} of X has" if len(empty) == 1 else "Columns {} of X have"
-                raise ValueError(f"{verb.format(named)} no values, all are missing: drop them.")
+            _check_columns(found)
             are_directions = image_shape is None and _are_directions(X, found)
             # rows of one length are not far from each other
             core = (
@@ -159,6 +155,7 @@ class Units(NamedTuple):
         """Return units in which `top` is 1 and 0 is 0."""
         n_features = X.shape[1]
         found = moments(blocks(X))
+        _check_columns(found)
         constants = np.where(found.lowest == found.highest, found.lowest, np.nan)
         zeros, tops, infinite = (np.full(n_features, value) for value in (0.0, top, np.inf))
         return cls(
@@ -353,6 +350,15 @@ def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
         lowest, highest = np.fmin(lowest, ends[0]), np.fmax(highest, ends[1])
     counted = np.where(n_rows > 0, n_rows, np.nan)
     return Moments(mean, squares / counted, lowest, highest)
+
+
+def _check_columns(found: Moments) -> None:
+    """Raise a ValueError if columns have no values."""
+    empty = np.flatnonzero(np.isnan(found.lowest))
+    if len(empty):
+        named = ", ".join(map(str, empty[:3])) + ", ..." * (len(empty) > 3)
+        verb = "Column {} of X has" if len(empty) == 1 else "Columns {} of X have"
+        raise ValueError(f"{verb.format(named)} no values, all are missing: drop them.")
 
 
 def _observed_shares(X: NDArray[Any]) -> NDArray[np.float64]:
