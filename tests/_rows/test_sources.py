@@ -121,7 +121,7 @@ def test_views_of_any_layout_are_rows(view):
     seen = view(X)
     units = units._replace(**{
         name: value[: seen.shape[1]] for name, value in units._asdict().items()
-        if name != "image_shape"
+        if isinstance(value, np.ndarray)
     })
     rows = Rows.standardized(seen, units, CPU)
     expected = Rows.standardized(seen.astype(float), units, CPU)
