@@ -103,6 +103,16 @@ def continued(X):
         return clusterer.set_params(max_iter=4, init="neighbors").fit(X)
 
 
+def with_gaps(X, seed):
+    return np.where(np.random.default_rng(seed).random(X.shape) < 0.1, np.nan, X)
+
+
+def with_categories(X):
+    """Return rows with a category, of which each process may see another part."""
+    names = np.array(["low", "middle", "high"], dtype=object)[np.digitize(X[:, 0], [-2, 2])]
+    return np.column_stack([X.astype(object), names])
+
+
 def of_a_sample(X):
     whole = Group.sampled.__defaults__
     Group.sampled.__defaults__ = (SampleRule(60),)
@@ -160,6 +170,8 @@ def several_more(mine, rank, found):
     found["no seed"] = fitted(mine, **QUICK | {"random_state": None})
     found["continued"] = continued(mine)
     found["sample"] = of_a_sample(mine)
+    found["sample with gaps"] = of_a_sample(with_gaps(mine, rank))
+    found["categories"] = fitted(with_categories(mine), categorical_features=[4], **SMALL)
     found["off"] = fitted(X[rank::2], **QUICK, distributed="off")
     found["partial_fit"] = partial(mine)
     # errors of one process are those of all, and the next fit begins with all of them

@@ -160,6 +160,21 @@ def test_of_more_rows_a_sample_is_partitioned_and_the_others_follow(results, alo
     assert adjusted_rand_score(begun, alone("start").init_labels_) > 0.9
 
 
+def test_rows_with_gaps_follow_too(results, alone):
+    # their neighbors in the sample were sought by values that are missing
+    fits = [found["sample with gaps"] for found in results[2]]
+    assert_equal_weights(fits)
+    begun = np.concatenate([fit.init_labels_ for fit in fits])
+    assert adjusted_rand_score(begun, alone("start").init_labels_) > 0.7
+
+
+def test_categories_are_those_of_all_processes(results):
+    fits = [found["categories"] for found in results[2]]
+    assert_equal_weights(fits)
+    for fit in fits:
+        assert fit._columns.categories == {4: ["high", "low", "middle"]}
+
+
 def test_off_fits_the_rows_of_this_process_alone(results):
     for rank, found in enumerate(results[2]):
         assert_equal_weights([found["off"], ranks.fitted(ranks.X[rank::2], **ranks.QUICK)])
