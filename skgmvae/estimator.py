@@ -888,8 +888,7 @@ class GMVAEClustering(
         there are any, `feature_names_in_`. It is a copy, as long as the fit may fail.
         """
         if continued:
-            if self._columns is not None:
-                self._columns.check_same(X, self.categorical_features)
+            Columns.check_same(self._columns, X, self.categorical_features)
             return self
         holder = type(self)(**self.get_params(deep=False))
         holder._columns = (

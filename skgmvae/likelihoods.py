@@ -312,7 +312,7 @@ class PoissonLikelihood(Likelihood):
 class NegativeBinomialLikelihood(PoissonLikelihood):
     """Counts that vary more than a Poisson distribution, with a dispersion for each feature.
 
-    The variance is mean + dispersion * mean ** 2.
+    The variance is mean + dispersion * mean ** 2, as in scVI (Lopez et al., Nature Methods 2018).
 
     Examples
     --------

@@ -182,9 +182,11 @@ def test_a_column_of_numbers_without_values_is_named():
 
 def test_other_categories_than_before_are_refused():
     columns = Columns.of(table(), "from_dtype")
-    columns.check_same(table(), "from_dtype")
-    columns.check_same(table(), [1, 2, 3])
-    columns.check_same(table().to_numpy(), "from_dtype")
+    Columns.check_same(columns, table(), "from_dtype")
+    Columns.check_same(columns, table(), [1, 2, 3])
+    Columns.check_same(columns, table().to_numpy(), "from_dtype")
     for which in (None, [1]):
         with pytest.raises(ValueError, match="cannot be changed in categorical_features"):
-            columns.check_same(table(), which)
+            Columns.check_same(columns, table(), which)
+    with pytest.raises(ValueError, match=r"columns \[\] of X were categories, and now \[1\]"):
+        Columns.check_same(None, table(), [1])

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from .._model import Architecture
+from .._model import Architecture, Family
 from .._objective import RegularizerInputs
 from .._rows import Rows, Units, has_missing, joined, n_batches
 from .._start import (
@@ -96,13 +96,13 @@ def fit(
     if group.is_alone:
         inputs = regularizer_inputs(
             estimator, rows, units, seed, labels, begins=True,
-            likelihood=cast(Likelihood, architecture.likelihood),
+            likelihood=architecture.likelihood,
         )
     else:
         sampled = Rows.standardized(sample, units, device)
         inputs = _inputs_of_group(
             estimator, rows, sampled, units, seed, labels, group,
-            cast(Likelihood, architecture.likelihood),
+            architecture.likelihood,
         )
     settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(group=group)
     schedule = _schedule(estimator, n_rows, previous)
@@ -258,7 +258,7 @@ def regularizer_inputs(
     begins: bool,
     radius: float | None = None,
     n_rows: int | None = None,
-    likelihood: Likelihood = LIKELIHOODS["gaussian"],
+    likelihood: Family = LIKELIHOODS["gaussian"],
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of the rows, None where there is no regularizer.
 
@@ -276,7 +276,7 @@ def regularizer_inputs(
         Of the perturbation, in place of one that is measured on the rows.
     n_rows : int, default=None
         Of which these are a sample, if they are one.
-    likelihood : Likelihood
+    likelihood : Family
         Which says how rows are compared.
     """
     if estimator.consistency == 0:
@@ -320,7 +320,7 @@ def regularizer_inputs(
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
 
 
-def comparable(rows: Rows, likelihood: Likelihood) -> Rows:
+def comparable(rows: Rows, likelihood: Family) -> Rows:
     """Return rows as distances between them are meant: counts brought to one total."""
     if type(likelihood).read is Likelihood.read:
         return rows
@@ -336,7 +336,7 @@ def _inputs_of_group(
     seed: int,
     labels: NDArray[np.intp] | None,
     group: Group,
-    likelihood: Likelihood,
+    likelihood: Family,
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of own rows, found by the first process on a sample.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from .._model import GMVAE, LatentMixture
 from .._rows import BLOCK_ROWS, Reservoir, Rows, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
 from ..fitted import Fitted
-from ..likelihoods import Likelihood
 from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture
@@ -67,7 +66,7 @@ def partial_fit(
         seed = draw_seed(estimator.random_state)
         inputs = regularizer_inputs(
             estimator, chunk, units, seed, None, begins=False,
-            likelihood=cast(Likelihood, architecture.likelihood),
+            likelihood=architecture.likelihood,
         )
         state = FitState(
             seed, n_epochs=0, n_steps=0, n_rows=0, keeps_clusters=False,
@@ -97,7 +96,7 @@ def partial_fit(
         labels = torch.cat([_labels(module, y) for y in rows.blocks()]).cpu().numpy()
     inputs = regularizer_inputs(
         estimator, rows, units, state.seed, labels, begins=False, radius=state.typical_radius,
-        likelihood=cast(Likelihood, architecture.likelihood),
+        likelihood=architecture.likelihood,
     )
     settings = settings_of(estimator, state.seed, X.shape[1], inputs)
     module.set_weights()  # while training p(z) is uniform (Eq. 1b)

@@ -16,7 +16,7 @@ from ..networks import NetworkFactory, Networks, conv_networks, dense_networks
 from ..runtime import CPU, generator, global_draws_from
 from .gmvae import GMVAE
 
-__all__ = ["INITIALIZATION", "Architecture", "Initialization"]
+__all__ = ["INITIALIZATION", "Architecture", "Family", "Initialization"]
 
 NETWORKS: dict[str, Callable[..., Networks]] = {"dense": dense_networks, "conv": conv_networks}
 

@@ -253,7 +253,8 @@ class Batches:
             return self._perturbed_complete(y, source)
         is_missing = y.isnan()
         filled = y.masked_fill(is_missing, 0.0)
-        if self.inputs is not None and self.inputs.perturbation == "affine":
+        assert self.inputs is not None
+        if self.inputs.perturbation in ("affine", "both"):
             both = torch.cat([filled, is_missing.to(y.dtype)], 1)
             moved, missing = affine(both, source).chunk(2, 1)
             return moved.masked_fill(missing > 0.5, torch.nan)

@@ -83,16 +83,18 @@ class Columns(NamedTuple):
             found[number] = values
         return cls(X.shape[1], found, list(X.columns) if is_frame else None)
 
-    def check_same(self, X: Any, which: Any) -> None:
-        """Raise a ValueError if other columns are categories now, by `categorical_features`."""
+    @staticmethod
+    def check_same(before: Columns | None, X: Any, which: Any) -> None:
+        """Raise a ValueError if other columns than before are categories, by a parameter."""
         is_frame = hasattr(X, "iloc")
         if issparse(X) or (not is_frame and isinstance(which, str)):
             return
         chosen = [] if which is None else _chosen(_table(X), which, is_frame)
-        if chosen != sorted(self.categories):
+        known = [] if before is None else sorted(before.categories)
+        if chosen != known:
             raise ValueError(
                 f"A fitted model cannot be changed in categorical_features: columns "
-                f"{sorted(self.categories)} of X were categories, and now {chosen}. Fit a clone, "
+                f"{known} of X were categories, and now {chosen}. Fit a clone, "
                 "or set warm_start=False."
             )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from torch import Tensor
 
-from .containers import blocks, dense, slices
+from .containers import blocks, dense, has_missing, slices
 
 __all__ = ["FARTHEST", "FarRule", "Moments", "Units", "moments", "resolution"]
 
@@ -98,6 +98,7 @@ class Units(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):
             found = moments(blocks(X))
             _check_columns(found)
+            observed = found.n_values / X.shape[0]
             are_directions = image_shape is None and _are_directions(X, found)
             # rows of one length are not far from each other
             core = (
@@ -144,8 +145,7 @@ class Units(NamedTuple):
             scales[~without_scale] *= np.sqrt(typical)
         counted = np.where(without_scale, np.inf, counted)
         return cls(
-            mean, scales, constants, image_shape, core.lowest, core.highest, counted,
-            _observed_shares(X),
+            mean, scales, constants, image_shape, core.lowest, core.highest, counted, observed,
         )
 
     @classmethod
@@ -160,7 +160,7 @@ class Units(NamedTuple):
         zeros, tops, infinite = (np.full(n_features, value) for value in (0.0, top, np.inf))
         return cls(
             zeros, tops, constants, image_shape, -infinite, infinite, infinite,
-            _observed_shares(X),
+            found.n_values / X.shape[0],
         )
 
     @classmethod
@@ -173,7 +173,7 @@ class Units(NamedTuple):
         zeros, scales, infinite = (np.full(X.shape[1], value) for value in (0.0, scale, np.inf))
         return cls(
             zeros, scales, np.round(constants).astype(np.float64), image_shape, -infinite,
-            infinite, infinite, _observed_shares(X), are_counts=True,
+            infinite, infinite, found.n_values / X.shape[0], are_counts=True,
         )
 
     @property
@@ -311,6 +311,7 @@ class Moments(NamedTuple):
     variance: NDArray[np.float64]
     lowest: NDArray[np.float64]
     highest: NDArray[np.float64]
+    n_values: NDArray[np.intp]
 
 
 def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
@@ -332,14 +333,15 @@ def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
         if not len(block):
             continue
         deviations = block.astype(np.float64)
-        is_missing = np.isnan(deviations)
+        is_missing = np.isnan(block) if has_missing(block) else None
         n_new: Any = len(block)
-        if is_missing.any():
+        if is_missing is not None:
             deviations[is_missing] = 0.0
             n_new = len(block) - np.count_nonzero(is_missing, axis=0)
         new_mean = deviations.sum(0) / np.maximum(n_new, 1)
         deviations -= new_mean
-        deviations[is_missing] = 0.0
+        if is_missing is not None:
+            deviations[is_missing] = 0.0
         ends = np.fmin.reduce(block).astype(np.float64), np.fmax.reduce(block).astype(np.float64)
         step = new_mean - mean
         n_rows = n_rows + n_new
@@ -348,8 +350,9 @@ def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
         squares = squares + np.square(deviations, out=deviations).sum(0)
         squares = squares + step**2 * (n_new * (n_rows - n_new) / divisor)
         lowest, highest = np.fmin(lowest, ends[0]), np.fmax(highest, ends[1])
-    counted = np.where(n_rows > 0, n_rows, np.nan)
-    return Moments(mean, squares / counted, lowest, highest)
+    n_values = np.broadcast_to(n_rows, mean.shape)
+    counted = np.where(n_values > 0, n_values, np.nan)
+    return Moments(mean, squares / counted, lowest, highest, n_values)
 
 
 def _check_columns(found: Moments) -> None:
@@ -361,12 +364,6 @@ def _check_columns(found: Moments) -> None:
         raise ValueError(f"{verb.format(named)} no values, all are missing: drop them.")
 
 
-def _observed_shares(X: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the share of values in each column that are not missing."""
-    n_missing = sum(np.count_nonzero(np.isnan(block), axis=0) for block in blocks(X))
-    return 1.0 - n_missing / np.full(X.shape[1], X.shape[0])
-
-
 def _moments_within(
     X: NDArray[Any], core: _Core, found: Moments, image_shape: tuple[int, ...] | None
 ) -> Moments:
@@ -374,7 +371,8 @@ def _moments_within(
     far = (found.lowest < core.lowest) | (found.highest > core.highest)
     if not far.any():
         return found
-    found = Moments(*map(np.copy, found))
+    copies: list[Any] = [np.copy(part) for part in found]
+    found = Moments(*copies)
     # all columns of a channel, or each by itself
     step = X.shape[1] if image_shape is None else _n_channels(image_shape)
     for first in range(step):

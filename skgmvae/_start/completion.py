@@ -22,11 +22,12 @@ class Completion(NamedTuple):
     Attributes
     ----------
     n_neighbors : int
-        Rows whose values are averaged, as many of them as have one. With 20 and with 10 clusters of
-        digits, wine and breast cancer were found as well.
+        Rows whose values are averaged, as many of them as have one. Of 5, 10 and 20, compared with
+        the labels of wine, breast cancer and blobs in sight, 20 was the best or as good.
     n_rounds : int
         How often neighbors are sought: at first by the values that two rows share, then among
-        completed rows. On moons and digits three rounds were better than one, six no better.
+        completed rows. Two rounds were better than one on blobs and where half of wine is missing,
+        three and six no better.
     max_references : int
         Rows among which neighbors are sought, since the time grows with their number.
     n_queries : int

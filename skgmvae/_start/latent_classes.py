@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from sklearn.cluster import KMeans
-from sklearn.utils import gen_batches
 
-from .._rows import BLOCK_ROWS, Rows
+from .._rows import Rows
 from .dequantization import one_hot_groups
+from .mixtures import sparse_probabilities
 from .quiet import fit_quietly
 
 __all__ = ["LATENT_CLASSES", "LatentClasses", "class_probabilities", "encoded_categories"]
@@ -143,12 +143,9 @@ def class_probabilities(
         (model for model in models if model.log_likelihood >= enough),
         key=lambda model: model.inertia,
     )
-    blocks = []
-    for block in gen_batches(n_rows, BLOCK_ROWS):
-        found, _ = best.posterior(categories.is_in[block].astype(np.float64))
-        found[found < np.finfo(np.float32).eps] = 0
-        blocks.append(csr_array(found.astype(np.float32)))
-    return vstack(blocks, format="csr")
+    return sparse_probabilities(
+        lambda block: best.posterior(categories.is_in[block].astype(np.float64))[0], n_rows
+    )
 
 
 class _Model(NamedTuple):

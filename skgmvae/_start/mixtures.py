@@ -7,7 +7,7 @@ that rows have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -22,7 +22,10 @@ from sklearn.utils import gen_batches
 from .._rows import BLOCK_ROWS
 from .quiet import fit_quietly
 
-__all__ = ["MIXTURE_TEST", "MixtureTest", "fewer_suffice", "responsibilities", "right_mixture"]
+__all__ = [
+    "MIXTURE_TEST", "MixtureTest", "fewer_suffice", "responsibilities", "right_mixture",
+    "sparse_probabilities",
+]
 
 
 class MixtureTest(NamedTuple):
@@ -130,15 +133,24 @@ def right_mixture(
 def responsibilities(mixture: GaussianMixture, values: NDArray[np.float32]) -> csr_array:
     """Return the probabilities that rows are of each component, (n_rows, n_components).
 
-    Missing values, NaN, are integrated out. Probabilities that single precision does not tell from
-    0 beside 1 are 0, and take no memory.
+    Missing values, NaN, are integrated out.
     """
-    blocks = []
-    for block in gen_batches(len(values), BLOCK_ROWS):
-        found = _posterior(mixture, values[block]).astype(np.float32)
+    return sparse_probabilities(lambda block: _posterior(mixture, values[block]), len(values))
+
+
+def sparse_probabilities(
+    posterior: Callable[[slice], NDArray[np.float64]], n_rows: int
+) -> csr_array:
+    """Return the probabilities that `posterior` returns for blocks of rows.
+
+    Those that single precision does not tell from 0 beside 1 are 0, and take no memory.
+    """
+    parts = []
+    for block in gen_batches(n_rows, BLOCK_ROWS):
+        found = posterior(block).astype(np.float32)
         found[found < np.finfo(np.float32).eps] = 0
-        blocks.append(csr_array(found))
-    return vstack(blocks, format="csr")
+        parts.append(csr_array(found))
+    return vstack(parts, format="csr")
 
 
 def _posterior(mixture: GaussianMixture, values: NDArray[np.float32]) -> NDArray[np.float64]:

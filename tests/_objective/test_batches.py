@@ -434,9 +434,10 @@ def test_missing_values_stay_missing_where_rows_are_changed(perturbation):
     assert torch.equal(batch.perturbed.isnan(), batch.y.isnan())
 
 
-def test_missing_pixels_move_with_the_image():
+@pytest.mark.parametrize("perturbation", ["affine", "both"])
+def test_missing_pixels_move_with_the_image(perturbation):
     rows = with_missing((1, 6, 6))
-    batch = make(inputs_of(perturbation="affine", radius=None), rows)(0, 0)
+    batch = make(inputs_of(perturbation=perturbation, radius=None), rows)(0, 0)
     share = batch.y.isnan().float().mean()
     assert abs(batch.perturbed.isnan().float().mean() - share) < 0.1
     assert not torch.equal(batch.perturbed.isnan(), batch.y.isnan())

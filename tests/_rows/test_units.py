@@ -266,8 +266,26 @@ def test_columns_are_sorted_a_block_at_a_time(n_rows, n_features, n_values, seed
 def test_moments_in_blocks_by_an_oracle():
     X = 1e6 + rng().standard_normal((1000, 3)) * [1e-2, 1, 1e3]
     found = units_file.moments([X[:1], X[1:1], X[1:700], X[700:]])
-    for one, expected in zip(found, (X.mean(0), X.var(0), X.min(0), X.max(0)), strict=True):
+    oracle = X.mean(0), X.var(0), X.min(0), X.max(0), [1000] * 3
+    for one, expected in zip(found, oracle, strict=True):
         np.testing.assert_allclose(one, expected, rtol=1e-8)
+
+
+def test_missing_values_do_not_count_in_moments_nor_units():
+    X = 1e6 + rng().standard_normal((1000, 4)) * [1e-2, 1, 1e3, 1]
+    X[rng().random(X.shape) < 0.3] = np.nan
+    X[:1, 0] = np.nan  # none in the first block
+    found = units_file.moments([X[:1], X[1:700], X[700:]])
+    oracle = (
+        np.nanmean(X, 0), np.nanvar(X, 0), np.nanmin(X, 0), np.nanmax(X, 0),
+        np.count_nonzero(~np.isnan(X), axis=0),
+    )
+    for one, expected in zip(found, oracle, strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-8)
+    units = Units.standardizing(X, None)
+    np.testing.assert_allclose(units.location, oracle[0])
+    np.testing.assert_allclose(units.observed, (~np.isnan(X)).mean(0))
+    assert np.nanvar((X - units.location) / units.scale, axis=0).mean() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("scale", ["auto", "range", "std", None])
