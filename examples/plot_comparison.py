@@ -2,16 +2,17 @@
 Compared with KMeans, GaussianMixture and HDBSCAN
 =================================================
 
-Five data sets of which no clusterer is the best on all: round blobs, ellipses, blobs in noise, moons
-beside a disc, and images of digits. Shown are the adjusted Rand index with the true groups, which is 1
-if all is right and about 0 by chance, and the seconds of a fit. :doc:`When a peer is better
-</when_a_peer_is_better>` has figures of many more data sets.
+Five data sets of which no clusterer is the best on all: round blobs, ellipses, blobs in noise,
+moons beside a disc, and images of digits. Shown are the adjusted Rand index with the true groups,
+which is 1 if all is right and about 0 by chance, and the seconds of a fit. :doc:`When a peer is
+better </when_a_peer_is_better>` has figures of many more data sets.
 """
 
 # %%
-# All get the same rows, as they are: the columns of a data set have the same unit, so that no scaler is
-# needed. All but `HDBSCAN` get the true number of clusters; it is given the size of the smallest cluster
-# instead, 20 rows. Rows of noise count as a group of their own. Nothing else is set but the seeds.
+# All get the same rows, as they are: the columns of a data set have the same unit, so that no
+# scaler is needed. All but `HDBSCAN` get the true number of clusters; it is given the size of the
+# smallest cluster instead, 20 rows. Rows of noise count as a group of their own. Nothing else is
+# set but the seeds.
 
 import time
 
@@ -70,7 +71,8 @@ def clusterers(n_clusters):
 
 
 # %%
-# Digits are drawn by their first two principal components. Gray rows are those that are called noise.
+# Digits are drawn by their first two principal components. Gray rows are those that are called
+# noise.
 
 COLORS = np.array([*(f"C{k}" for k in range(10)), "0.75"])  # the last is that of -1
 
@@ -92,11 +94,11 @@ figure.savefig("comparison.png", dpi=100)
 plt.show()
 
 # %%
-# - `KMeans` and `GaussianMixture` take milliseconds. Where their assumptions hold, networks, which take
-#   seconds, gain nothing.
-# - `HDBSCAN` is the only one that finds noise. It is also the best on the moons, as there is less between
-#   them than in them, and it needs no number of clusters. `GMVAEClustering` puts every row into a
-#   cluster, and gives a part of a moon to the disc here. :doc:`Its density
+# - `KMeans` and `GaussianMixture` take milliseconds. Where their assumptions hold, networks, which
+#   take seconds, gain nothing.
+# - `HDBSCAN` is the only one that finds noise. It is also the best on the moons, since rows are dense
+#   in them and rare between them, and it needs no number of clusters. `GMVAEClustering` puts every
+#   row into a cluster, and gives a part of a moon to the disc here. :doc:`Its density
 #   </auto_examples/plot_outliers>` tells rows that are far from all others.
-# - In many columns, as those of the digits, distances between all rows are much the same and nothing is
-#   round. There `GMVAEClustering` is far ahead of the others.
+# - The clusters of the digits have no simple shape, and there is no empty space between them.
+#   There `GMVAEClustering` is far ahead of the others.

@@ -49,9 +49,9 @@ for model, scores in (
     )
 
 # %%
-# Draw ten new digits from each cluster; each row of the figure is a cluster. Without observation noise a
-# sample is the mean of p(y|x). Nothing keeps that within the range of the data, so that it is clipped to
-# it: white is 0 and black is 16.
+# Draw ten new digits from each cluster; each row of the figure is a cluster. Without observation
+# noise a sample is the mean of p(y|x). Nothing keeps that within the range of the data, so that it
+# is clipped to it: white is 0 and black is 16.
 
 new_digits, _ = gmvae.sample(100, cluster=np.arange(10).repeat(10), observation_noise=False)
 display = ClusterSamplesDisplay(

@@ -3,13 +3,13 @@ A pipeline, a grid search, and a scorer of your own
 ===================================================
 
 Settings are compared as for any estimator of scikit-learn: a `Pipeline` goes into a `GridSearchCV`.
-What needs thought is the **score**, since a clusterer has no target. Three scores are compared here on
-scikit-learn's wines, of which only a few have labels.
+What needs thought is the **score**, since a clusterer has no target. Three scores are compared here
+on scikit-learn's wines, of which only a few have labels.
 """
 
 # %%
-# The data are 178 wines of three cultivars. Suppose that somebody has tasted every fourth of them; the
-# others have the label -1, which stands for "not known".
+# The data are 178 wines of three cultivars. Suppose that somebody has tasted every fourth of them;
+# the others have the label -1, which stands for "not known".
 
 import warnings
 
@@ -31,9 +31,9 @@ y = np.where(np.arange(len(X)) % 4 == 0, cultivar, -1)
 print(f"{(y >= 0).sum()} of {len(X)} wines have a label")
 
 # %%
-# A scorer is a function of a fitted estimator, rows and labels. The first one compares clusters with
-# labels where these are known. The second one needs no labels: the silhouette coefficient is large if
-# rows are nearer to their own cluster than to the next, so that it prefers round clusters.
+# A scorer is a function of a fitted estimator, rows and labels. The first one compares clusters
+# with labels where these are known. The second one needs no labels: the silhouette coefficient is
+# large if rows are nearer to their own cluster than to the next, so that it prefers round clusters.
 
 
 def agreement(estimator, X, y):
@@ -51,13 +51,13 @@ def silhouette(estimator, X, y=None):
 
 
 # %%
-# The third one is the estimator's own `score`, the bound on the log-density of held-out rows, which is
-# also what a search compares if it is given no scorer. It is in the units of the last step: it may
-# compare numbers of clusters, but not scalers.
+# The third one is the estimator's own `score`, the bound on the log-density of held-out rows, which
+# is also what a search compares if it is given no scorer. It is in the units of the last step: it
+# may compare numbers of clusters, but not scalers.
 #
-# With ``scale=None`` the clusterer takes the columns as the scaler has made them. The search fits each
-# pair of a scaler and a number of clusters to two thirds of the rows, three times, and `refit` names
-# the score that decides.
+# With ``scale=None`` the clusterer takes the columns as the scaler has made them. The search fits
+# each pair of a scaler and a number of clusters to two thirds of the rows, three times, and `refit`
+# names the score that decides.
 
 pipeline = Pipeline([
     ("scaler", StandardScaler()),
@@ -75,9 +75,9 @@ print(search.best_params_)
 print(f"adjusted Rand index of all wines: {adjusted_rand_score(cultivar, search.predict(X)):.3f}")
 
 # %%
-# Agreement with few labels is enough to find three clusters, and so is the silhouette coefficient, since
-# the clusters of wines are round. The bound says how well rows are described, not how well clusters are
-# separated: it is nearly the same for all numbers. Without labels, :doc:`stability
+# Agreement with few labels is enough to find three clusters, and so is the silhouette coefficient,
+# since the clusters of wines are round. The bound says how well rows are described, not how well
+# clusters are separated: it is nearly the same for all numbers. Without labels, :doc:`stability
 # </auto_examples/plot_n_clusters>` is the better choice.
 
 results = search.cv_results_

@@ -2,9 +2,9 @@
 Outliers by density: sensors with a rare fault
 ==============================================
 
-A machine that idles, works or is being cleaned, and four sensors. A fault is rare, and no sensor alone
-shows it: every value is an ordinary one, but the values do not go together. The **density** shows it:
-`score_samples` is low where the model has seen few rows.
+A machine that idles, works or is being cleaned, and four sensors. A fault is rare, and no sensor
+alone shows it: every value is an ordinary one, but the values do not go together. The **density**
+shows it: `score_samples` is low where the model has seen few rows.
 """
 
 # %%
@@ -46,8 +46,8 @@ X_new, is_fault = readings(4000, seed=1)
 print(f"{is_fault.sum()} of {len(X_new)} new rows are faults")
 
 # %%
-# Fit to rows that contain faults too: nobody has removed them, and no label is used. A density takes
-# longer to learn than clusters, so that the networks are trained longer than by default.
+# Fit to rows that contain faults too: nobody has removed them, and no label is used. A density
+# takes longer to learn than clusters, so that the networks are trained longer than by default.
 
 clusterer = GMVAEClustering(3, max_iter=100, random_state=0).fit(X)
 density = clusterer.score_samples(X_new, n_draws=64)
@@ -72,10 +72,10 @@ for name, score in scores.items():
     print(f"{name:20}{area:.3f}  {precision:.3f}")
 
 # %%
-# `LocalOutlierFactor` is the best of these: if outliers are all that is wanted, take it, as it is also
-# faster. `IsolationForest`, which looks at one sensor at a time, is far behind. What speaks for the
-# clusterer is that the same model says which mode the machine is in, and which values it expects:
-# `reconstruct` shows which sensor is wrong.
+# `LocalOutlierFactor` is the best of these: if outliers are all that is wanted, take it, as it is
+# also faster. `IsolationForest`, which looks at one sensor at a time, is far behind. What speaks
+# for the clusterer is that the same model says which mode the machine is in, and which values it
+# expects: `reconstruct` shows which sensor is wrong.
 
 flagged = density < np.quantile(clusterer.score_samples(X, n_draws=64), 0.02)
 errors = X_new - clusterer.reconstruct(X_new)
@@ -85,8 +85,8 @@ for sensor, count in zip(SENSORS, np.bincount(suspect, minlength=4), strict=True
     print(f"{sensor}: the largest deviation in {count} of them")
 
 # %%
-# **Left:** two of the sensors. Faults that are not flagged are those whose temperature happens to be an
-# ordinary one. **Right:** how many rows have which density.
+# **Left:** two of the sensors. Faults that are not flagged are those whose temperature happens to
+# be an ordinary one. **Right:** how many rows have which density.
 
 COLORS = np.array(["#1f6fb4", "#e07b00", "#2b9457"])
 figure, (plane, histogram) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
