@@ -90,7 +90,7 @@ def alike(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     return linear_sum_assignment(confusion_matrix(labels, clusters), maximize=True)[1]
 
 
-def new_figure(n_rows: int, n_columns: int, width: float = 9.0) -> tuple[Any, np.ndarray]:
+def new_figure(n_rows: int, n_columns: int, width: float = 7.5) -> tuple[Any, np.ndarray]:
     """Return a figure with panels of the plane that have the same scale."""
     (left, right), (bottom, top) = BOX
     height = width / n_columns * (top - bottom) / (right - left) + 0.3
@@ -105,7 +105,7 @@ def new_figure(n_rows: int, n_columns: int, width: float = 9.0) -> tuple[Any, np
 def save(figure: Any, name: str) -> None:
     """Write a picture of 96 colors, which take a third of the space."""
     path = FOLDER / f"how_{name}.png"
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=120)
     Image.open(path).convert("RGB").quantize(96).save(path, optimize=True)
     plt.close(figure)
 
@@ -114,7 +114,7 @@ def draw_data(X: np.ndarray) -> None:
     """Draw the rows, of which nothing else is known."""
     figure, axes = new_figure(1, 1, 5.5)
     axes[0, 0].scatter(*X.T, color="0.35", **DOT)
-    axes[0, 0].set_title("950 rows of two columns, no labels", fontsize=11)
+    axes[0, 0].set_title("950 rows of two columns, no labels", fontsize=12)
     save(figure, "data")
 
 
@@ -128,13 +128,13 @@ def draw_candidates(
     segments = X[np.stack([graph.row[once], graph.col[once]], 1)]
     ax.add_collection(LineCollection(segments, colors="0.55", linewidths=0.4))
     ax.scatter(*X.T, color="0.2", s=3, linewidth=0)
-    ax.set_title("Each row joined to its 10 nearest neighbors", fontsize=11)
+    ax.set_title("Each row joined to its 10 nearest neighbors", fontsize=12)
     of_graph, *of_tree = candidates  # in this order
     shown = of_graph, min(of_tree, key=itemgetter(0)), max(of_tree, key=itemgetter(0))
     names = "A cut of the graph", "A cut of its spanning tree", "Another one, the best"
     for ax, (score, labels), name in zip(others, shown, names, strict=True):
         ax.scatter(*X.T, color=COLORS[alike(labels, clusters)[labels]], **DOT)
-        ax.set_title(f"{name}: score {score:.2f}", fontsize=11)
+        ax.set_title(f"{name}: score {score:.2f}", fontsize=12)
     save(figure, "candidates")
 
 
@@ -145,7 +145,7 @@ def draw_start(X: np.ndarray, pseudo_labels: np.ndarray) -> None:
     ax.scatter(*X.T, color=blended(pseudo_labels), **DOT)
     ax.scatter(*X[uncertain].T, s=30, facecolor="none", edgecolor="black", linewidth=0.7)
     ax.set_title(
-        f"{uncertain.sum()} rows (circles) have neighbors of another cluster", fontsize=11
+        f"{uncertain.sum()} rows (circles) have neighbors of another cluster", fontsize=12
     )
     save(figure, "start")
 
@@ -164,7 +164,7 @@ def draw_latent_space(clusters: np.ndarray, numbers: np.ndarray, epochs: list[An
     last, *_ = epochs[EPOCHS[-1] - 1]
     _, _, directions = np.linalg.svd(last - last.mean(0), full_matrices=False)
     plane = directions[:2].T  # of the largest variance at the end
-    figure, axes = plt.subplots(2, 3, figsize=(9, 6.6), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(7.5, 5.8), layout="constrained")
     for ax, epoch in zip(axes.flat, EPOCHS, strict=True):
         latent, means, deviations = epochs[epoch - 1]
         ax.scatter(*(latent @ plane).T, color=COLORS[clusters], alpha=0.6, **DOT)
@@ -172,7 +172,7 @@ def draw_latent_space(clusters: np.ndarray, numbers: np.ndarray, epochs: list[An
             ax.add_patch(ellipse(mean, (plane.T * deviation**2) @ plane, COLORS[number]))
         ax.set(xticks=[], yticks=[], aspect="equal", box_aspect=1)
         ax.margins(0.12)
-        ax.set_title(f"after {epoch} epoch{'s' * (epoch > 1)}", fontsize=11)
+        ax.set_title(f"after {epoch} epoch{'s' * (epoch > 1)}", fontsize=12)
     figure.suptitle(
         "The latent space: rows in the colors of their clusters, components as ellipses",
         fontsize=12,
@@ -201,7 +201,7 @@ def draw_probabilities(X: np.ndarray, clusterer: GMVAEClustering) -> None:
     )
     ax.clabel(lines, fmt=lambda value: f"{value:.2f}"[1:], fontsize=8)
     ax.scatter(*X.T, color="0.15", s=3, linewidth=0)
-    ax.set_title("Colors: the most probable cluster. Lines: its probability", fontsize=11)
+    ax.set_title("Colors: the most probable cluster. Lines: its probability", fontsize=12)
     save(figure, "probabilities")
 
 
@@ -214,7 +214,7 @@ def draw_samples(X: np.ndarray, clusterer: GMVAEClustering) -> None:
         (axes[0, 1], "950 new rows that the model draws", samples, labels),
     ):
         ax.scatter(*rows.T, color=COLORS[of_rows], **DOT)
-        ax.set_title(name, fontsize=11)
+        ax.set_title(name, fontsize=12)
     save(figure, "samples")
 
 
@@ -231,7 +231,7 @@ def draw_density(X: np.ndarray, clusterer: GMVAEClustering) -> None:
     ax.contour(smooth, [rare], extent=extent, colors="#b2182b", linestyles="solid")
     ax.scatter(*X.T, color="0.15", s=3, linewidth=0)
     figure.colorbar(image, ax=ax, label="log-density, nats", extend="both", shrink=0.9)
-    ax.set_title("One row in a hundred lies outside of the red line", fontsize=11)
+    ax.set_title("One row in a hundred lies outside of the red line", fontsize=12)
     save(figure, "density")
 
 
