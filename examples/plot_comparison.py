@@ -96,9 +96,9 @@ plt.show()
 # %%
 # - `KMeans` and `GaussianMixture` take milliseconds. Where their assumptions hold, networks, which
 #   take seconds, gain nothing.
-# - `HDBSCAN` is the only one that finds noise. It is also the best on the moons, since rows are dense
-#   in them and rare between them, and it needs no number of clusters. `GMVAEClustering` puts every
-#   row into a cluster, and gives a part of a moon to the disc here. :doc:`Its density
+# - `HDBSCAN` is the only one that finds noise. It is also the best on the moons, since rows are
+#   dense in them and rare between them, and it needs no number of clusters. `GMVAEClustering` puts
+#   every row into a cluster, and gives a part of a moon to the disc here. :doc:`Its density
 #   </auto_examples/plot_outliers>` tells rows that are far from all others.
-# - The clusters of the digits have no simple shape, and there is no empty space between them.
-#   There `GMVAEClustering` is far ahead of the others.
+# - The clusters of the digits have no simple shape, and there is no empty space between them. There
+#   `GMVAEClustering` is far ahead of the others.
