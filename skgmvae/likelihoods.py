@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent
+from torch.distributions import Bernoulli, Distribution, Independent, StudentT
 
 from ._model import normal, parameter_head
 from ._rows import Units, blocks, has_missing
 
 __all__ = [
     "LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood", "MixedLikelihood",
-    "NegativeBinomialLikelihood", "PoissonLikelihood",
+    "NegativeBinomialLikelihood", "PoissonLikelihood", "StudentTLikelihood",
 ]
 
 
@@ -140,6 +140,46 @@ class GaussianLikelihood(Likelihood):
             mean.shape, generator=source, device=source.device, dtype=torch.float32
         )
         return mean + p_y.stddev * noise.to(mean.device, mean.dtype)
+
+
+@dataclass(frozen=True)
+class StudentTLikelihood(GaussianLikelihood):
+    """Real values with heavy tails: a location and a scale for each, degrees of freedom by feature.
+
+    There are more than one, so that each value has a mean, which is the location.
+
+    Examples
+    --------
+    >>> StudentTLikelihood().distribution(torch.zeros(5, 3, 4)).log_prob(torch.zeros(5, 4)).shape
+    torch.Size([5])
+    """
+
+    n_parameters = 3  # the location, twice the log-scale, the log of the degrees of freedom over 1
+
+    def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:
+        """Return a map from features to locations and scales, beside degrees of freedom."""
+        return _HeadByFeature(n_features, 2, data_shape, math.log(9.0) / 10)
+
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
+        """Return independent Student's t distributions."""
+        location, log_square, log_excess = parameters.unbind(1)
+        scale = normal(location, log_square).stddev
+        # of more degrees of freedom it is normal, but for the rounding of single precision
+        df = 1.0 + (10 * log_excess).clamp(min=-5.0, max=7.0).exp()
+        return Independent(
+            StudentT(df, location, scale, validate_args=False), parameters.dim() - 2,
+            validate_args=False,
+        )
+
+    def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:
+        """Add to the location noise whose variance is drawn too."""
+        values: StudentT = p_y.base_dist  # type: ignore[attr-defined]
+        noise = torch.randn(
+            values.loc.shape, generator=source, device=source.device, dtype=torch.float32
+        )
+        half = 0.5 * values.df.to(source.device, torch.float32)
+        noise = noise * (half / torch._standard_gamma(half, source)).sqrt()
+        return values.loc + values.scale * noise.to(values.loc)
 
 
 @dataclass(frozen=True)
@@ -330,7 +370,8 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
 
     def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:
         """Return a map from features to logits, beside dispersions that depend on nothing."""
-        return _DispersionHead(n_features, data_shape)
+        # which begin at the variance of an exponential distribution
+        return _HeadByFeature(n_features, 1, data_shape, 0.0)
 
     def distribution(self, parameters: Tensor) -> Independent[Any]:
         """Return independent negative binomial distributions of given totals."""
@@ -341,22 +382,27 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
         )
 
 
-class _DispersionHead(nn.Module):
-    """From features (B, n_features) to logits and log-dispersions, (B, 2, *data_shape)."""
+class _HeadByFeature(nn.Module):
+    """From features (B, n_features) to parameters, and one that depends on nothing, beside them.
 
-    def __init__(self, n_features: int, data_shape: tuple[int, ...]) -> None:
+    It returns (B, n_parameters + 1, *data_shape); the last begins at `initial`.
+    """
+
+    def __init__(
+        self, n_features: int, n_parameters: int, data_shape: tuple[int, ...], initial: float
+    ) -> None:
         super().__init__()
-        self.logits = parameter_head(n_features, 1, *data_shape)
-        self.log_dispersion = nn.Parameter(torch.empty(data_shape))
+        self.by_row = parameter_head(n_features, n_parameters, *data_shape)
+        self.by_feature = nn.Parameter(torch.empty(1, *data_shape))
+        self.initial = initial
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin with the variance of an exponential distribution."""
-        nn.init.zeros_(self.log_dispersion)
+        nn.init.constant_(self.by_feature, self.initial)
 
     def forward(self, features: Tensor) -> Tensor:
-        logits = self.logits(features)
-        return torch.cat([logits, self.log_dispersion.expand_as(logits)], 1)
+        by_row: Tensor = self.by_row(features)
+        return torch.cat([by_row, self.by_feature.expand(len(by_row), *self.by_feature.shape)], 1)
 
 
 class _Counts(Distribution):
@@ -575,6 +621,7 @@ def _log_softmax_of_groups(logits: Tensor, group: Tensor, n_groups: int) -> Tens
 
 #: The families, by the name that the parameter `likelihood` gives.
 LIKELIHOODS: dict[str, Likelihood] = {
-    "gaussian": GaussianLikelihood(), "bernoulli": BernoulliLikelihood(),
+    "gaussian": GaussianLikelihood(), "student_t": StudentTLikelihood(),
+    "bernoulli": BernoulliLikelihood(),
     "poisson": PoissonLikelihood(), "negative_binomial": NegativeBinomialLikelihood(),
 }
