@@ -4,8 +4,8 @@ Single cells: raw counts, in and out of an AnnData object
 
 Clusters cells by the counts of their genes, as they were counted, with the negative binomial
 likelihood. Neither normalization nor principal components are needed: how deep a cell was sequenced
-is allowed for by the likelihood. The cells are simulated, so that their types are known. They are held
-in an AnnData object if the package ``anndata`` is installed, and the example runs without it too.
+is allowed for by the likelihood. The cells are simulated, so that their types are known. They are
+held in an AnnData object if the package ``anndata`` is installed; the example runs without it too.
 """
 
 # %%
@@ -96,7 +96,7 @@ for name in ("cluster", "kmeans", "leiden"):
 
 # %%
 # The first two principal components of the latent points, colored by cluster, and of the normalized
-# counts, colored by the clusters of `KMeans`, which has cut the largest type in two here and put the
+# counts, colored by the clusters of `KMeans`. It has cut the largest type in two here, and put the
 # two rarest together.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -118,9 +118,9 @@ plt.savefig("single_cells_types.png", dpi=100, bbox_inches="tight")
 plt.show()
 
 # %%
-# The centers are expected counts of a cell of the median depth. The genes that a cluster has most of
-# beside the mean of all are its candidates for markers; the last column says how many of these ten
-# are markers of the type that most of its cells are of.
+# The centers are expected counts of a cell of the median depth. The genes that stand out most in a
+# center, against the mean of all cells, are candidates for markers. At the end of each line is how
+# many of the ten are markers of the type that most cells of the cluster are of.
 
 centers = gmvae.cluster_centers_
 ratio = np.log((centers + 0.5) / (gmvae.weights_ @ centers + 0.5))

@@ -124,7 +124,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 .. SEEDS - 1")
     options = parser.parse_args()
     titles = [*LIKELIHOODS, "start", "KMeans", "GaussianMixture"]
-    print(f"{'':28}", *(f"{title:>22}" for title in titles))
+    print(f"{'':32}", *(f"{title:>22}" for title in titles))
     for name in options.data:
         with warnings.catch_warnings(action="ignore"):
             runs = [results_of(*table(name, seed), seed) for seed in range(options.seeds)]
@@ -137,7 +137,7 @@ def main():
                 ]
                 best = max(forms, key=np.mean)
                 cells.append(cell(best, form) if np.isfinite(best).all() else "")
-            print(f"{name:16}{what:12}", *(f"{text:>22}" for text in cells), flush=True)
+            print(f"{name:20}{what:12}", *(f"{text:>22}" for text in cells), flush=True)
 
 
 if __name__ == "__main__":
