@@ -212,10 +212,8 @@ class Group(NamedTuple):
 
     # rows
 
-    def holding(self, X: NDArray[Any]) -> tuple[Group, NDArray[Any]]:
-        """Count the rows of all processes, and return those of X that this one trains on.
-
-        They are all, or an equal part where all processes have the same X.
+    def meeting(self, X: NDArray[Any], sample_weight: NDArray[np.float64] | None) -> Group:
+        """Find out whether all processes have the same rows, with the same weights.
 
         Raises
         ------
@@ -223,7 +221,7 @@ class Group(NamedTuple):
             On all processes, if rows do not go together.
         """
         if self.is_alone:
-            return self, X
+            return self
         kinds = self.gathered((X.shape[1], X.dtype.str))
         if len(set(kinds)) > 1:
             named = "; ".join(f"rank {r}: {n}, {t[1:]}" for r, (n, t) in enumerate(kinds))
@@ -232,17 +230,37 @@ class Group(NamedTuple):
                 f"has {named}. Pass the same columns everywhere, or distributed='off' to fit a "
                 "model in each process."
             )
-        parts = self.gathered((X.shape[0], _digest(X)))
-        if len(set(parts)) > 1:
-            return self._replace(counts=tuple(n_rows for n_rows, _ in parts)), X
-        if X.shape[0] < self.size:
+        have_weights = self.gathered(sample_weight is not None)
+        if len(set(have_weights)) > 1:
             raise ValueError(
-                f"X has {X.shape[0]} rows, fewer than the {self.size} processes of the group. Pass "
+                "sample_weight must be given in all processes of the group or in none; it is in "
+                f"{sum(have_weights)} of {self.size}. Pass ones for rows that count as one."
+            )
+        given = X.shape, _digest(X), None if sample_weight is None else _digest(sample_weight)
+        return self._replace(has_one_source=len(set(self.gathered(given))) == 1)
+
+    def dividing(self, n_rows: int) -> tuple[Group, slice]:
+        """Count the rows of all processes, and return which of `n_rows` this one trains on.
+
+        They are all, or an equal part where all processes have the same.
+
+        Raises
+        ------
+        ValueError
+            On all processes, if there are too few.
+        """
+        if self.is_alone:
+            return self, slice(None)
+        if not self.has_one_source:
+            return self._replace(counts=tuple(self.gathered(n_rows))), slice(None)
+        if n_rows < self.size:
+            raise ValueError(
+                f"X has {n_rows} rows, fewer than the {self.size} processes of the group. Pass "
                 "distributed='off' to fit a model in each process."
             )
-        counts = tuple(map(len, np.array_split(np.arange(X.shape[0]), self.size)))
-        group = self._replace(counts=counts, has_one_source=True)
-        return group, X[group.first_row : group.first_row + counts[self.rank]]
+        counts = tuple(map(len, np.array_split(np.arange(n_rows), self.size)))
+        group = self._replace(counts=counts)
+        return group, slice(group.first_row, group.first_row + counts[self.rank])
 
     def check_equal(self, parameters: dict[str, Any]) -> None:
         """Raise a ValueError on all processes if plain values differ between them."""

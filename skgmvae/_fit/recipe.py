@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._model import Architecture, Family
 from .._objective import RegularizerInputs
-from .._rows import Rows, Units, has_missing, joined, n_batches
+from .._rows import Copies, Rows, Units, has_missing, joined, n_batches
 from .._start import (
     RADIUS,
     certain,
@@ -47,6 +47,7 @@ from .description import (
     component_weights,
     describe,
     latent_mixture,
+    of_given_rows,
     warnings_of_clusters,
 )
 from .history import has_converged
@@ -62,6 +63,7 @@ __all__ = [
 def fit(
     estimator: Any,
     X: NDArray[Any],
+    copies: Copies,
     image_shape: tuple[int, ...] | None,
     previous: Previous | None = None,
     group: Group = ALONE,
@@ -74,10 +76,12 @@ def fit(
     estimator : GMVAEClustering
         Whose parameters are read.
     X : ndarray of shape (n_samples, n_features)
+    copies : Copies
+        Of the rows of X, to which the model is fitted; X is only described.
     image_shape : tuple of int or None
     previous : Previous or None
     group : Group, default=ALONE
-        Processes that fit the model together; X are the rows of this one.
+        Processes that fit the model together.
     categories : sequence of ndarray
         The columns of each one-hot encoded category, which have probabilities for a likelihood.
 
@@ -85,14 +89,17 @@ def fit(
     -------
     Fit
     """
-    n_rows, sample = group.n_rows(X.shape[0]), group.sampled(X)
+    fitted_to = copies.rows
+    n_rows, sample = group.n_rows(fitted_to.shape[0]), group.sampled(fitted_to)
     units, architecture, device = prepare(
-        estimator, X, image_shape, previous, sample, group, categories
+        estimator, fitted_to, image_shape, previous, sample, group, categories
     )
-    rows = Rows.standardized(X, units, device)
+    rows = Rows.standardized(fitted_to, units, device)
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = group.gathered(seed)[0]
-    labels = previous.fitted.labels(X) if previous and estimator.init == "neighbors" else None
+    labels = None
+    if previous and estimator.init == "neighbors":
+        labels = previous.fitted.labels(fitted_to)
     if group.is_alone:
         inputs = regularizer_inputs(
             estimator, rows, units, seed, labels, begins=True,
@@ -104,7 +111,10 @@ def fit(
             estimator, rows, sampled, units, seed, labels, group,
             architecture.likelihood,
         )
-    settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(group=group)
+    if inputs is not None:
+        inputs = inputs._replace(weights=copies.weights)
+    settings = settings_of(estimator, seed, X.shape[1], inputs)
+    settings = settings._replace(weights=copies.weights, group=group)
     schedule = _schedule(estimator, n_rows, previous)
     if previous:
         arrays = to_arrays(previous.fitted.module)
@@ -126,12 +136,14 @@ def fit(
         module.set_weights(torch.from_numpy(previous.fitted.weights))
         latent = previous.fitted.latent_mixture
     elif inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
-        fitted_to = None if prior is None else inputs.pseudo_labels
-        module.set_weights(component_weights(module, rows.blocks(), fitted_to, group))
-        latent = latent_mixture(module, rows.blocks(), group=group)
+        of_rows: dict[str, Any] = {"weights_of_rows": copies.weights, "group": group}
+        pseudo_labels = None if prior is None else inputs.pseudo_labels
+        module.set_weights(component_weights(module, rows.blocks(), pseudo_labels, **of_rows))
+        latent = latent_mixture(module, rows.blocks(), **of_rows)
     fitted, description = describe(
-        Fitted(architecture, module, units, latent), X, inputs.pseudo_labels if inputs else None,
-        largest_first=True, group=group,
+        Fitted(architecture, module, units, latent), fitted_to,
+        inputs.pseudo_labels if inputs else None,
+        largest_first=True, weights=copies.weights, group=group,
     )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
     n_steps = n_epochs * n_batches(n_rows, estimator.batch_size)
@@ -148,14 +160,18 @@ def fit(
     records = [*(previous.records if previous else ()), *trained.records]
     converged = has_converged(records, state)
     warned = [
-        *warnings_of_far_rows(estimator, sample, units, previous, fitted.likelihood),
+        *warnings_of_far_rows(
+            estimator, copies.of_weight(X) if group.is_alone else sample, units, previous,
+            fitted.likelihood,
+        ),
         *_warnings_of_epochs(estimator, schedule, converged),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
-            fitted, _of_sample(description, X, group), sample,
+            fitted, _of_sample(description, fitted_to, group), sample,
             continued=previous is not None, converged=converged,
         ),
     ]
+    description = of_given_rows(description, fitted, copies, X, group)
     return Fit(fitted, state, trained.records, description, warned)
 
 

@@ -54,6 +54,7 @@ class Settings(NamedTuple):
     inputs: RegularizerInputs | None  # of the regularizer; None where `consistency` is 0
     batch_size: int
     verbose: int
+    weights: NDArray[np.float64] | None = None  # of the rows; None where all have one
     group: Group = ALONE
 
 
@@ -106,7 +107,8 @@ def batches_of(
         rows, batch_size=settings.batch_size, n_mc_samples=settings.n_mc_samples,
         latent_dim=architecture.latent_dim, style_dim=architecture.style_dim,
         n_clusters=architecture.n_clusters, inputs=settings.inputs,
-        key=(settings.seed, restart), progress=progress, group=settings.group,
+        key=(settings.seed, restart), progress=progress, weights=settings.weights,
+        group=settings.group,
     )
 
 

@@ -16,12 +16,17 @@ def n_batches(n_rows: int, batch_size: int) -> int:
     return math.ceil(n_rows / batch_size)
 
 
-def shuffled_batches(n_rows: int, batch_size: int, source: torch.Generator) -> Tensor:
+def shuffled_batches(
+    n_rows: int, batch_size: int, source: torch.Generator, weights: Tensor | None = None
+) -> Tensor:
     """Shuffle the row numbers into batches of one size, the largest up to `batch_size` that serves.
 
     Where the rows do not divide evenly, the last batch is filled with the first rows of the same
     order, less than one for each batch: one size is what a recorded step needs, and a last batch
     of a single row would leave batch norm without a variance.
+
+    With weights (n_rows,) a row is drawn in proportion to its own: as often as whole times of its
+    share go into it, and once more with the probability of the rest (systematic sampling).
 
     Returns
     -------
@@ -31,7 +36,18 @@ def shuffled_batches(n_rows: int, batch_size: int, source: torch.Generator) -> T
     n_steps = n_batches(n_rows, batch_size)
     size = math.ceil(n_rows / n_steps)
     order = torch.randperm(n_rows, generator=source, device=source.device)
+    if weights is not None:
+        order = _drawn_by_weight(weights, source)[order]
     return torch.cat([order, order[: n_steps * size - n_rows]]).view(n_steps, size)
+
+
+def _drawn_by_weight(weights: Tensor, source: torch.Generator) -> Tensor:
+    """Draw as many row numbers as there are weights, in proportion to these, (n_rows,)."""
+    n_rows, total = len(weights), weights.to(torch.float64).cumsum(0)
+    start = torch.rand((), generator=source, dtype=torch.float64, device=source.device)
+    steps = torch.arange(n_rows, dtype=torch.float64, device=source.device) + start
+    drawn = torch.searchsorted(total, steps * (total[-1] / n_rows), right=True)
+    return drawn.clamp_(max=n_rows - 1)
 
 
 class Reservoir(NamedTuple):

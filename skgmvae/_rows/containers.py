@@ -31,7 +31,7 @@ def slices(n: int, size: int) -> Iterator[slice]:
 
 
 def dense(X: Any) -> NDArray[Any]:
-    """Return rows as an array; the same if they are one.
+    """Return rows as an array; of the same memory if they are one.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def dense(X: Any) -> NDArray[Any]:
     >>> dense(csr_array([[0.0, 1.0]]))
     array([[0., 1.]])
     """
-    array: NDArray[Any] = X.toarray() if issparse(X) else X
+    array: NDArray[Any] = X.toarray() if issparse(X) else X[:]
     return array
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..distributed import ALONE, Group
 from ..runtime import CPU, free_memory, has_float64, staging_memory
-from .containers import BLOCK_ROWS, blocks, has_missing, rows_at_a_time, slices
+from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
 from .units import FARTHEST, Units
 
 __all__ = [
@@ -150,10 +150,11 @@ class Rows:
         conversion = Conversion.winsorizing(units, winsorizing)
         if issparse(X):
             return SparseRows(X, device, conversion)
+        n_values = len(X) * X.shape[1]
         if X.dtype in KEPT_TYPES and has_float64(device):
-            home = residence.home(X.nbytes, device)
-            return cls(_tensor_of(X).to(home), device, conversion)
-        home = residence.home(4 * X.size, device)
+            home = residence.home(X.dtype.itemsize * n_values, device)
+            return cls(_tensor_of(dense(X)).to(home), device, conversion)
+        home = residence.home(4 * n_values, device)
         converted = (conversion.of_array(block, home) for block in blocks(X))
         return cls(joined(converted, len(X)), device)
 
