@@ -98,17 +98,25 @@ class Group(NamedTuple):
         Rows of each process, once they are known; empty if it is alone.
     has_one_source : bool
         Whether all processes were given the same rows, of which each trains on a part.
+    max_sampled : int or None
+        Rows of which a sample stands for all, at the most, where these are not in memory.
     """
 
     rank: int = 0
     size: int = 1
     counts: tuple[int, ...] = ()
     has_one_source: bool = False
+    max_sampled: int | None = None
 
     @property
     def is_alone(self) -> bool:
         """Whether there is no other process."""
         return self.size == 1
+
+    @property
+    def has_all_at_hand(self) -> bool:
+        """Whether a single process has all rows in memory, so that no sample is needed."""
+        return self.is_alone and self.max_sampled is None
 
     @property
     def local_rank(self) -> int | None:
@@ -279,24 +287,25 @@ class Group(NamedTuple):
     def rows_at(self, numbers: NDArray[np.intp], values: NDArray[Any]) -> NDArray[Any]:
         """Return of all rows those of such increasing numbers, from what own rows have."""
         if self.is_alone:
-            return values[numbers]
+            return _read(values[numbers])
         last = self.first_row + values.shape[0]
         own = numbers[(numbers >= self.first_row) & (numbers < last)]
-        return _joined(self.gathered(values[own - self.first_row]))
+        return _joined(self.gathered(_read(values[own - self.first_row])))
 
     def every(self, stride: int, values: NDArray[Any]) -> NDArray[Any]:
         """Return of all rows one in `stride`, from what own rows have."""
         if self.is_alone:
             return values[::stride]
-        return _joined(self.gathered(values[-self.first_row % stride :: stride]))
+        return _joined(self.gathered(_read(values[-self.first_row % stride :: stride])))
 
     def sampled(self, values: NDArray[Any], rule: SampleRule = SAMPLE) -> NDArray[Any]:
         """Return a sample of all rows, the same at each call: all, if they are not too many."""
-        if self.is_alone:
+        if self.has_all_at_hand:
             return values
-        n_rows = sum(self.counts)
+        n_rows = self.n_rows(values.shape[0])
         source = np.random.default_rng(n_rows)
-        numbers = source.choice(n_rows, min(n_rows, rule.n_rows), replace=False)
+        size = min(n_rows, rule.n_rows, self.max_sampled or n_rows)
+        numbers = source.choice(n_rows, size, replace=False)
         return self.rows_at(np.sort(numbers), values)
 
     def of_given(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -488,8 +497,15 @@ class BatchNormOfAll(_BatchNorm):
         pass
 
 
+def _read(values: Any) -> Any:
+    """Return an array, or a sparse matrix: what is in a file is read."""
+    return values if isinstance(values, np.ndarray) or issparse(values) else np.asarray(values)
+
+
 def _digest(X: Any) -> bytes:
-    """Return a digest of rows, an array or a sparse matrix."""
+    """Return a digest of rows: an array, a sparse matrix, or some of those in a file."""
+    if not isinstance(X, np.ndarray) and not issparse(X):
+        X = _read(X[:: max(1, len(X) // 1000)])
     digest = hashlib.blake2b(digest_size=16)
     for part in (X.data, X.indices, X.indptr) if issparse(X) else (X,):
         digest.update(np.ascontiguousarray(part).data)

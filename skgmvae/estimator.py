@@ -25,7 +25,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from . import __version__, _fit
 from ._objective import Terms
-from ._rows import Columns, Copies
+from ._rows import Columns, Copies, LazyRows, dense, is_source
 from .distributed import ALONE, join
 from .fitted import Fitted
 from .networks import NetworkFactory
@@ -38,6 +38,7 @@ __all__ = ["GMVAEClustering"]
 #: What may differ between processes that fit one model together.
 OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 DTYPES = [np.float64, np.float32, np.uint8]
+SAMPLED_VALUES = 2**24  # of rows in a file, from which units and the initial partition are found
 STATE_LAYOUT = 1  # of what is pickled; raised when older versions could not read it
 
 
@@ -352,6 +353,9 @@ class GMVAEClustering(
             if name not in OF_PROCESS
         })
         group = group.meeting(rows, weights)
+        if isinstance(rows, LazyRows):
+            most = SAMPLED_VALUES // rows.shape[1]
+            group = group._replace(max_sampled=max(2, self.n_clusters, most))
         copies = Copies.of(rows, weights, ALONE if group.has_one_source else group)
         group, own = group.dividing(len(copies.order))
         image_shape = check_parameters(
@@ -418,6 +422,8 @@ class GMVAEClustering(
         with sklearn.config_context(skip_parameter_validation=True):
             columns = self._holder_of_columns(X, continued=continued, is_stream=True)
             rows = self._validated(columns, X, columns._columns, reset=not continued)
+            if isinstance(rows, LazyRows):
+                rows = dense(rows)
             image_shape = check_parameters(
                 self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
             )
@@ -909,7 +915,7 @@ class GMVAEClustering(
             return self
         holder = type(self)(**self.get_params(deep=False))
         holder._columns = (
-            None if issparse(X)
+            None if issparse(X) or is_source(X)
             else Columns.of(X, self.categorical_features, declared=is_stream)
         )
         return holder
@@ -930,6 +936,14 @@ class GMVAEClustering(
     def _validated_table(
         self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
     ) -> Any:
+        if is_source(X):
+            if not isinstance(self.categorical_features, str | None):
+                raise ValueError(
+                    f"categorical_features={self.categorical_features!r} is for tables in memory, "
+                    "but X is a source: encode categories in the file, or read the rows."
+                )
+            validate_data(holder, X, skip_check_array=True, reset=reset)
+            return X if isinstance(X, LazyRows) else LazyRows(X)
         if columns is None:
             return _canonical(validate_data(
                 holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",

@@ -216,7 +216,9 @@ def run_restarts(
     trial = schedule._replace(n_trial_epochs=math.ceil(rule.share * schedule.n_epochs))
     outcomes: list[Restart | Diverged] = []
     interrupted = False
-    if effective_n_jobs(n_jobs) == 1 or not settings.group.is_alone:
+    # rows in a file are read by one process: a file that is open does not travel
+    in_turn = not settings.group.is_alone or rows.mixed is not None
+    if effective_n_jobs(n_jobs) == 1 or in_turn:
         for number in range(n_restarts):
             outcomes.append(_attempt(*task, trial, number))
             interrupted = getattr(outcomes[-1], "interrupted", False)

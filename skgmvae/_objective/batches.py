@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from .._rows import Rows, n_batches, shuffled_batches
+from .._rows import Rows, mixed_order, n_batches, shuffled_batches
 from ..distributed import ALONE, Group, Share
 from ..perturbations import Perturbation, affine
 from ..runtime import generator
@@ -251,8 +251,12 @@ class Batches:
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             source = generator(self.rows.device, *self.key, epoch)
+            order = None
+            if self.rows.mixed is not None:
+                counts = self.group.counts or (self.n_rows,)
+                order = mixed_order(counts, *self.rows.mixed, source)
             self._shuffled = shuffled_batches(
-                self.n_rows, self.batch_size, source, self._weights
+                self.n_rows, self.batch_size, source, self._weights, order
             )
             self._at_home = self._shuffled.to(self.rows.home)
             self._epoch = epoch

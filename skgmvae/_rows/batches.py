@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Reservoir", "n_batches", "shuffled_batches"]
+__all__ = ["Reservoir", "mixed_order", "n_batches", "shuffled_batches"]
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
@@ -17,7 +18,11 @@ def n_batches(n_rows: int, batch_size: int) -> int:
 
 
 def shuffled_batches(
-    n_rows: int, batch_size: int, source: torch.Generator, weights: Tensor | None = None
+    n_rows: int,
+    batch_size: int,
+    source: torch.Generator,
+    weights: Tensor | None = None,
+    order: Tensor | None = None,
 ) -> Tensor:
     """Shuffle the row numbers into batches of one size, the largest up to `batch_size` that serves.
 
@@ -26,7 +31,8 @@ def shuffled_batches(
     of a single row would leave batch norm without a variance.
 
     With weights (n_rows,) a row is drawn in proportion to its own: as often as whole times of its
-    share go into it, and once more with the probability of the rest (systematic sampling).
+    share go into it, and once more with the probability of the rest (systematic sampling). The
+    order (n_rows,) may be given, as that of `mixed_order`.
 
     Returns
     -------
@@ -35,10 +41,36 @@ def shuffled_batches(
     """
     n_steps = n_batches(n_rows, batch_size)
     size = math.ceil(n_rows / n_steps)
-    order = torch.randperm(n_rows, generator=source, device=source.device)
+    if order is None:
+        order = torch.randperm(n_rows, generator=source, device=source.device)
     if weights is not None:
         order = _drawn_by_weight(weights, source)[order]
     return torch.cat([order, order[: n_steps * size - n_rows]]).view(n_steps, size)
+
+
+def mixed_order(
+    counts: Sequence[int], chunk_rows: int, n_chunks: int, source: torch.Generator
+) -> Tensor:
+    """Shuffle chunks of neighboring rows, and the rows of so many chunks among each other.
+
+    So all rows come in an order in which those of a batch lie in few chunks. Each process, of
+    which `counts` has the rows, reads its own, and all take an equal part in each batch.
+
+    Returns
+    -------
+    Tensor of shape (sum of counts,)
+        On the device of `source`.
+    """
+    n_windows = max(1, math.ceil(max(counts) / (chunk_rows * n_chunks)))
+    windows = []
+    for n_rows in counts:
+        n_own = math.ceil(n_rows / chunk_rows)
+        place = torch.randperm(n_own, generator=source, device=source.device)
+        chunk = torch.arange(n_rows, device=source.device) // chunk_rows
+        windows.append(place[chunk] * n_windows // n_own)
+    window = torch.cat(windows)
+    within = torch.rand(len(window), generator=source, dtype=torch.float64, device=source.device)
+    return (window + within).argsort()
 
 
 def _drawn_by_weight(weights: Tensor, source: torch.Generator) -> Tensor:

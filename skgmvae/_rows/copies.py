@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 
 from ..distributed import ALONE, Group
 from .containers import dense, slices
+from .lazy import LazyRows
 
 __all__ = ["COPIES", "Copies", "CopyRule", "Reordered", "canonical_order"]
 
@@ -92,6 +93,8 @@ class Copies(NamedTuple):
         >>> copies.rows[:].T, copies.inverse
         (array([[1., 3., 3., 3.]]), array([1, 0, 1]))
         """
+        if isinstance(X, LazyRows):
+            return cls._as_they_lie(X, sample_weight, group)
         order, is_new = canonical_order(X)
         point = is_new.cumsum() - 1
         if sample_weight is None:
@@ -112,6 +115,22 @@ class Copies(NamedTuple):
         are_equal = all(group.gathered(bool((own == 1).all())))
         return cls(reordered(X, copied), None if are_equal else own, copied, inverse)
 
+
+    @classmethod
+    def _as_they_lie(
+        cls, X: LazyRows, sample_weight: NDArray[np.float64] | None, group: Group
+    ) -> Copies:
+        """Return rows of a source in the order in which they are read, one copy of each."""
+        order = X.reading_order
+        if sample_weight is not None:
+            order = order[sample_weight[order] > 0]
+            sample_weight = sample_weight[order]
+            n_rows, total = group.sum(np.array([len(order), sample_weight.sum()]))
+            sample_weight = sample_weight * (n_rows / total)
+        inverse = np.full(len(X), -1)
+        inverse[order] = np.arange(len(order))
+        is_all = len(order) == len(X) and (order == np.arange(len(X))).all()
+        return cls(X if is_all else X[order], sample_weight, order, inverse)
 
     def of_weight(self, X: Any) -> Any:
         """Return the rows of X that have a weight, each once."""

@@ -120,7 +120,15 @@ class Rows:
         Where rows are asked for; None is where they are held.
     conversion : Conversion or None, default=None
         From what is held, (n_rows, n_features); None if it is in the model's units already.
+
+    Attributes
+    ----------
+    mixed : tuple of int or None
+        Neighboring rows that are read together, and of how many such chunks rows are mixed in a
+        batch; None where all rows are at hand.
     """
+
+    mixed: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -285,7 +293,7 @@ class SparseRows(Rows):
     def blocks(self, index: Tensor | None = None) -> Iterator[Tensor]:
         """Yield all rows, or those of an index, a block at a time."""
         index = torch.arange(self.n_rows, device=CPU) if index is None else index
-        for part in index.split(rows_at_a_time(self._sparse.shape[1])):
+        for part in index.split(rows_at_a_time(self._sparse)):
             rows = self._sparse[part.cpu().numpy()].toarray()
             yield self._from_sparse.of_array(rows, self.device)
 
