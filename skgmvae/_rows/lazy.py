@@ -127,7 +127,9 @@ class LazyRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         rows = self._rows
-        if isinstance(rows, range) and rows.step == 1:
+        if not len(rows):
+            values = np.empty(self.shape)
+        elif isinstance(rows, range) and rows.step == 1:
             values = self._source[rows.start : rows.stop]
         else:
             numbers, inverse = np.unique(np.asarray(rows), return_inverse=True)
@@ -147,9 +149,7 @@ class LazyRows:
     @property
     def reading_order(self) -> NDArray[np.intp]:
         """In which order rows are read fastest: that of the source."""
-        if isinstance(self._rows, range):
-            return np.arange(len(self))
-        return self._rows.argsort(kind="stable")
+        return np.asarray(self._rows).argsort(kind="stable")
 
     @cached_property
     def has_missing(self) -> bool:
@@ -166,12 +166,10 @@ class LazyRows:
         """Read rows of increasing numbers, near ones by one request."""
         begins = np.flatnonzero(np.diff(numbers // SPAN, prepend=-1))
         parts = [self._near(part) for part in np.split(numbers, begins[1:])]
-        if not parts:
-            return np.empty((0, self.shape[1]), self.dtype)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _near(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
-        first, last = (int(numbers[0]), int(numbers[-1])) if len(numbers) else (0, -1)
+        first, last = int(numbers[0]), int(numbers[-1])
         if 8 * len(numbers) < last - first:  # a contiguous request is as fast as some single ones
             return np.asarray(self._source[numbers])
         return np.asarray(self._source[first : last + 1])[numbers - first]
