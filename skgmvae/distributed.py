@@ -37,9 +37,20 @@ class SampleRule(NamedTuple):
     ----------
     n_rows : int
         Of all rows that are gathered for it at most: as many as neighbors are sought among.
+    share, min_values, max_values : float, int, int
+        Of rows in a file: the share of their values, and how many at least and at most. Chosen by
+        hand, for memory: the initial partition takes some six times as much as the sample.
     """
 
     n_rows: int = 60_000
+    share: float = 1 / 32
+    min_values: int = 2**22
+    max_values: int = 2**24
+
+    def of_file(self, n_rows: int, n_features: int) -> int:
+        """Return how many of so many rows in a file are sampled at most."""
+        values = int(self.share * n_rows * n_features)
+        return min(max(values, self.min_values), self.max_values) // n_features
 
 
 SAMPLE = SampleRule()

@@ -26,7 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from . import __version__, _fit
 from ._objective import Terms
 from ._rows import Columns, Copies, LazyRows, dense, is_source
-from .distributed import ALONE, join
+from .distributed import ALONE, SAMPLE, join
 from .fitted import Fitted
 from .networks import NetworkFactory
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters
@@ -38,7 +38,6 @@ __all__ = ["GMVAEClustering"]
 #: What may differ between processes that fit one model together.
 OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 DTYPES = [np.float64, np.float32, np.uint8]
-SAMPLED_VALUES = 2**24  # of rows in a file, from which units and the initial partition are found
 STATE_LAYOUT = 1  # of what is pickled; raised when older versions could not read it
 
 
@@ -354,7 +353,7 @@ class GMVAEClustering(
         })
         group = group.meeting(rows, weights)
         if isinstance(rows, LazyRows):
-            most = SAMPLED_VALUES // rows.shape[1]
+            most = SAMPLE.of_file(*rows.shape)
             group = group._replace(max_sampled=max(2, self.n_clusters, most))
         copies = Copies.of(rows, weights, ALONE if group.has_one_source else group)
         group, own = group.dividing(len(copies.order))

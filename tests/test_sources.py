@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skgmvae import GMVAEClustering, estimator
 from skgmvae._rows import lazy
+from skgmvae.distributed import SampleRule
 from skgmvae.sources import LazyRows
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -53,7 +54,7 @@ SOURCES = {"own": lambda tmp_path, X: Source(X), "memmap": memmap, "hdf5": hdf5}
 def small(monkeypatch):
     """What is small is left in its file too, and few rows are a sample of all."""
     monkeypatch.setattr(lazy, "LAZY_BYTES", 0)
-    monkeypatch.setattr(estimator, "SAMPLED_VALUES", 800)
+    monkeypatch.setattr(estimator, "SAMPLE", SampleRule(share=0.3, min_values=1))
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -159,7 +160,9 @@ data = next(line for line in open("/proc/self/status") if line.startswith("VmDat
 used = 1024 * int(data.split()[1])
 resource.setrlimit(resource.RLIMIT_DATA, (used + limit * 2**20,) * 2)
 X = np.memmap(path, np.float32, "r", shape=(n_rows, n_features))
-clusterer = GMVAEClustering(4, max_iter=1, random_state=0, device="cpu").fit(X)
+clusterer = GMVAEClustering(
+    4, max_iter=1, hidden_layer_sizes=32, random_state=0, device="cpu"
+).fit(X)
 found = np.array([clusterer.labels_[first::4] for first in range(4)])
 print((found == found[:, :1]).mean(), len(np.unique(found[:, 0])))
 """

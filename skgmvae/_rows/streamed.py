@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..runtime import CPU
-from .containers import blocks, dense
+from .containers import blocks, dense, rows_at_a_time
 from .lazy import LazyRows
 from .sources import WINSORIZING, Conversion, Rows, Winsorizing, joined
 from .units import Units
@@ -61,6 +61,7 @@ class StreamedRows(Rows):
         self._lazy = lazy
         self._from_lazy = conversion
         self._chunk_rows = max(1, streaming.chunk_values // lazy.shape[1])
+        self._n_read = rows_at_a_time(lazy)
         self._n_held = 2 * streaming.n_chunks
         self._chunks: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self.mixed = self._chunk_rows, streaming.n_chunks
@@ -94,7 +95,10 @@ class StreamedRows(Rows):
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows (len(index), *data_shape)."""
-        return self._from_lazy.of_array(self._read(index.cpu().numpy()), self.device)
+        parts = np.split(index.cpu().numpy(), range(self._n_read, len(index), self._n_read))
+        return joined(
+            (self._from_lazy.of_array(self._read(part), self.device) for part in parts), len(index)
+        )
 
     def blocks(self, index: Tensor | None = None) -> Iterator[Tensor]:
         """Yield all rows, or those of an index, a block at a time."""
@@ -102,7 +106,7 @@ class StreamedRows(Rows):
             for rows in blocks(self._lazy):
                 yield self._from_lazy.of_array(rows, self.device)
         else:
-            for part in index.split(self._chunk_rows):
+            for part in index.split(self._n_read):
                 yield self.take(part)
 
     def matrix(self) -> Tensor:
