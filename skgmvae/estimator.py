@@ -374,7 +374,9 @@ class GMVAEClustering(
             )
         return self
 
-    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+    def partial_fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Take one pass over X, in batches, at a constant learning rate.
 
         The first call fixes the location and scale of the data, the size of the perturbation and
@@ -390,6 +392,8 @@ class GMVAEClustering(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many rows each counts for, see `fit`; also below 1, against rows of other calls.
 
         Returns
         -------
@@ -423,12 +427,14 @@ class GMVAEClustering(
             rows = self._validated(columns, X, columns._columns, reset=not continued)
             if isinstance(rows, LazyRows):
                 rows = dense(rows)
+            copies = Copies.of(rows, _checked_weights(sample_weight, rows), is_stream=True)
             image_shape = check_parameters(
-                self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
+                self, len(copies.order), rows.shape[1],
+                min_samples=1 if continued else max(2, self.n_clusters),
             )
             previous = self._previous() if continued else None
             result = _fit.partial_fit(
-                self, rows, image_shape, previous, categories=columns._categories
+                self, rows, copies, image_shape, previous, categories=columns._categories
             )
         _warn(result.warnings, stacklevel=3)
         self._assign(result, columns, continued=continued)

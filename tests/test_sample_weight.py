@@ -158,6 +158,27 @@ def test_a_fit_is_continued_with_weights():
     )
 
 
+def test_in_a_stream_a_weight_is_as_many_copies():
+    weighted, repeated = (GMVAEClustering(**SHORT) for _ in range(2))
+    for part in (slice(25), slice(25, 40), slice(0, 1)):
+        weights = WEIGHTS[part] + (part == slice(0, 1))
+        weighted.partial_fit(X[part], sample_weight=weights)
+        repeated.partial_fit(X[part].repeat(weights, 0)[::-1])
+        assert_equal_models(weighted, repeated)
+        np.testing.assert_array_equal(weighted.labels_, repeated.predict(X[part]))
+
+
+def test_in_a_stream_weights_count_against_those_of_other_calls():
+    low, high = X[:20] * 0.1, X[:20] * 0.1 + 9
+    clusterer = GMVAEClustering(2, random_state=0, max_iter=40).fit(np.vstack([low, high]))
+    for _ in range(10):
+        clusterer.partial_fit(low, sample_weight=np.full(20, 0.25))
+        clusterer.partial_fit(high)
+    heavy = clusterer.predict(high)[0]
+    # 20 + 10 * 20 rows beside 20 + 10 * 20 / 4
+    assert clusterer.weights_[heavy] == pytest.approx(220 / 290, abs=0.03)
+
+
 def test_weights_are_routed_through_a_pipeline_and_a_search():
     with config_context(enable_metadata_routing=True):
         clusterer = GMVAEClustering(**SHORT).set_fit_request(sample_weight=True)

@@ -88,11 +88,13 @@ class Reservoir(NamedTuple):
     Attributes
     ----------
     rows : Tensor of shape (n_kept, *data_shape)
+    weights : Tensor of shape (n_kept,)
     keys : Tensor of shape (n_kept,)
         Uniform on [0, 1], increasing.
     """
 
     rows: Tensor
+    weights: Tensor
     keys: Tensor
 
     @classmethod
@@ -101,14 +103,18 @@ class Reservoir(NamedTuple):
         return cls(
             torch.empty(0, *data_shape, dtype=torch.float32, device=device),
             torch.empty(0, dtype=torch.float64, device=device),
+            torch.empty(0, dtype=torch.float64, device=device),
         )
 
-    def drawn(self, n_rows: int, source: torch.Generator) -> Tensor:
-        """Draw so many of the rows without replacement, or all if there are no more."""
+    def drawn(self, n_rows: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw so many rows, with their weights, without replacement; all if there are no more."""
         order = torch.randperm(len(self.rows), generator=source, device=source.device)
-        return self.rows[order[:n_rows].to(self.rows.device)]
+        index = order[:n_rows].to(self.rows.device)
+        return self.rows[index], self.weights[index]
 
-    def updated(self, new: Tensor, capacity: int, source: torch.Generator) -> Reservoir:
+    def updated(
+        self, new: Tensor, weights: Tensor, capacity: int, source: torch.Generator
+    ) -> Reservoir:
         """Return a reservoir, of `capacity` rows at most, that has seen `new` rows too."""
         drawn = torch.rand(len(new), generator=source, dtype=torch.float64, device=source.device)
         keys, order = torch.cat([self.keys, drawn.to(self.keys.device)]).sort(stable=True)
@@ -116,4 +122,4 @@ class Reservoir(NamedTuple):
         rows, n_old = new.new_empty(len(kept), *new.shape[1:]), len(self.rows)
         is_old = kept < n_old
         rows[is_old], rows[~is_old] = self.rows[kept[is_old]], new[kept[~is_old] - n_old]
-        return Reservoir(rows, keys[:capacity])
+        return Reservoir(rows, torch.cat([self.weights, weights])[kept], keys[:capacity])

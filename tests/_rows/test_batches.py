@@ -74,14 +74,16 @@ def stream(*lengths):
 def reservoir_of(chunks, capacity, source):
     reservoir = Reservoir.empty((1,), CPU)
     for chunk in chunks:
-        reservoir = reservoir.updated(chunk, capacity, source)
+        reservoir = reservoir.updated(chunk, 2 + chunk[:, 0].double(), capacity, source)
     return reservoir
 
 
 def test_an_empty_reservoir_has_seen_nothing():
     reservoir = Reservoir.empty((3, 4, 4), CPU)
     assert reservoir.rows.shape == (0, 3, 4, 4)
-    assert reservoir.drawn(5, source()).shape == (0, 3, 4, 4)
+    rows, weights = reservoir.drawn(5, source())
+    assert rows.shape == (0, 3, 4, 4)
+    assert weights.shape == (0,)
 
 
 @pytest.mark.parametrize("lengths", [(40,), (10, 25, 5), (5,) * 8, (1, 39)])
@@ -103,6 +105,9 @@ def test_a_reservoir_is_bounded_and_holds_no_row_twice(lengths, capacity):
     assert len(reservoir.rows) == len(reservoir.keys) == min(capacity, sum(lengths))
     assert len(reservoir.rows.unique()) == len(reservoir.rows)
     assert (reservoir.keys.diff() >= 0).all()
+    rows, weights = reservoir.drawn(5, source())
+    for rows, weights in ((reservoir.rows, reservoir.weights), (rows, weights)):
+        assert torch.equal(weights, 2 + rows[:, 0].double())  # of the same row still
 
 
 def test_a_smaller_reservoir_of_one_stream_is_the_head_of_a_larger_one():
@@ -117,15 +122,15 @@ def test_a_reservoir_depends_on_the_generator_alone(untouched_global_state):
     one = reservoir_of(chunks, 12, source(3))
     assert torch.equal(one.rows, reservoir_of(chunks, 12, source(3)).rows)
     assert not torch.equal(one.rows, reservoir_of(chunks, 12, source(4)).rows)
-    drawn = one.drawn(6, source(1))
-    assert torch.equal(drawn, one.drawn(6, source(1)))
-    assert not torch.equal(drawn, one.drawn(6, source(2)))
+    drawn, _ = one.drawn(6, source(1))
+    assert torch.equal(drawn, one.drawn(6, source(1))[0])
+    assert not torch.equal(drawn, one.drawn(6, source(2))[0])
 
 
 def test_an_updated_reservoir_leaves_the_old_one_as_it_was():
     old = reservoir_of(stream(30), 12, source(3))
     rows, keys = old.rows.clone(), old.keys.clone()
-    new = old.updated(torch.full((50, 1), 99.0), 12, source(4))
+    new = old.updated(torch.full((50, 1), 99.0), torch.ones(50), 12, source(4))
     new.rows.fill_(-1.0)
     new.keys.fill_(-1.0)
     assert torch.equal(old.rows, rows)
@@ -137,11 +142,11 @@ def test_rows_are_drawn_from_a_reservoir_without_replacement_and_evenly():
     draws = source(1)
     counts = torch.zeros(12)
     for _ in range(1000):
-        drawn = reservoir.drawn(3, draws).flatten().long()
+        drawn = reservoir.drawn(3, draws)[0].flatten().long()
         assert len(drawn.unique()) == 3
         counts += torch.bincount(drawn, minlength=12)
     assert (counts - 250).abs().max() < 4.5 * math.sqrt(1000 * 0.25 * 0.75)
-    everything = reservoir.drawn(100, draws)
+    everything, _ = reservoir.drawn(100, draws)
     assert torch.equal(everything.sort(0).values, reservoir.rows.sort(0).values)
 
 
