@@ -2,10 +2,10 @@
 Rows in a file: more than fits in memory
 ========================================
 
-A dataset of h5py goes straight into ``fit``. Its rows are read a megabyte at a time: the units and the
-initial partition are found on a sample, batches are mixed from a few parts of the file at a time, and
-labels are read off in a last pass. The same holds for `numpy.memmap`, for zarr and for a class of your
-own with `shape`, `dtype`, a length and rows by slices and by sorted arrays of numbers.
+A dataset of h5py goes straight into ``fit``. Its rows are read a megabyte at a time: the units and
+the initial partition are found on a sample, batches are mixed from a few parts of the file at a
+time, and labels are read off in a last pass. The same holds for `numpy.memmap`, for zarr and for a
+class of your own with `shape`, `dtype`, a length and rows by slices and by sorted integer arrays.
 
 The file of this example is small, so that it is made and fitted in seconds.
 """
@@ -13,8 +13,8 @@ The file of this example is small, so that it is made and fitted in seconds.
 # %%
 # A file
 # ------
-# Readings of 16 sensors of four machines, one machine after another, as such files often are: 24,000 rows,
-# written a part at a time.
+# Readings of 16 sensors of four machines, one machine after another, as such files often are:
+# 24,000 rows, written a part at a time.
 import tempfile
 import warnings
 from pathlib import Path
@@ -39,7 +39,7 @@ readings = file.create_dataset("readings", (N_ROWS, N_SENSORS), np.float32, chun
 for first in range(0, N_ROWS, 1000):
     part = slice(first, first + 1000)
     readings[part] = typical[machine[part]] + rng.standard_normal((1000, N_SENSORS))
-readings
+print(readings)
 
 # %%
 # A fit
@@ -59,8 +59,8 @@ print(latent.shape, f"{clusterer.score(readings):.1f} nats per row")
 # %%
 # A part of the file
 # ------------------
-# ``LazyRows`` selects rows without reading them, so that ``train_test_split`` and ``GridSearchCV`` leave
-# them in the file too.
+# ``LazyRows`` selects rows without reading them, so that ``train_test_split`` and ``GridSearchCV``
+# leave them in the file too.
 train, test = train_test_split(LazyRows(readings), random_state=0)
 print(train)
 with warnings.catch_warnings():

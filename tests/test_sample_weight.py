@@ -29,7 +29,8 @@ def with_gaps(X):
 
 
 def with_category(X):
-    return pd.DataFrame(X, columns=["a", "b", "c"]).assign(kind=np.where(X[:, 0] > 3, "high", "low"))
+    kind = np.where(X[:, 0] > 3, "high", "low")
+    return pd.DataFrame(X, columns=["a", "b", "c"]).assign(kind=kind)
 
 
 CASES = {

@@ -2,10 +2,10 @@
 Rows in a file
 ==============
 
-Fits a memory-mapped file of single precision that is larger than the memory it may take: so many MiB
-beyond what the imports and a first small fit take (RLIMIT_DATA, on Linux). Prints seconds, the peak
-of memory and the adjusted Rand index; the resident peak has the pages of the file in it that the
-system keeps. docs/scaling.md has the figures. Labels are used for scoring only.
+Fits a memory-mapped file of single precision that is larger than the memory it may take: so many
+MiB beyond what the imports and a first small fit take (RLIMIT_DATA, on Linux). Prints seconds, the
+peak of memory and the adjusted Rand index; the resident peak has the pages of the file in it that
+the system keeps. docs/scaling.md has the figures. Labels are used for scoring only.
 
 ::
 
@@ -73,7 +73,8 @@ def main():
         ).fit(X)
         seconds = time.process_time() - start[0], time.perf_counter() - start[1]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{'GiB':>5} {'rows':>10} {'limit':>6} {'CPU s':>6} {'s':>6} {'resident':>9} {'ARI':>5}")
+        names = "GiB", "rows", "limit", "CPU s", "s", "resident", "ARI"
+        print("{:>5} {:>10} {:>6} {:>6} {:>6} {:>9} {:>5}".format(*names))
         print(
             f"{options.gigabytes:5.1f} {n_rows:10,} {options.limit:6} {seconds[0]:6.0f} "
             f"{seconds[1]:6.0f} {peak:9.0f} {adjusted_rand_score(y, clusterer.labels_):5.3f}"

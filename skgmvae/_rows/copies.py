@@ -115,7 +115,6 @@ class Copies(NamedTuple):
         are_equal = all(group.gathered(bool((own == 1).all())))
         return cls(reordered(X, copied), None if are_equal else own, copied, inverse)
 
-
     @classmethod
     def _as_they_lie(
         cls, X: LazyRows, sample_weight: NDArray[np.float64] | None, group: Group

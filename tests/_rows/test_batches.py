@@ -105,8 +105,7 @@ def test_a_reservoir_is_bounded_and_holds_no_row_twice(lengths, capacity):
     assert len(reservoir.rows) == len(reservoir.keys) == min(capacity, sum(lengths))
     assert len(reservoir.rows.unique()) == len(reservoir.rows)
     assert (reservoir.keys.diff() >= 0).all()
-    rows, weights = reservoir.drawn(5, source())
-    for rows, weights in ((reservoir.rows, reservoir.weights), (rows, weights)):
+    for rows, weights in ((reservoir.rows, reservoir.weights), reservoir.drawn(5, source())):
         assert torch.equal(weights, 2 + rows[:, 0].double())  # of the same row still
 
 

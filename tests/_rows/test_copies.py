@@ -14,8 +14,8 @@ TYPES = ["float64", "float32", "float16", "uint8", "int32", "bool"]
 
 def table(seed, n_rows=30, n_features=4, dtype="float64"):
     """Return rows of few values, many of them identical."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(0 if dtype in ("uint8", "bool") else -2, 2, (n_rows, n_features)).astype(dtype)
+    lowest = 0 if dtype in ("uint8", "bool") else -2
+    return np.random.default_rng(seed).integers(lowest, 2, (n_rows, n_features)).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -110,7 +110,7 @@ def test_each_row_knows_its_copy_and_a_row_without_weight_has_none():
     weights = np.random.default_rng(0).integers(0, 3, 30).astype(float)
     copies = Copies.of(X, weights)
     weight_of_point = {
-        tuple(row): weights[(X == row).all(1)].sum() for row in X
+        tuple(row): weights[(row == X).all(1)].sum() for row in X
     }
     for row, number in zip(X, copies.inverse, strict=True):
         if weight_of_point[tuple(row)]:
