@@ -100,7 +100,12 @@ class _Points(NamedTuple):
 
 
 def nearest_points(
-    queries: Tensor, points: Tensor, n_nearest: int, *, policy: BruteForce = BRUTE_FORCE
+    queries: Tensor,
+    points: Tensor,
+    n_nearest: int,
+    *,
+    exact: bool = True,
+    policy: BruteForce = BRUTE_FORCE,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the indices of the nearest points of each query, nearest first, and how far they are.
 
@@ -110,6 +115,8 @@ def nearest_points(
     points : Tensor of shape (n_points, n_features)
     n_nearest : int
         At most `n_points`.
+    exact : bool, default=True
+        Whether points are sought again that rounding may have hidden behind others as near.
     policy : BruteForce, default=BRUTE_FORCE
 
     Returns
@@ -128,7 +135,7 @@ def nearest_points(
         certain[block] = are_certain.cpu().numpy()
     del prepared  # as much memory as the points take, and again
     doubtful = np.flatnonzero(~certain)
-    if len(doubtful) and points.dtype != torch.float64:
+    if exact and len(doubtful) and points.dtype != torch.float64:
         again = queries[torch.from_numpy(doubtful).to(queries.device)].double()
         indices[doubtful], distances[doubtful] = nearest_points(
             again, points.double(), n_nearest, policy=policy
@@ -151,7 +158,7 @@ def nearby_points(
     """
     all_at_once = points.device.type != "cpu" or len(points) < cells.n_cells**2
     if all_at_once or _are_in_a_tree(points, policy):
-        return nearest_points(queries, points, n_nearest, policy=policy)[0]
+        return nearest_points(queries, points, n_nearest, exact=False, policy=policy)[0]
     kmeans = KMeans(
         cells.n_cells, init="random", n_init=1, max_iter=cells.n_iter, random_state=0
     )
@@ -169,7 +176,7 @@ def nearby_points(
         around = np.flatnonzero(np.isin(cell_of_point, nearest_first[: last + 1]))
         found, _ = nearest_points(
             queries[torch.from_numpy(own)], points[torch.from_numpy(around)], n_nearest,
-            policy=policy,
+            exact=False, policy=policy,
         )
         indices[own] = around[found]
     return indices
