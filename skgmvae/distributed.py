@@ -37,9 +37,20 @@ class SampleRule(NamedTuple):
     ----------
     n_rows : int
         Of all rows that are gathered for it at most: as many as neighbors are sought among.
+    share, min_values, max_values : float, int, int
+        Of rows in a file: the share of their values, and how many at least and at most. Chosen by
+        hand, for memory: the initial partition takes some six times as much as the sample.
     """
 
     n_rows: int = 60_000
+    share: float = 1 / 32
+    min_values: int = 2**22
+    max_values: int = 2**24
+
+    def of_file(self, n_rows: int, n_features: int) -> int:
+        """Return how many of so many rows in a file are sampled at most."""
+        values = int(self.share * n_rows * n_features)
+        return min(max(values, self.min_values), self.max_values) // n_features
 
 
 SAMPLE = SampleRule()
@@ -98,17 +109,25 @@ class Group(NamedTuple):
         Rows of each process, once they are known; empty if it is alone.
     has_one_source : bool
         Whether all processes were given the same rows, of which each trains on a part.
+    max_sampled : int or None
+        Rows of which a sample stands for all, at the most, where these are not in memory.
     """
 
     rank: int = 0
     size: int = 1
     counts: tuple[int, ...] = ()
     has_one_source: bool = False
+    max_sampled: int | None = None
 
     @property
     def is_alone(self) -> bool:
         """Whether there is no other process."""
         return self.size == 1
+
+    @property
+    def has_all_at_hand(self) -> bool:
+        """Whether a single process has all rows in memory, so that no sample is needed."""
+        return self.is_alone and self.max_sampled is None
 
     @property
     def local_rank(self) -> int | None:
@@ -212,10 +231,8 @@ class Group(NamedTuple):
 
     # rows
 
-    def holding(self, X: NDArray[Any]) -> tuple[Group, NDArray[Any]]:
-        """Count the rows of all processes, and return those of X that this one trains on.
-
-        They are all, or an equal part where all processes have the same X.
+    def meeting(self, X: NDArray[Any], sample_weight: NDArray[np.float64] | None) -> Group:
+        """Find out whether all processes have the same rows, with the same weights.
 
         Raises
         ------
@@ -223,7 +240,7 @@ class Group(NamedTuple):
             On all processes, if rows do not go together.
         """
         if self.is_alone:
-            return self, X
+            return self
         kinds = self.gathered((X.shape[1], X.dtype.str))
         if len(set(kinds)) > 1:
             named = "; ".join(f"rank {r}: {n}, {t[1:]}" for r, (n, t) in enumerate(kinds))
@@ -232,17 +249,37 @@ class Group(NamedTuple):
                 f"has {named}. Pass the same columns everywhere, or distributed='off' to fit a "
                 "model in each process."
             )
-        parts = self.gathered((X.shape[0], _digest(X)))
-        if len(set(parts)) > 1:
-            return self._replace(counts=tuple(n_rows for n_rows, _ in parts)), X
-        if X.shape[0] < self.size:
+        have_weights = self.gathered(sample_weight is not None)
+        if len(set(have_weights)) > 1:
             raise ValueError(
-                f"X has {X.shape[0]} rows, fewer than the {self.size} processes of the group. Pass "
+                "sample_weight must be given in all processes of the group or in none; it is in "
+                f"{sum(have_weights)} of {self.size}. Pass ones for rows that count as one."
+            )
+        given = X.shape, _digest(X), None if sample_weight is None else _digest(sample_weight)
+        return self._replace(has_one_source=len(set(self.gathered(given))) == 1)
+
+    def dividing(self, n_rows: int) -> tuple[Group, slice]:
+        """Count the rows of all processes, and return which of `n_rows` this one trains on.
+
+        They are all, or an equal part where all processes have the same.
+
+        Raises
+        ------
+        ValueError
+            On all processes, if there are too few.
+        """
+        if self.is_alone:
+            return self, slice(None)
+        if not self.has_one_source:
+            return self._replace(counts=tuple(self.gathered(n_rows))), slice(None)
+        if n_rows < self.size:
+            raise ValueError(
+                f"X has {n_rows} rows, fewer than the {self.size} processes of the group. Pass "
                 "distributed='off' to fit a model in each process."
             )
-        counts = tuple(map(len, np.array_split(np.arange(X.shape[0]), self.size)))
-        group = self._replace(counts=counts, has_one_source=True)
-        return group, X[group.first_row : group.first_row + counts[self.rank]]
+        counts = tuple(map(len, np.array_split(np.arange(n_rows), self.size)))
+        group = self._replace(counts=counts)
+        return group, slice(group.first_row, group.first_row + counts[self.rank])
 
     def check_equal(self, parameters: dict[str, Any]) -> None:
         """Raise a ValueError on all processes if plain values differ between them."""
@@ -261,24 +298,25 @@ class Group(NamedTuple):
     def rows_at(self, numbers: NDArray[np.intp], values: NDArray[Any]) -> NDArray[Any]:
         """Return of all rows those of such increasing numbers, from what own rows have."""
         if self.is_alone:
-            return values[numbers]
+            return _read(values[numbers])
         last = self.first_row + values.shape[0]
         own = numbers[(numbers >= self.first_row) & (numbers < last)]
-        return _joined(self.gathered(values[own - self.first_row]))
+        return _joined(self.gathered(_read(values[own - self.first_row])))
 
     def every(self, stride: int, values: NDArray[Any]) -> NDArray[Any]:
         """Return of all rows one in `stride`, from what own rows have."""
         if self.is_alone:
             return values[::stride]
-        return _joined(self.gathered(values[-self.first_row % stride :: stride]))
+        return _joined(self.gathered(_read(values[-self.first_row % stride :: stride])))
 
     def sampled(self, values: NDArray[Any], rule: SampleRule = SAMPLE) -> NDArray[Any]:
         """Return a sample of all rows, the same at each call: all, if they are not too many."""
-        if self.is_alone:
+        if self.has_all_at_hand:
             return values
-        n_rows = sum(self.counts)
+        n_rows = self.n_rows(values.shape[0])
         source = np.random.default_rng(n_rows)
-        numbers = source.choice(n_rows, min(n_rows, rule.n_rows), replace=False)
+        size = min(n_rows, rule.n_rows, self.max_sampled or n_rows)
+        numbers = source.choice(n_rows, size, replace=False)
         return self.rows_at(np.sort(numbers), values)
 
     def of_given(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -470,8 +508,15 @@ class BatchNormOfAll(_BatchNorm):
         pass
 
 
+def _read(values: Any) -> Any:
+    """Return an array, or a sparse matrix: what is in a file is read."""
+    return values if isinstance(values, np.ndarray) or issparse(values) else np.asarray(values)
+
+
 def _digest(X: Any) -> bytes:
-    """Return a digest of rows, an array or a sparse matrix."""
+    """Return a digest of rows: an array, a sparse matrix, or some of those in a file."""
+    if not isinstance(X, np.ndarray) and not issparse(X):
+        X = _read(X[:: max(1, len(X) // 1000)])
     digest = hashlib.blake2b(digest_size=16)
     for part in (X.data, X.indices, X.indptr) if issparse(X) else (X,):
         digest.update(np.ascontiguousarray(part).data)

@@ -21,12 +21,12 @@ from sklearn.base import (
 )
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import Tags, check_array, check_scalar
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import __version__, _fit
 from ._objective import Terms
-from ._rows import Columns
-from .distributed import join
+from ._rows import Columns, Copies, LazyRows, dense, is_source
+from .distributed import ALONE, SAMPLE, join
 from .fitted import Fitted
 from .networks import NetworkFactory
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters
@@ -300,7 +300,9 @@ class GMVAEClustering(
 
     # scikit-learn's pattern: parameters are validated here, and not again by what is called inside
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit the model.
 
         The object changes at once, when all has succeeded; after an error it is as before. After
@@ -316,8 +318,13 @@ class GMVAEClustering(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows at any location and scale. If a few are far from all others,
-            :class:`~skgmvae.exceptions.FarRowsWarning` is issued.
+            :class:`~skgmvae.exceptions.FarRowsWarning` is issued. Neither their order nor copies
+            of a row, in place of a weight, make a difference.
         y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many rows each counts for: 2 is the row twice, 0 leaves it out. Where the weights
+            of distinct rows have a mean below 1, only their proportions count; the initial
+            partition rounds them to whole numbers, one at least.
 
         Returns
         -------
@@ -341,17 +348,25 @@ class GMVAEClustering(
             columns._columns = Columns.merged(group.gathered(columns._columns))
         with group.agreement():
             rows = self._validated(columns, X, columns._columns, reset=not continued)
+            weights = _checked_weights(sample_weight, rows)
         group.check_equal({
             name: value for name, value in self.get_params(deep=False).items()
             if name not in OF_PROCESS
         })
-        group, rows = group.holding(rows)
+        group = group.meeting(rows, weights)
+        if isinstance(rows, LazyRows):
+            most = SAMPLE.of_file(*rows.shape)
+            group = group._replace(max_sampled=max(2, self.n_clusters, most))
+        copies = Copies.of(rows, weights, ALONE if group.has_one_source else group)
+        group, own = group.dividing(len(copies.order))
         image_shape = check_parameters(
-            self, group.n_rows(rows.shape[0]), rows.shape[1],
+            self, group.n_rows(len(copies.order)), rows.shape[1],
             min_samples=2 if continued else max(2, self.n_clusters),
         )
         previous = self._previous() if continued else None
-        result = _fit.fit(self, rows, image_shape, previous, group, columns._categories)
+        result = _fit.fit(
+            self, rows, copies.part(own), image_shape, previous, group, columns._categories
+        )
         if not result.state.interrupted:
             _warn(result.warnings, stacklevel=4)  # the decorator wraps this method
         self._assign(result, columns, continued=continued)
@@ -361,7 +376,9 @@ class GMVAEClustering(
             )
         return self
 
-    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+    def partial_fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Take one pass over X, in batches, at a constant learning rate.
 
         The first call fixes the location and scale of the data, the size of the perturbation and
@@ -377,6 +394,8 @@ class GMVAEClustering(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many rows each counts for, see `fit`; also below 1, against rows of other calls.
 
         Returns
         -------
@@ -408,12 +427,16 @@ class GMVAEClustering(
         with sklearn.config_context(skip_parameter_validation=True):
             columns = self._holder_of_columns(X, continued=continued, is_stream=True)
             rows = self._validated(columns, X, columns._columns, reset=not continued)
+            if isinstance(rows, LazyRows):
+                rows = dense(rows)
+            copies = Copies.of(rows, _checked_weights(sample_weight, rows), is_stream=True)
             image_shape = check_parameters(
-                self, *rows.shape, min_samples=1 if continued else max(2, self.n_clusters)
+                self, len(copies.order), rows.shape[1],
+                min_samples=1 if continued else max(2, self.n_clusters),
             )
             previous = self._previous() if continued else None
             result = _fit.partial_fit(
-                self, rows, image_shape, previous, categories=columns._categories
+                self, rows, copies, image_shape, previous, categories=columns._categories
             )
         _warn(result.warnings, stacklevel=3)
         self._assign(result, columns, continued=continued)
@@ -695,13 +718,17 @@ class GMVAEClustering(
         fitted, rows = self._checked_rows(X)
         return fitted.elbo(rows).bound if n_draws is None else fitted.log_density(rows, n_draws)
 
-    def score(self, X: ArrayLike, y: object = None) -> float:
+    def score(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Return the mean of `score_samples` without `n_draws`: the bound of Eq. 3.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+            By which the mean is weighted.
 
         Returns
         -------
@@ -721,7 +748,8 @@ class GMVAEClustering(
         True
         """
         fitted, rows = self._checked_rows(X)
-        return float(np.mean(fitted.elbo(rows).bound))
+        weights = _checked_weights(sample_weight, rows)
+        return float(np.average(fitted.elbo(rows).bound, weights=weights))
 
     def sample(
         self,
@@ -894,7 +922,7 @@ class GMVAEClustering(
             return self
         holder = type(self)(**self.get_params(deep=False))
         holder._columns = (
-            None if issparse(X)
+            None if issparse(X) or is_source(X)
             else Columns.of(X, self.categorical_features, declared=is_stream)
         )
         return holder
@@ -915,6 +943,14 @@ class GMVAEClustering(
     def _validated_table(
         self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
     ) -> Any:
+        if is_source(X):
+            if not isinstance(self.categorical_features, str | None):
+                raise ValueError(
+                    f"categorical_features={self.categorical_features!r} is for tables in memory, "
+                    "but X is a source: encode categories in the file, or read the rows."
+                )
+            validate_data(holder, X, skip_check_array=True, reset=reset)
+            return X if isinstance(X, LazyRows) else LazyRows(X)
         if columns is None:
             return _canonical(validate_data(
                 holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
@@ -998,6 +1034,21 @@ def _warn(caught: list[Warning], stacklevel: int) -> None:
     """Issue the warnings of a fit, before anything is assigned: as errors they undo it."""
     for warning in caught:
         warnings.warn(warning, stacklevel=stacklevel)
+
+
+def _checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+    """Return a weight for each row; None where none were given."""
+    if sample_weight is None:
+        return None
+    weights: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if (weights < 0).any():
+        raise ValueError(
+            f"sample_weight has the value {weights.min():g}: weights must not be negative. Give 0 "
+            "to a row that is to be left out."
+        )
+    if not (weights > 0).any():
+        raise ValueError("sample_weight is zero for all rows: give at least some a weight.")
+    return weights
 
 
 def _remedy(X: Any, message: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 from torch import Tensor, nn
 
@@ -428,9 +427,7 @@ class Fitted:
         dtype = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
         model, precision = self._in_precision_of(dtype)
         result: NDArray[Any] | None = None
-        if issparse(X):
-            n_rows = min(n_rows, rows_at_a_time(X.shape[1]))
-        for block in slices(X.shape[0], n_rows):
+        for block in slices(X.shape[0], rows_at_a_time(X, n_rows)):
             values = function(model, self.units.to_model(X[block], precision, self.device))
             part = self.units.to_data(values, dtype) if decoded else values.cpu().numpy()
             if result is None:

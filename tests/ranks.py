@@ -21,8 +21,11 @@ from sklearn.datasets import make_blobs
 from skgmvae import GMVAEClustering
 from skgmvae.distributed import Group, SampleRule
 
+# in the order that a fit gives rows: processes have other rows each, and keep the order of ranks
 X = make_blobs(101, 4, centers=3, cluster_std=1.5, random_state=0)[0]
+X = X[X[:, 0].argsort()]
 IMAGES = np.random.default_rng(0).random((37, 64))
+IMAGES = IMAGES[IMAGES[:, 0].argsort()]
 # nine epochs of six batches of 17: 54 steps
 SMALL = {
     "n_clusters": 3, "latent_dim": 2, "style_dim": 2, "hidden_layer_sizes": (8, 8), "max_iter": 9,

@@ -17,7 +17,7 @@ FILES = sorted(FOLDER.rglob("*.py"))
 # from the top: a room imports from floors below its own, or from its own room
 FLOORS = [
     {"__init__"},
-    {"estimator"},
+    {"estimator", "sources"},
     {"_fit"},
     {"fitted", "parameters"},
     {"_objective", "_start", "_training", "likelihoods"},

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
-from .._rows import BLOCK_ROWS, dense, moments, slices
+from .._rows import BLOCK_ROWS, Copies, dense, moments, slices
 from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
@@ -30,7 +30,7 @@ from ..runtime import CPU
 
 __all__ = [
     "DESCRIPTION", "Description", "DescriptionRule", "component_weights", "describe",
-    "latent_mixture", "warnings_of_clusters",
+    "latent_mixture", "of_given_rows", "warnings_of_clusters",
 ]
 
 
@@ -101,6 +101,7 @@ def component_weights(
     module: GMVAE,
     blocks: Iterable[Tensor],
     pseudo_labels: csr_array | None = None,
+    weights_of_rows: NDArray[np.float64] | None = None,
     group: Group = ALONE,
 ) -> Tensor:
     """Return the weights of the components over rows that come in blocks, (K,).
@@ -111,20 +112,37 @@ def component_weights(
     GaussianMixture.
     """
     module.eval()
-    total, entropy, n_rows = torch.zeros_like(module.log_weights), 0.0, 0
-    for y in blocks:
+    total, entropy, n_rows = torch.zeros_like(module.log_weights), 0.0, 0.0
+    for y, weight in _weighted(blocks, weights_of_rows):
         logits = module.cluster_logits(module.q(y))
-        total += logits.exp().sum(0)
-        entropy += float(torch.special.entr(logits.exp()).sum())
-        n_rows += len(y)
+        probabilities = logits.exp()
+        total += weight @ probabilities
+        entropy += float(weight @ torch.special.entr(probabilities).sum(1))
+        n_rows += float(weight.sum())
     total, entropy, n_rows = map(group.sum, (total, entropy, n_rows))
     tiny = 10 * torch.finfo(total.dtype).eps
     weights = total / n_rows + tiny
     power = _certainty(entropy / n_rows, len(weights))
     if pseudo_labels is not None:
-        entropy_to_fit = group.sum(special.entr(pseudo_labels.data).sum(dtype=float)) / n_rows
+        to_fit = special.entr(pseudo_labels.data)
+        if weights_of_rows is not None:
+            to_fit = to_fit * weights_of_rows.repeat(np.diff(pseudo_labels.indptr))
+        entropy_to_fit = group.sum(to_fit.sum(dtype=float)) / n_rows
         power = min(1.0, power / max(_certainty(entropy_to_fit, len(weights)), tiny))
     return (power * weights.log()).softmax(0)
+
+
+def _weighted(
+    blocks: Iterable[Tensor], weights: NDArray[np.float64] | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield blocks of rows, each with their weights, (B,)."""
+    first = 0
+    for y in blocks:
+        weight = y.new_ones(len(y))
+        if weights is not None:
+            weight = torch.from_numpy(weights[first : first + len(y)]).to(weight)
+        first += len(y)
+        yield y, weight
 
 
 def _certainty(mean_entropy: float, n_components: int) -> float:
@@ -139,6 +157,7 @@ def latent_mixture(
     before: LatentMixture | None = None,
     n_rows_before: Tensor | None = None,
     rule: AggregationRule = AGGREGATION,
+    weights_of_rows: NDArray[np.float64] | None = None,
     group: Group = ALONE,
 ) -> LatentMixture:
     """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
@@ -162,9 +181,10 @@ def latent_mixture(
     n_values = n_rows[:, None].expand_as(rows).clone()
     sums = n_rows[:, None] * before.means  # (K, N_x)
     squares = n_rows[:, None, None] * (before.covariances + _outer(before.means))  # (K, N_x, N_x)
-    for y in blocks:
+    for y, weight in _weighted(blocks, weights_of_rows):
         posterior = module.q(y)
-        weights = memberships(module.cluster_logits(posterior), rule).to(CPU, torch.float64)
+        weights = memberships(module.cluster_logits(posterior), rule) * weight[:, None]
+        weights = weights.to(CPU, torch.float64)
         mean = posterior.q_x.mean.to(CPU, torch.float64)  # (B, N_x)
         variance = posterior.q_x.variance.to(CPU, torch.float64)
         n_rows += weights.sum(0)
@@ -195,6 +215,7 @@ def describe(
     pseudo_labels: csr_array | None,
     *,
     largest_first: bool,
+    weights: NDArray[np.float64] | None = None,
     rule: DescriptionRule = DESCRIPTION,
     group: Group = ALONE,
 ) -> tuple[Fitted, Description]:
@@ -206,8 +227,8 @@ def describe(
     n_clusters = fitted.architecture.n_clusters
     labels, odds, is_tied = fitted.assignment(X)
     if largest_first:
-        counts = group.sum(np.bincount(labels, minlength=n_clusters))
-        order = np.argsort(-counts, kind="stable")
+        sizes = group.sum(np.bincount(labels, weights, minlength=n_clusters))
+        order = np.argsort(-sizes, kind="stable")
         module = fitted.module
         module.reorder_components(torch.from_numpy(order).to(fitted.device))
         latent = fitted.latent_mixture
@@ -220,7 +241,8 @@ def describe(
         pseudo_labels = None if pseudo_labels is None else pseudo_labels[:, order]
     counts = group.sum(np.bincount(labels, minlength=n_clusters))
     exemplars = _first_largest(odds, labels, n_clusters, group)
-    few = group.every(math.ceil(group.n_rows(X.shape[0]) / rule.bound_rows), X)
+    stride = math.ceil(group.n_rows(X.shape[0]) / rule.bound_rows)
+    few_weights = None if weights is None else group.every(stride, weights)
     return fitted, Description(
         labels=group.of_given(labels),
         init_labels=(
@@ -230,7 +252,42 @@ def describe(
         n_clusters_found=int(np.count_nonzero(counts)),
         exemplar_indices=np.where(counts > 0, exemplars, -1),
         cluster_centers=_centers(fitted, X, labels, group),
-        lower_bound=float(np.mean(fitted.elbo(few).bound)),
+        lower_bound=float(
+            np.average(fitted.elbo(group.every(stride, X)).bound, weights=few_weights)
+        ),
+    )
+
+
+def of_given_rows(
+    description: Description, fitted: Fitted, copies: Copies, X: NDArray[Any], group: Group = ALONE
+) -> Description:
+    """Describe the rows of X as they were given, from what is said of their copies.
+
+    Rows without weight, which have no copy, are predicted, and had no part in the initial
+    partition: -1.
+    """
+    n_clusters, has_copy = len(description.exemplar_indices), copies.inverse >= 0
+    labels = description.labels[copies.inverse]
+    if not has_copy.all():
+        labels[~has_copy] = fitted.labels(X[~has_copy])
+    begun = description.init_labels
+    if begun is not None:
+        begun = np.where(has_copy, begun[copies.inverse], -1)
+    exemplars, counts = description.exemplar_indices, np.bincount(labels, minlength=n_clusters)
+    if group.is_alone or group.has_one_source:
+        exemplars = copies.order[exemplars]
+    else:
+        counts = group.sum(counts)
+        before = sum(group.gathered(X.shape[0])[: group.rank])
+        own = exemplars - group.first_row
+        is_own = (own >= 0) & (own < len(copies.order))
+        exemplars = group.sum(
+            np.where(is_own, before + copies.order[np.where(is_own, own, 0)], 0)
+        )
+    return description._replace(
+        labels=labels, init_labels=begun, cluster_counts=counts,
+        n_clusters_found=int(np.count_nonzero(counts)),
+        exemplar_indices=np.where(description.exemplar_indices < 0, -1, exemplars),
     )
 
 

@@ -12,11 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import vstack
 from sklearn.exceptions import ConvergenceWarning
 
 from .._model import Architecture, Family
 from .._objective import RegularizerInputs
-from .._rows import Rows, Units, has_missing, joined, n_batches
+from .._rows import (
+    BLOCK_ROWS,
+    Copies,
+    LazyRows,
+    Rows,
+    StreamedRows,
+    Units,
+    has_missing,
+    joined,
+    n_batches,
+    slices,
+)
 from .._start import (
     RADIUS,
     certain,
@@ -47,6 +59,7 @@ from .description import (
     component_weights,
     describe,
     latent_mixture,
+    of_given_rows,
     warnings_of_clusters,
 )
 from .history import has_converged
@@ -62,6 +75,7 @@ __all__ = [
 def fit(
     estimator: Any,
     X: NDArray[Any],
+    copies: Copies,
     image_shape: tuple[int, ...] | None,
     previous: Previous | None = None,
     group: Group = ALONE,
@@ -74,10 +88,12 @@ def fit(
     estimator : GMVAEClustering
         Whose parameters are read.
     X : ndarray of shape (n_samples, n_features)
+    copies : Copies
+        Of the rows of X, to which the model is fitted; X is only described.
     image_shape : tuple of int or None
     previous : Previous or None
     group : Group, default=ALONE
-        Processes that fit the model together; X are the rows of this one.
+        Processes that fit the model together.
     categories : sequence of ndarray
         The columns of each one-hot encoded category, which have probabilities for a likelihood.
 
@@ -85,26 +101,35 @@ def fit(
     -------
     Fit
     """
-    n_rows, sample = group.n_rows(X.shape[0]), group.sampled(X)
+    fitted_to = copies.rows
+    n_rows, sample = group.n_rows(fitted_to.shape[0]), group.sampled(fitted_to)
     units, architecture, device = prepare(
-        estimator, X, image_shape, previous, sample, group, categories
+        estimator, fitted_to, image_shape, previous, sample, group, categories
     )
-    rows = Rows.standardized(X, units, device)
+    rows = (
+        StreamedRows.standardized(fitted_to, units, device) if isinstance(fitted_to, LazyRows)
+        else Rows.standardized(fitted_to, units, device)
+    )
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = group.gathered(seed)[0]
-    labels = previous.fitted.labels(X) if previous and estimator.init == "neighbors" else None
-    if group.is_alone:
+    labels = None
+    if previous and estimator.init == "neighbors":
+        labels = previous.fitted.labels(fitted_to)
+    if group.has_all_at_hand:
         inputs = regularizer_inputs(
             estimator, rows, units, seed, labels, begins=True,
             likelihood=architecture.likelihood,
         )
     else:
         sampled = Rows.standardized(sample, units, device)
-        inputs = _inputs_of_group(
+        inputs = _inputs_by_sample(
             estimator, rows, sampled, units, seed, labels, group,
             architecture.likelihood,
         )
-    settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(group=group)
+    if inputs is not None:
+        inputs = inputs._replace(weights=copies.weights)
+    settings = settings_of(estimator, seed, X.shape[1], inputs)
+    settings = settings._replace(weights=copies.weights, group=group)
     schedule = _schedule(estimator, n_rows, previous)
     if previous:
         arrays = to_arrays(previous.fitted.module)
@@ -126,12 +151,14 @@ def fit(
         module.set_weights(torch.from_numpy(previous.fitted.weights))
         latent = previous.fitted.latent_mixture
     elif inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
-        fitted_to = None if prior is None else inputs.pseudo_labels
-        module.set_weights(component_weights(module, rows.blocks(), fitted_to, group))
-        latent = latent_mixture(module, rows.blocks(), group=group)
+        of_rows: dict[str, Any] = {"weights_of_rows": copies.weights, "group": group}
+        pseudo_labels = None if prior is None else inputs.pseudo_labels
+        module.set_weights(component_weights(module, rows.blocks(), pseudo_labels, **of_rows))
+        latent = latent_mixture(module, rows.blocks(), **of_rows)
     fitted, description = describe(
-        Fitted(architecture, module, units, latent), X, inputs.pseudo_labels if inputs else None,
-        largest_first=True, group=group,
+        Fitted(architecture, module, units, latent), fitted_to,
+        inputs.pseudo_labels if inputs else None,
+        largest_first=True, weights=copies.weights, group=group,
     )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
     n_steps = n_epochs * n_batches(n_rows, estimator.batch_size)
@@ -148,14 +175,18 @@ def fit(
     records = [*(previous.records if previous else ()), *trained.records]
     converged = has_converged(records, state)
     warned = [
-        *warnings_of_far_rows(estimator, sample, units, previous, fitted.likelihood),
+        *warnings_of_far_rows(
+            estimator, copies.of_weight(X) if group.has_all_at_hand else sample, units, previous,
+            fitted.likelihood,
+        ),
         *_warnings_of_epochs(estimator, schedule, converged),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
-            fitted, _of_sample(description, X, group), sample,
+            fitted, _of_sample(description, fitted_to, group), sample,
             continued=previous is not None, converged=converged,
         ),
     ]
+    description = of_given_rows(description, fitted, copies, X, group)
     return Fit(fitted, state, trained.records, description, warned)
 
 
@@ -170,7 +201,7 @@ def prepare(
 ) -> tuple[Units, Architecture, torch.device]:
     """Return the units and the shape of the model, and where it goes.
 
-    In a group the units are read off a sample of all rows.
+    In a group, and of rows in a file, the units are read off a sample of all rows.
     """
     sample = X if sample is None else sample
     likelihood: Likelihood = LIKELIHOODS[estimator.likelihood]
@@ -179,7 +210,7 @@ def prepare(
         fitted.units.seeing(sample) if fitted
         else likelihood.units(sample, image_shape, estimator.scale)
     )
-    if not group.is_alone:
+    if not group.has_all_at_hand:
         units = group.gathered(units)[0]
         is_constant = np.all(group.gathered(units.are_constant(X)), axis=0)
         units = units._replace(constants=np.where(is_constant, units.constants, np.nan))
@@ -328,7 +359,7 @@ def comparable(rows: Rows, likelihood: Family) -> Rows:
     return Rows(joined(blocks, rows.n_rows))
 
 
-def _inputs_of_group(
+def _inputs_by_sample(
     estimator: Any,
     rows: Rows,
     sample: Rows,
@@ -340,7 +371,8 @@ def _inputs_of_group(
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of own rows, found by the first process on a sample.
 
-    If the sample is not all rows, what a row has is the mean of its neighbors in the sample.
+    If the sample is not all rows, what a row has is the mean of its neighbors in the sample. Rows
+    are read as many at a time as the sample has.
     """
     n_rows, first = group.n_rows(rows.n_rows), group.first_row
     labels_of_sample = None if labels is None else group.sampled(labels)
@@ -355,29 +387,38 @@ def _inputs_of_group(
     found = group.of_first(find)
     if found is None:
         return None
-    if sample.n_rows == n_rows:
-        nearest = np.arange(first, first + rows.n_rows)[:, None]
-    else:
-        own, some = (comparable(completed(part), likelihood) for part in (rows, sample))
-        nearest = nearest_in_sample(own, some)
-
-    def of_rows(values: Any) -> Any:
-        return sum(values[column] for column in nearest.T) / np.float32(nearest.shape[1])
-
-    pseudo_labels = found.pseudo_labels
-    if labels is not None:
+    seen = None if sample.n_rows == n_rows else comparable(completed(sample), likelihood)
+    radii, probabilities = [], []
+    for block in slices(rows.n_rows, max(BLOCK_ROWS, sample.n_rows)):
+        if seen is None:
+            nearest = np.arange(first, first + rows.n_rows)[block, None]
+        else:
+            index = torch.arange(block.start, block.stop, device=rows.home)
+            own = completed(Rows(rows.take(index)), sample)
+            nearest = nearest_in_sample(comparable(own, likelihood), seen)
+        if found.radius is not None:
+            radii.append(_means(found.radius, nearest))
+        if found.pseudo_labels is not None and labels is None:
+            probabilities.append(_means(found.pseudo_labels, nearest))
+    pseudo_labels = None
+    if labels is not None and found.pseudo_labels is not None:
         pseudo_labels = certain(labels, estimator.n_clusters)
-    elif pseudo_labels is not None:
-        pseudo_labels = of_rows(pseudo_labels)
-    radius = None if found.radius is None else of_rows(found.radius)
+    elif probabilities:
+        pseudo_labels = vstack(probabilities, format="csr")
     return found._replace(
-        perturbation=estimator.perturbation, radius=radius, pseudo_labels=pseudo_labels
+        perturbation=estimator.perturbation, radius=np.concatenate(radii) if radii else None,
+        pseudo_labels=pseudo_labels,
     )
+
+
+def _means(values: Any, nearest: NDArray[np.intp]) -> Any:
+    """Return for each row the mean of what its neighbors have, by an array or a sparse matrix."""
+    return sum(values[column] for column in nearest.T) / np.float32(nearest.shape[1])
 
 
 def _of_sample(description: Description, X: NDArray[Any], group: Group) -> Description:
     """Return a description whose labels are of the rows that `Group.sampled` returns."""
-    if group.is_alone:
+    if group.has_all_at_hand:
         return description
     mine = slice(None)
     if group.has_one_source:

@@ -54,6 +54,7 @@ class Settings(NamedTuple):
     inputs: RegularizerInputs | None  # of the regularizer; None where `consistency` is 0
     batch_size: int
     verbose: int
+    weights: NDArray[np.float64] | None = None  # of the rows; None where all have one
     group: Group = ALONE
 
 
@@ -106,7 +107,8 @@ def batches_of(
         rows, batch_size=settings.batch_size, n_mc_samples=settings.n_mc_samples,
         latent_dim=architecture.latent_dim, style_dim=architecture.style_dim,
         n_clusters=architecture.n_clusters, inputs=settings.inputs,
-        key=(settings.seed, restart), progress=progress, group=settings.group,
+        key=(settings.seed, restart), progress=progress, weights=settings.weights,
+        group=settings.group,
     )
 
 
@@ -214,7 +216,9 @@ def run_restarts(
     trial = schedule._replace(n_trial_epochs=math.ceil(rule.share * schedule.n_epochs))
     outcomes: list[Restart | Diverged] = []
     interrupted = False
-    if effective_n_jobs(n_jobs) == 1 or not settings.group.is_alone:
+    # rows in a file are read by one process: a file that is open does not travel
+    in_turn = not settings.group.is_alone or rows.mixed is not None
+    if effective_n_jobs(n_jobs) == 1 or in_turn:
         for number in range(n_restarts):
             outcomes.append(_attempt(*task, trial, number))
             interrupted = getattr(outcomes[-1], "interrupted", False)

@@ -25,14 +25,14 @@ class Forgotten(NamedTuple):
 
     Attributes
     ----------
-    n_rows : int
+    n_rows : float
     weights : ndarray of shape (n_clusters,)
         p(z) by these rows.
     latent_mixture : LatentMixture or None
         p(x|z) by these rows.
     """
 
-    n_rows: int
+    n_rows: float
     weights: NDArray[np.float64]
     latent_mixture: LatentMixture | None = None
 
@@ -45,8 +45,8 @@ class FitState(NamedTuple):
     seed : int
     n_epochs, n_steps : int
         Of the schedules so far, whether or not they stopped early.
-    n_rows : int
-        Of the last `fit`, and of all calls of `partial_fit` since.
+    n_rows : float
+        Of the last `fit`, and of all calls of `partial_fit` since; each as its weight.
     keeps_clusters : bool
         Whether `partial_fit` keeps the clusters that the model has, or expects even ones.
     typical_radius : float or None
@@ -66,7 +66,7 @@ class FitState(NamedTuple):
     seed: int
     n_epochs: int
     n_steps: int
-    n_rows: int
+    n_rows: float
     keeps_clusters: bool
     typical_radius: float | None
     tol: float

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._model import GMVAE, LatentMixture
-from .._rows import BLOCK_ROWS, Reservoir, Rows, n_batches
+from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
 from ..fitted import Fitted
 from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
-from .description import component_weights, describe, latent_mixture
+from .description import component_weights, describe, latent_mixture, of_given_rows
 from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_of_far_rows
 from .restarts import batches_of, cause_of_nan, objective_of
 from .state import Fit, FitState, Forgotten, Previous
@@ -48,6 +48,7 @@ STREAM = StreamRule()
 def partial_fit(
     estimator: Any,
     X: NDArray[Any],
+    copies: Copies,
     image_shape: tuple[int, ...] | None,
     previous: Previous | None = None,
     categories: Sequence[NDArray[np.intp]] = (),
@@ -59,9 +60,12 @@ def partial_fit(
     those of `recipe.fit`.
     """
     units, architecture, device = prepare(
-        estimator, X, image_shape, previous, categories=categories
+        estimator, copies.rows, image_shape, previous, categories=categories
     )
-    chunk = Rows.standardized(X, units, device)
+    chunk = Rows.standardized(copies.rows, units, device)
+    weights = torch.ones(chunk.n_rows, dtype=torch.float64, device=device)
+    if copies.weights is not None:
+        weights = torch.tensor(copies.weights, device=device)
     if previous is None:
         seed = draw_seed(estimator.random_state)
         inputs = regularizer_inputs(
@@ -88,8 +92,10 @@ def partial_fit(
                 state.n_rows, previous.fitted.weights, previous.fitted.latent_mixture
             ))
     n_remembered = max(chunk.n_rows, estimator.batch_size)
-    seen = torch.cat([*chunk.blocks(), reservoir.drawn(n_remembered, source)])
+    remembered, their_weights = reservoir.drawn(n_remembered, source)
+    seen = torch.cat([*chunk.blocks(), remembered])
     rows = Rows(seen)
+    seen_weights = torch.cat([weights, their_weights]).cpu().numpy()
 
     labels = None
     if state.keeps_clusters:
@@ -98,7 +104,11 @@ def partial_fit(
         estimator, rows, units, state.seed, labels, begins=False, radius=state.typical_radius,
         likelihood=architecture.likelihood,
     )
+    if inputs is not None:
+        inputs = inputs._replace(weights=seen_weights)
     settings = settings_of(estimator, state.seed, X.shape[1], inputs)
+    if (seen_weights != 1).any():
+        settings = settings._replace(weights=seen_weights)
     module.set_weights()  # while training p(z) is uniform (Eq. 1b)
     objective = objective_of(module, rows, settings)
     if optimizer is None:
@@ -121,30 +131,38 @@ def partial_fit(
         )
     optimizer.zero_grad()
 
-    reservoir = reservoir.updated(seen[: chunk.n_rows], rule.capacity, source)
+    reservoir = reservoir.updated(seen[: chunk.n_rows], weights, rule.capacity, source)
     state = state._replace(
         n_epochs=state.n_epochs + 1,
         n_steps=state.n_steps + n_batches(rows.n_rows, estimator.batch_size),
-        n_rows=state.n_rows + chunk.n_rows,
+        n_rows=state.n_rows + float(weights.sum()),
         tol=estimator.tol, interrupted=False, optimizer=optimizer, reservoir=reservoir,
     )
     latent = None
     if inputs is not None:
-        module.set_weights(_weights_of_stream(module, chunk, reservoir, state))
-        latent = _latent_mixture_of_stream(module, chunk, reservoir, state)
+        of_chunk = Reservoir(seen[: chunk.n_rows], weights, weights)
+        some = reservoir if len(reservoir.rows) else of_chunk
+        module.set_weights(_weights_of_stream(module, some, state))
+        latent = _latent_mixture_of_stream(module, some, state)
     fitted, description = describe(
-        Fitted(architecture, module, units, latent), X, None, largest_first=False
+        Fitted(architecture, module, units, latent), copies.rows, None, largest_first=False,
+        weights=copies.weights,
     )
+    description = of_given_rows(description, fitted, copies, X)
     named = dict(zip(objective.recorded, record, strict=True))
-    far = warnings_of_far_rows(estimator, X, units, previous, fitted.likelihood)
+    far = warnings_of_far_rows(
+        estimator, copies.of_weight(X), units, previous, fitted.likelihood
+    )
     return Fit(fitted, state, [named], description, far)
 
 
 def _weights_of_stream(
-    module: GMVAE, chunk: Rows, reservoir: Reservoir, state: FitState
+    module: GMVAE, some: Reservoir, state: FitState
 ) -> Tensor:
-    """Return p(z) by all rows that were seen, those that are not remembered among them."""
-    weights = component_weights(module, _remembered(chunk, reservoir))
+    """Return p(z) by all rows that were seen, of which some, and those forgotten, stand for all."""
+    weights = component_weights(
+        module, some.rows.split(BLOCK_ROWS), weights_of_rows=some.weights.cpu().numpy()
+    )
     if state.forgotten is None:
         return weights
     n_old, old, _ = state.forgotten
@@ -153,21 +171,19 @@ def _weights_of_stream(
 
 
 def _latent_mixture_of_stream(
-    module: GMVAE, chunk: Rows, reservoir: Reservoir, state: FitState
+    module: GMVAE, some: Reservoir, state: FitState
 ) -> LatentMixture:
     """Return p(x|z) by all rows that were seen, as `_weights_of_stream` does p(z)."""
-    some = _remembered(chunk, reservoir)
-    if state.forgotten is None or state.forgotten.latent_mixture is None:
-        return latent_mixture(module, some)
-    n_old, old, before = state.forgotten
-    # each row of the stream that is not forgotten is one of so many
-    share = sum(map(len, some)) / (state.n_rows - n_old)
-    return latent_mixture(module, some, before, torch.from_numpy(share * n_old * old))
-
-
-def _remembered(chunk: Rows, reservoir: Reservoir) -> Sequence[Tensor]:
-    """Return an even sample of the rows that are not forgotten, in blocks."""
-    return reservoir.rows.split(BLOCK_ROWS) if len(reservoir.rows) else list(chunk.blocks())
+    before, n_rows_before = None, None
+    if state.forgotten is not None and state.forgotten.latent_mixture is not None:
+        n_old, old, before = state.forgotten
+        # each row of the stream that is not forgotten is one of so many
+        share = float(some.weights.sum()) / (state.n_rows - n_old)
+        n_rows_before = torch.from_numpy(share * n_old * old)
+    return latent_mixture(
+        module, some.rows.split(BLOCK_ROWS), before, n_rows_before,
+        weights_of_rows=some.weights.cpu().numpy(),
+    )
 
 
 @torch.no_grad()

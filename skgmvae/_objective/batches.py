@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from .._rows import Rows, n_batches, shuffled_batches
+from .._rows import Rows, mixed_order, n_batches, shuffled_batches
 from ..distributed import ALONE, Group, Share
 from ..perturbations import Perturbation, affine
 from ..runtime import generator
@@ -77,12 +77,15 @@ class RegularizerInputs(NamedTuple):
         Probabilities that rows are in each cluster.
     schedule : PseudoLabelSchedule or None
         Of the loss to these; None where they only say which sizes of clusters to expect.
+    weights : ndarray of shape (n_rows,) or None
+        Of the rows; None where all have one.
     """
 
     perturbation: str | Perturbation
     radius: NDArray[np.float32] | None
     pseudo_labels: csr_array | None = None
     schedule: PseudoLabelSchedule | None = None
+    weights: NDArray[np.float64] | None = None
 
     def prior(self, group: Group = ALONE) -> Tensor | None:
         """p(z) while training, (K,): the shares of the pseudo-labels; None is uniform (Eq. 1b).
@@ -99,7 +102,10 @@ class RegularizerInputs(NamedTuple):
         """Sum the pseudo-labels of each cluster over rows, (K,)."""
         found = self.pseudo_labels
         assert found is not None
-        sizes = np.bincount(found.indices, weights=found.data, minlength=found.shape[1])
+        counted = found.data
+        if self.weights is not None:
+            counted = counted * self.weights.repeat(np.diff(found.indptr))
+        sizes = np.bincount(found.indices, weights=counted, minlength=found.shape[1])
         return torch.from_numpy(group.sum(sizes)).to(torch.float32)
 
 
@@ -162,6 +168,8 @@ class Batches:
         (seed, restart), with (epoch, step) of every draw.
     progress : callable
         From the number of epochs, with fractions, to the share of the schedule that is done.
+    weights : ndarray of shape (n_rows,) or None
+        In proportion to which rows are drawn; None is once each in an epoch.
     group : Group, default=ALONE
         Batches are of the rows of all its processes.
     """
@@ -178,6 +186,7 @@ class Batches:
         inputs: RegularizerInputs | None,
         key: tuple[int, int],
         progress: Callable[[float], float],
+        weights: NDArray[np.float64] | None = None,
         group: Group = ALONE,
     ) -> None:
         self.rows = rows
@@ -190,6 +199,10 @@ class Batches:
         self.progress = progress
         self.group = group
         self.n_rows = group.n_rows(rows.n_rows)
+        self._weights = None
+        if weights is not None:
+            of_all = np.concatenate(group.gathered(weights))
+            self._weights = torch.tensor(of_all, device=rows.device, dtype=torch.float32)
         self.n_steps = n_batches(self.n_rows, batch_size)
         self._epoch = -1
         self._perturbed_once = False
@@ -238,7 +251,13 @@ class Batches:
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             source = generator(self.rows.device, *self.key, epoch)
-            self._shuffled = shuffled_batches(self.n_rows, self.batch_size, source)
+            order = None
+            if self.rows.mixed is not None:
+                counts = self.group.counts or (self.n_rows,)
+                order = mixed_order(counts, *self.rows.mixed, source)
+            self._shuffled = shuffled_batches(
+                self.n_rows, self.batch_size, source, self._weights, order
+            )
             self._at_home = self._shuffled.to(self.rows.home)
             self._epoch = epoch
         return self._shuffled

@@ -1,13 +1,35 @@
 """Rows in, tensors out: the units and the shape of the data, and the order of its batches."""
 
-from .batches import Reservoir, n_batches, shuffled_batches
+from .batches import Reservoir, mixed_order, n_batches, shuffled_batches
 from .columns import Columns
 from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
+from .copies import Copies
+from .lazy import LazyRows, is_source
 from .sources import Rows, SparseRows, joined
+from .streamed import StreamedRows
 from .units import FARTHEST, Units, moments, resolution
 
 __all__ = [
-    "BLOCK_ROWS", "FARTHEST", "Columns", "Reservoir", "Rows", "SparseRows", "Units", "blocks",
-    "dense", "has_missing", "joined", "moments", "n_batches", "resolution", "rows_at_a_time",
-    "shuffled_batches", "slices",
+    "BLOCK_ROWS",
+    "FARTHEST",
+    "Columns",
+    "Copies",
+    "LazyRows",
+    "Reservoir",
+    "Rows",
+    "SparseRows",
+    "StreamedRows",
+    "Units",
+    "blocks",
+    "dense",
+    "has_missing",
+    "is_source",
+    "joined",
+    "mixed_order",
+    "moments",
+    "n_batches",
+    "resolution",
+    "rows_at_a_time",
+    "shuffled_batches",
+    "slices",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Reservoir", "n_batches", "shuffled_batches"]
+__all__ = ["Reservoir", "mixed_order", "n_batches", "shuffled_batches"]
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
@@ -16,12 +17,22 @@ def n_batches(n_rows: int, batch_size: int) -> int:
     return math.ceil(n_rows / batch_size)
 
 
-def shuffled_batches(n_rows: int, batch_size: int, source: torch.Generator) -> Tensor:
+def shuffled_batches(
+    n_rows: int,
+    batch_size: int,
+    source: torch.Generator,
+    weights: Tensor | None = None,
+    order: Tensor | None = None,
+) -> Tensor:
     """Shuffle the row numbers into batches of one size, the largest up to `batch_size` that serves.
 
     Where the rows do not divide evenly, the last batch is filled with the first rows of the same
     order, less than one for each batch: one size is what a recorded step needs, and a last batch
     of a single row would leave batch norm without a variance.
+
+    With weights (n_rows,) a row is drawn in proportion to its own: as often as whole times of its
+    share go into it, and once more with the probability of the rest (systematic sampling). The
+    order (n_rows,) may be given, as that of `mixed_order`.
 
     Returns
     -------
@@ -30,8 +41,45 @@ def shuffled_batches(n_rows: int, batch_size: int, source: torch.Generator) -> T
     """
     n_steps = n_batches(n_rows, batch_size)
     size = math.ceil(n_rows / n_steps)
-    order = torch.randperm(n_rows, generator=source, device=source.device)
+    if order is None:
+        order = torch.randperm(n_rows, generator=source, device=source.device)
+    if weights is not None:
+        order = _drawn_by_weight(weights, source)[order]
     return torch.cat([order, order[: n_steps * size - n_rows]]).view(n_steps, size)
+
+
+def mixed_order(
+    counts: Sequence[int], chunk_rows: int, n_chunks: int, source: torch.Generator
+) -> Tensor:
+    """Shuffle chunks of neighboring rows, and the rows of so many chunks among each other.
+
+    So all rows come in an order in which those of a batch lie in few chunks. Each process, of
+    which `counts` has the rows, reads its own, and all take an equal part in each batch.
+
+    Returns
+    -------
+    Tensor of shape (sum of counts,)
+        On the device of `source`.
+    """
+    n_windows = max(1, math.ceil(max(counts) / (chunk_rows * n_chunks)))
+    windows = []
+    for n_rows in counts:
+        n_own = math.ceil(n_rows / chunk_rows)
+        place = torch.randperm(n_own, generator=source, device=source.device)
+        chunk = torch.arange(n_rows, device=source.device) // chunk_rows
+        windows.append(place[chunk] * n_windows // n_own)
+    window = torch.cat(windows)
+    within = torch.rand(len(window), generator=source, dtype=torch.float64, device=source.device)
+    return (window + within).argsort()
+
+
+def _drawn_by_weight(weights: Tensor, source: torch.Generator) -> Tensor:
+    """Draw as many row numbers as there are weights, in proportion to these, (n_rows,)."""
+    n_rows, total = len(weights), weights.to(torch.float64).cumsum(0)
+    start = torch.rand((), generator=source, dtype=torch.float64, device=source.device)
+    steps = torch.arange(n_rows, dtype=torch.float64, device=source.device) + start
+    drawn = torch.searchsorted(total, steps * (total[-1] / n_rows), right=True)
+    return drawn.clamp_(max=n_rows - 1)
 
 
 class Reservoir(NamedTuple):
@@ -40,11 +88,13 @@ class Reservoir(NamedTuple):
     Attributes
     ----------
     rows : Tensor of shape (n_kept, *data_shape)
+    weights : Tensor of shape (n_kept,)
     keys : Tensor of shape (n_kept,)
         Uniform on [0, 1], increasing.
     """
 
     rows: Tensor
+    weights: Tensor
     keys: Tensor
 
     @classmethod
@@ -53,14 +103,18 @@ class Reservoir(NamedTuple):
         return cls(
             torch.empty(0, *data_shape, dtype=torch.float32, device=device),
             torch.empty(0, dtype=torch.float64, device=device),
+            torch.empty(0, dtype=torch.float64, device=device),
         )
 
-    def drawn(self, n_rows: int, source: torch.Generator) -> Tensor:
-        """Draw so many of the rows without replacement, or all if there are no more."""
+    def drawn(self, n_rows: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw so many rows, with their weights, without replacement; all if there are no more."""
         order = torch.randperm(len(self.rows), generator=source, device=source.device)
-        return self.rows[order[:n_rows].to(self.rows.device)]
+        index = order[:n_rows].to(self.rows.device)
+        return self.rows[index], self.weights[index]
 
-    def updated(self, new: Tensor, capacity: int, source: torch.Generator) -> Reservoir:
+    def updated(
+        self, new: Tensor, weights: Tensor, capacity: int, source: torch.Generator
+    ) -> Reservoir:
         """Return a reservoir, of `capacity` rows at most, that has seen `new` rows too."""
         drawn = torch.rand(len(new), generator=source, dtype=torch.float64, device=source.device)
         keys, order = torch.cat([self.keys, drawn.to(self.keys.device)]).sort(stable=True)
@@ -68,4 +122,4 @@ class Reservoir(NamedTuple):
         rows, n_old = new.new_empty(len(kept), *new.shape[1:]), len(self.rows)
         is_old = kept < n_old
         rows[is_old], rows[~is_old] = self.rows[kept[is_old]], new[kept[~is_old] - n_old]
-        return Reservoir(rows, keys[:capacity])
+        return Reservoir(rows, torch.cat([self.weights, weights])[kept], keys[:capacity])

@@ -1,4 +1,4 @@
-"""What rows may come in: arrays, and sparse matrices, which are made dense a block at a time."""
+"""What rows may come in: arrays, and sparse matrices and files, which become arrays by blocks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from .lazy import LazyRows
+
 __all__ = ["BLOCK_ROWS", "blocks", "dense", "has_missing", "rows_at_a_time", "slices"]
 
 #: Rows that are handled at a time, so that memory does not grow with X.
 BLOCK_ROWS = 2048
-#: Values of a sparse matrix that are made dense at a time: it may have many columns.
+#: Values of a sparse matrix or a file that become an array at a time: it may have many columns.
 DENSE_VALUES = 2**19
 
 
@@ -31,7 +33,7 @@ def slices(n: int, size: int) -> Iterator[slice]:
 
 
 def dense(X: Any) -> NDArray[Any]:
-    """Return rows as an array; the same if they are one.
+    """Return rows as an array; of the same memory if they are one.
 
     Examples
     --------
@@ -39,19 +41,22 @@ def dense(X: Any) -> NDArray[Any]:
     >>> dense(csr_array([[0.0, 1.0]]))
     array([[0., 1.]])
     """
-    array: NDArray[Any] = X.toarray() if issparse(X) else X
+    if issparse(X):
+        X = X.toarray()
+    array: NDArray[Any] = np.asarray(X) if isinstance(X, LazyRows) else X[:]
     return array
 
 
 def blocks(X: Any) -> Iterator[NDArray[Any]]:
     """Yield all rows as arrays, a block at a time."""
-    size = rows_at_a_time(X.shape[1]) if issparse(X) else BLOCK_ROWS
-    return (dense(X[block]) for block in slices(X.shape[0], size))
+    return (dense(X[block]) for block in slices(X.shape[0], rows_at_a_time(X)))
 
 
-def rows_at_a_time(n_features: int) -> int:
-    """Return how many rows of a sparse matrix are made dense at a time."""
-    return min(BLOCK_ROWS, max(1, DENSE_VALUES // n_features))
+def rows_at_a_time(X: Any, at_most: int = BLOCK_ROWS) -> int:
+    """Return how many rows are handled at a time, fewer if an array is made of them first."""
+    if issparse(X) or isinstance(X, LazyRows):
+        return min(at_most, max(1, DENSE_VALUES // X.shape[1]))
+    return at_most
 
 
 def has_missing(X: Any) -> bool:
@@ -60,4 +65,6 @@ def has_missing(X: Any) -> bool:
         return False
     if issparse(X):
         return bool(np.isnan(X.data).any())
+    if isinstance(X, LazyRows):
+        return X.has_missing
     return any(bool(np.isnan(X[block]).any()) for block in slices(len(X), BLOCK_ROWS))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..distributed import ALONE, Group
 from ..runtime import CPU, free_memory, has_float64, staging_memory
-from .containers import BLOCK_ROWS, blocks, has_missing, rows_at_a_time, slices
+from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
 from .units import FARTHEST, Units
 
 __all__ = [
@@ -120,7 +120,15 @@ class Rows:
         Where rows are asked for; None is where they are held.
     conversion : Conversion or None, default=None
         From what is held, (n_rows, n_features); None if it is in the model's units already.
+
+    Attributes
+    ----------
+    mixed : tuple of int or None
+        Neighboring rows that are read together, and of how many such chunks rows are mixed in a
+        batch; None where all rows are at hand.
     """
+
+    mixed: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -150,10 +158,11 @@ class Rows:
         conversion = Conversion.winsorizing(units, winsorizing)
         if issparse(X):
             return SparseRows(X, device, conversion)
+        n_values = len(X) * X.shape[1]
         if X.dtype in KEPT_TYPES and has_float64(device):
-            home = residence.home(X.nbytes, device)
-            return cls(_tensor_of(X).to(home), device, conversion)
-        home = residence.home(4 * X.size, device)
+            home = residence.home(X.dtype.itemsize * n_values, device)
+            return cls(_tensor_of(dense(X)).to(home), device, conversion)
+        home = residence.home(4 * n_values, device)
         converted = (conversion.of_array(block, home) for block in blocks(X))
         return cls(joined(converted, len(X)), device)
 
@@ -284,7 +293,7 @@ class SparseRows(Rows):
     def blocks(self, index: Tensor | None = None) -> Iterator[Tensor]:
         """Yield all rows, or those of an index, a block at a time."""
         index = torch.arange(self.n_rows, device=CPU) if index is None else index
-        for part in index.split(rows_at_a_time(self._sparse.shape[1])):
+        for part in index.split(rows_at_a_time(self._sparse)):
             rows = self._sparse[part.cpu().numpy()].toarray()
             yield self._from_sparse.of_array(rows, self.device)
 

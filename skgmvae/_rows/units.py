@@ -248,6 +248,8 @@ class Units(NamedTuple):
 
     def are_constant(self, X: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which features have one value still, in all rows of X, (n_features,)."""
+        if np.isnan(self.constants).all():
+            return np.zeros(len(self.constants), bool)
         same = [
             ((self.constants == block) | np.isnan(block)).all(0) & ~np.isnan(self.constants)
             for block in blocks(X)

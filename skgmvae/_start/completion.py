@@ -43,7 +43,9 @@ class Completion(NamedTuple):
 COMPLETION = Completion()
 
 
-def completed(rows: Rows, *, policy: Completion = COMPLETION) -> Rows:
+def completed(
+    rows: Rows, sample: Rows | None = None, *, policy: Completion = COMPLETION
+) -> Rows:
     """Return the rows with missing values filled in; the same rows if there are none.
 
     A value is the mean of that of the nearest rows, by the distance of
@@ -54,6 +56,8 @@ def completed(rows: Rows, *, policy: Completion = COMPLETION) -> Rows:
     ----------
     rows : Rows
         With NaN where a value is missing.
+    sample : Rows or None
+        Other rows, among which their neighbors are; None is these rows themselves.
     policy : Completion, default=COMPLETION
 
     Returns
@@ -62,6 +66,9 @@ def completed(rows: Rows, *, policy: Completion = COMPLETION) -> Rows:
     """
     if not rows.has_missing:
         return rows
+    if sample is not None:
+        both = completed(Rows(torch.cat([*sample.blocks(), *rows.blocks()])), policy=policy)
+        return Rows(both.matrix()[sample.n_rows :].unflatten(1, rows.data_shape))
     values = rows.matrix()
     is_there = ~values.isnan()
     values = values.nan_to_num()

@@ -43,6 +43,8 @@ class BruteForce(NamedTuple):
     n_queries, n_queries_on_gpu : int
         Queries that are compared at a time: on a CPU their products fit into its cache. With
         128-2,048 queries and 1,024-60,000 points a product took .8-1.6 ns a pair, with 50 features.
+    n_differences : int
+        Values that are subtracted at a time, for memory. Not tuned.
     group : int
         Points in a group, and groups in a group of these. Not tuned.
     n_spare : int
@@ -53,6 +55,7 @@ class BruteForce(NamedTuple):
     n_points: int = 4096
     n_queries: int = 128
     n_queries_on_gpu: int = 8192
+    n_differences: int = 2**22
     group: int = 8
     n_spare: int = 5
 
@@ -97,7 +100,12 @@ class _Points(NamedTuple):
 
 
 def nearest_points(
-    queries: Tensor, points: Tensor, n_nearest: int, *, policy: BruteForce = BRUTE_FORCE
+    queries: Tensor,
+    points: Tensor,
+    n_nearest: int,
+    *,
+    exact: bool = True,
+    policy: BruteForce = BRUTE_FORCE,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the indices of the nearest points of each query, nearest first, and how far they are.
 
@@ -107,6 +115,8 @@ def nearest_points(
     points : Tensor of shape (n_points, n_features)
     n_nearest : int
         At most `n_points`.
+    exact : bool, default=True
+        Whether points are sought again that rounding may have hidden behind others as near.
     policy : BruteForce, default=BRUTE_FORCE
 
     Returns
@@ -123,8 +133,9 @@ def nearest_points(
         found, squared, are_certain = _nearest_of(queries[block], prepared, n_nearest, policy)
         indices[block], distances[block] = found.cpu().numpy(), squared.sqrt().cpu().numpy()
         certain[block] = are_certain.cpu().numpy()
+    del prepared  # as much memory as the points take, and again
     doubtful = np.flatnonzero(~certain)
-    if len(doubtful) and points.dtype != torch.float64:
+    if exact and len(doubtful) and points.dtype != torch.float64:
         again = queries[torch.from_numpy(doubtful).to(queries.device)].double()
         indices[doubtful], distances[doubtful] = nearest_points(
             again, points.double(), n_nearest, policy=policy
@@ -147,7 +158,7 @@ def nearby_points(
     """
     all_at_once = points.device.type != "cpu" or len(points) < cells.n_cells**2
     if all_at_once or _are_in_a_tree(points, policy):
-        return nearest_points(queries, points, n_nearest, policy=policy)[0]
+        return nearest_points(queries, points, n_nearest, exact=False, policy=policy)[0]
     kmeans = KMeans(
         cells.n_cells, init="random", n_init=1, max_iter=cells.n_iter, random_state=0
     )
@@ -165,7 +176,7 @@ def nearby_points(
         around = np.flatnonzero(np.isin(cell_of_point, nearest_first[: last + 1]))
         found, _ = nearest_points(
             queries[torch.from_numpy(own)], points[torch.from_numpy(around)], n_nearest,
-            policy=policy,
+            exact=False, policy=policy,
         )
         indices[own] = around[found]
     return indices
@@ -218,9 +229,13 @@ def _nearest_of(
     inner = _members(outer, group, width // group)
     bound, order = least.gather(1, inner).topk(n_chosen, largest=False)
     candidates = _members(inner.gather(1, order), group, width)
-    differences = points.values.index_select(0, candidates.flatten()).view(*candidates.shape, -1)
-    differences -= queries[:, None]  # (B, n_candidates, n_features)
-    squared = differences.square_().sum(2)
+    squared = queries.new_empty(candidates.shape)
+    n_at_once = max(1, policy.n_differences // (candidates.shape[1] * queries.shape[1]))
+    for part in gen_batches(len(queries), n_at_once):
+        of_part = candidates[part]
+        differences = points.values.index_select(0, of_part.flatten()).view(*of_part.shape, -1)
+        differences -= queries[part, None]  # (n_at_once, n_candidates, n_features)
+        squared[part] = differences.square_().sum(2)
     squared[points.is_padding[candidates]] = torch.inf
     squared, order = squared.topk(n_nearest, largest=False)
     # the sum of F products has an error of F times the unit roundoff, centering one of a few

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgmvae._rows import Reservoir, n_batches, shuffled_batches
+from skgmvae._rows import Reservoir, mixed_order, n_batches, shuffled_batches
 
 CPU = torch.device("cpu")
 
@@ -74,14 +74,16 @@ def stream(*lengths):
 def reservoir_of(chunks, capacity, source):
     reservoir = Reservoir.empty((1,), CPU)
     for chunk in chunks:
-        reservoir = reservoir.updated(chunk, capacity, source)
+        reservoir = reservoir.updated(chunk, 2 + chunk[:, 0].double(), capacity, source)
     return reservoir
 
 
 def test_an_empty_reservoir_has_seen_nothing():
     reservoir = Reservoir.empty((3, 4, 4), CPU)
     assert reservoir.rows.shape == (0, 3, 4, 4)
-    assert reservoir.drawn(5, source()).shape == (0, 3, 4, 4)
+    rows, weights = reservoir.drawn(5, source())
+    assert rows.shape == (0, 3, 4, 4)
+    assert weights.shape == (0,)
 
 
 @pytest.mark.parametrize("lengths", [(40,), (10, 25, 5), (5,) * 8, (1, 39)])
@@ -103,6 +105,8 @@ def test_a_reservoir_is_bounded_and_holds_no_row_twice(lengths, capacity):
     assert len(reservoir.rows) == len(reservoir.keys) == min(capacity, sum(lengths))
     assert len(reservoir.rows.unique()) == len(reservoir.rows)
     assert (reservoir.keys.diff() >= 0).all()
+    for rows, weights in ((reservoir.rows, reservoir.weights), reservoir.drawn(5, source())):
+        assert torch.equal(weights, 2 + rows[:, 0].double())  # of the same row still
 
 
 def test_a_smaller_reservoir_of_one_stream_is_the_head_of_a_larger_one():
@@ -117,15 +121,15 @@ def test_a_reservoir_depends_on_the_generator_alone(untouched_global_state):
     one = reservoir_of(chunks, 12, source(3))
     assert torch.equal(one.rows, reservoir_of(chunks, 12, source(3)).rows)
     assert not torch.equal(one.rows, reservoir_of(chunks, 12, source(4)).rows)
-    drawn = one.drawn(6, source(1))
-    assert torch.equal(drawn, one.drawn(6, source(1)))
-    assert not torch.equal(drawn, one.drawn(6, source(2)))
+    drawn, _ = one.drawn(6, source(1))
+    assert torch.equal(drawn, one.drawn(6, source(1))[0])
+    assert not torch.equal(drawn, one.drawn(6, source(2))[0])
 
 
 def test_an_updated_reservoir_leaves_the_old_one_as_it_was():
     old = reservoir_of(stream(30), 12, source(3))
     rows, keys = old.rows.clone(), old.keys.clone()
-    new = old.updated(torch.full((50, 1), 99.0), 12, source(4))
+    new = old.updated(torch.full((50, 1), 99.0), torch.ones(50), 12, source(4))
     new.rows.fill_(-1.0)
     new.keys.fill_(-1.0)
     assert torch.equal(old.rows, rows)
@@ -137,9 +141,60 @@ def test_rows_are_drawn_from_a_reservoir_without_replacement_and_evenly():
     draws = source(1)
     counts = torch.zeros(12)
     for _ in range(1000):
-        drawn = reservoir.drawn(3, draws).flatten().long()
+        drawn = reservoir.drawn(3, draws)[0].flatten().long()
         assert len(drawn.unique()) == 3
         counts += torch.bincount(drawn, minlength=12)
     assert (counts - 250).abs().max() < 4.5 * math.sqrt(1000 * 0.25 * 0.75)
-    everything = reservoir.drawn(100, draws)
+    everything, _ = reservoir.drawn(100, draws)
     assert torch.equal(everything.sort(0).values, reservoir.rows.sort(0).values)
+
+
+@given(st.integers(1, 200), st.integers(1, 50), st.integers(0, 3))
+def test_rows_are_drawn_in_proportion_to_their_weights(n_rows, batch_size, seed):
+    weights = torch.rand(n_rows, generator=source(seed)) * 3 + 1e-3
+    batches = shuffled_batches(n_rows, batch_size, source(seed), weights)
+    assert batches.numel() - n_rows < len(batches)
+    counts = torch.bincount(batches.flatten()[:n_rows], minlength=n_rows)
+    share = weights * n_rows / weights.sum()
+    assert (counts >= share.floor() - 1).all()  # and 1 for the rounding of their sums
+    assert (counts <= share.ceil() + 1).all()
+
+
+def test_weights_of_one_draw_each_row_once():
+    batches = shuffled_batches(60, 20, source(), torch.ones(60))
+    assert batches.flatten().sort().values.tolist() == list(range(60))
+
+
+def test_over_many_epochs_rows_come_as_often_as_their_weights_say():
+    weights = torch.tensor([0.1, 0.3, 2.6, 1.0, 1.0])
+    counts = sum(
+        torch.bincount(shuffled_batches(5, 5, source(seed), weights).flatten(), minlength=5)
+        for seed in range(2000)
+    )
+    np.testing.assert_allclose(counts / 2000, weights, atol=0.04)
+
+
+@given(
+    st.lists(st.integers(1, 120), min_size=1, max_size=3), st.integers(1, 20), st.integers(1, 5)
+)
+def test_a_mixed_order_has_every_row_and_few_chunks_at_a_time(counts, chunk_rows, n_chunks):
+    order = mixed_order(counts, chunk_rows, n_chunks, source())
+    assert order.sort().values.tolist() == list(range(sum(counts)))
+    first = 0
+    for n_rows in counts:
+        own = order[(order >= first) & (order < first + n_rows)] - first
+        first += n_rows
+        chunks = (own // chunk_rows).tolist()
+        last = {chunk: place for place, chunk in enumerate(chunks)}
+        # chunks that have begun and not ended
+        at_once = [
+            sum(chunks.index(chunk) <= place <= last[chunk] for chunk in last)
+            for place in range(0, len(chunks), 7)
+        ]
+        assert max(at_once) <= n_chunks
+
+
+def test_rows_of_a_chunk_are_mixed_with_those_of_others():
+    order = mixed_order([100], 10, 5, source())
+    assert len((order[:20] // 10).unique()) == 5
+    assert not torch.equal(order, mixed_order([100], 10, 5, source(1)))
