@@ -41,7 +41,7 @@ from ..parameters import (
     is_affine,
     pseudo_label_schedule,
 )
-from ..runtime import draw_seed, ordinary_torch, select_device
+from ..runtime import draw_seed, interrupted_by_sigterm, ordinary_torch, select_device
 from .description import (
     Description,
     component_weights,
@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 
+@interrupted_by_sigterm()
 @ordinary_torch()
 def fit(
     estimator: Any,
