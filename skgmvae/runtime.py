@@ -5,16 +5,16 @@ No other room makes a generator, one other names a device.
 
 from __future__ import annotations
 
+import functools
 import math
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from threading import RLock
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,14 +23,39 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 __all__ = [
-    "CPU", "available_device", "computes_in_float64", "draw_seed", "ending_with", "free_memory",
-    "generator", "global_draws_from", "has_float64", "interrupted_by_sigterm", "ordinary_torch",
-    "select_device", "staging_memory",
+    "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
+    "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
+    "interrupted_by_sigterm", "new_lock", "ordinary_torch", "select_device", "staging_memory",
 ]
 
 CPU = torch.device("cpu")
+T = TypeVar("T")
 
-_GLOBAL_GENERATOR = RLock()  # held by the thread that torch's global generator is lent to
+
+def new_lock() -> Any:
+    """Return a reentrant lock that is free in forked processes.
+
+    Who held it at the time may be a thread that is not there.
+    """
+    lock = threading.RLock()
+    if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+        os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
+    return lock
+
+
+class cached_property(functools.cached_property[T]):
+    """A property that is computed once, without a lock.
+
+    Python 3.11 has one lock for all objects of a class, so that threads wait for each other, and
+    a forked process for threads that are not there.
+    """
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        super().__init__(function)
+        self.lock = nullcontext()
+
+
+_GLOBAL_GENERATOR = new_lock()  # held by the thread that torch's global generator is lent to
 _first_process: int | None = None  # that computed here
 _of_thread = threading.local()  # whether it was limited, and in which process
 
