@@ -901,6 +901,8 @@ class GMVAEClustering(
         """Return rows as an array or a sparse matrix; what they tell of the columns is noted."""
         if hasattr(X, "obsm") and hasattr(X, "X"):
             raise TypeError("X is an AnnData object: pass adata.X or adata.obsm['X_pca'].")
+        if isinstance(X, torch.Tensor) and X.requires_grad:
+            raise TypeError("X is a tensor that requires a gradient: pass X.detach().")
         try:
             return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
@@ -1000,7 +1002,14 @@ def _warn(caught: list[Warning], stacklevel: int) -> None:
 
 def _remedy(X: Any, message: str) -> str:
     """Say what to do about values that are no numbers, "" if that is not what is wrong."""
-    dtypes = list(getattr(X, "dtypes", [])) if hasattr(X, "iloc") else []
+    if "float() argument must be" in message or "is not iterable" in message:
+        return (
+            f"X is a {type(X).__name__}: pass an array, a DataFrame or a sparse matrix of shape "
+            "(n_samples, n_features)."
+        )
+    if "fill value must be 0" in message:
+        return "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
+    dtypes = list(X.dtypes) if hasattr(X, "columns") and hasattr(X, "iloc") else []
     if any(getattr(dtype, "kind", "") in "mM" for dtype in dtypes):
         return "Turn dates into numbers, such as days since the first: X[name].astype('int64')."
     if "could not convert string" in message:

@@ -22,6 +22,8 @@ __all__ = [
     "pseudo_label_schedule",
 ]
 
+LARGEST = float(np.finfo(np.float32).max)  # models are trained in single precision
+
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_clusters": [Interval(Integral, 1, None, closed="left")],
     "latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -36,13 +38,13 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "scale": [StrOptions({"auto", "range", "std"}), None],
     "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
     "min_information": [Interval(Real, 0, None, closed="left")],
-    "consistency": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+    "consistency": [StrOptions({"auto"}), Interval(Real, 0, LARGEST, closed="left")],
     "perturbation": [StrOptions({"adversarial", "affine", "both"}), callable],
-    "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, LARGEST, closed="neither")],
     "init": [StrOptions({"neighbors", "random"})],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"cosine", "constant"})],
-    "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, LARGEST, closed="neither")],
     "batch_size": [Interval(Integral, 2, None, closed="left")],
     "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
@@ -331,7 +333,7 @@ def positive_integers(value: Any) -> tuple[int, ...]:
     """Return a positive integer, or several, as a tuple; empty if they are anything else."""
 
     def is_array_of_one(v: Any) -> bool:
-        return isinstance(v, np.ndarray) and not v.ndim
+        return isinstance(v, np.ndarray | torch.Tensor) and not v.ndim
 
     if isinstance(value, Mapping | Set):  # without an order
         return ()
@@ -352,8 +354,9 @@ def check_parameters(
         Naming the parameter, its value and what to do.
     """
     for name in NUMBERS:
-        if isinstance(getattr(estimator, name), bool):
-            raise TypeError(f"{name}={getattr(estimator, name)} must be a number, not a bool.")
+        value = getattr(estimator, name)
+        if isinstance(value, bool):
+            raise TypeError(f"{name}={value} must be a number, not a bool.")
     if estimator.n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning: pass 1 or None for one process, -1 for all.")
     if n_samples < min_samples:
@@ -384,7 +387,8 @@ def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:
         widest, n_features, 2 * estimator.n_clusters * estimator.latent_dim,
         2 * estimator.style_dim,
     )
-    largest = widest * inner
+    # the covariances of p(x|z) are the other matrices
+    largest = max(widest * inner, estimator.n_clusters * estimator.latent_dim**2)
     n_drawn = estimator.n_mc_samples * min(n_samples, estimator.batch_size)
     drawn = n_drawn * max(
         estimator.n_clusters * estimator.latent_dim, estimator.style_dim, n_features

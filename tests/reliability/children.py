@@ -20,7 +20,7 @@ SMALL = {
     "n_clusters": 3, "hidden_layer_sizes": (8,), "latent_dim": 2, "style_dim": 2, "max_iter": 2,
     "device": "cpu",
 }
-X = make_blobs(300, 6, centers=3, random_state=0)[0]
+X = make_blobs(90, 6, centers=3, random_state=0)[0]
 
 
 def fitted(**parameters):
@@ -45,13 +45,13 @@ def on_two_threads():
     """Start the threads of torch's OpenMP and of scikit-learn's."""
     torch.set_num_threads(2)
     clusterer = fitted()
-    KMeans(3, n_init=1).fit(np.repeat(X, 20, axis=0))
-    return clusterer, clusterer.predict_proba(np.repeat(X, 20, axis=0))
+    KMeans(3, n_init=1).fit(np.repeat(X, 60, axis=0))
+    return clusterer, clusterer.predict_proba(np.repeat(X, 60, axis=0))
 
 
 def fork():
     clusterer, probabilities = on_two_threads()
-    rows = np.repeat(X, 20, axis=0)
+    rows = np.repeat(X, 60, axis=0)
 
     def predicts():
         np.testing.assert_allclose(clusterer.predict_proba(rows), probabilities, atol=1e-5)
@@ -106,7 +106,7 @@ def start_methods():
 def restarts():
     """Fit for longer than anybody waits, in two processes."""
     print("begun", flush=True)
-    rows = np.repeat(X, 40, axis=0)
+    rows = np.repeat(X, 120, axis=0)
     GMVAEClustering(**(SMALL | {
         "init": "random", "n_init": 4, "n_jobs": 2, "max_iter": 10**6, "n_iter_no_change": 10**6,
     })).fit(rows)
