@@ -1007,6 +1007,8 @@ def _remedy(X: Any, message: str) -> str:
             f"X is a {type(X).__name__}: pass an array, a DataFrame or a sparse matrix of shape "
             "(n_samples, n_features)."
         )
+    if "unique column names" in message:
+        return "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1)."
     if "fill value must be 0" in message:
         return "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
     dtypes = list(X.dtypes) if hasattr(X, "columns") and hasattr(X, "iloc") else []

@@ -382,17 +382,14 @@ def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:
     """Raise a ValueError if a tensor would hold more than `MAX_TENSOR_VALUES`."""
     sizes = hidden_sizes(estimator, n_samples, n_features)
     names = ["hidden_layer_sizes", "latent_dim", "style_dim", "n_clusters"]
+    # numbers of Python: those of NumPy overflow
+    latent_dim, style_dim, n_clusters = (int(getattr(estimator, name)) for name in names[1:])
     widest = max(sizes)
-    inner = max(
-        widest, n_features, 2 * estimator.n_clusters * estimator.latent_dim,
-        2 * estimator.style_dim,
-    )
+    inner = max(widest, n_features, 2 * n_clusters * latent_dim, 2 * style_dim)
     # the covariances of p(x|z) are the other matrices
-    largest = max(widest * inner, estimator.n_clusters * estimator.latent_dim**2)
-    n_drawn = estimator.n_mc_samples * min(n_samples, estimator.batch_size)
-    drawn = n_drawn * max(
-        estimator.n_clusters * estimator.latent_dim, estimator.style_dim, n_features
-    )
+    largest = max(widest * inner, n_clusters * latent_dim**2)
+    n_drawn = int(estimator.n_mc_samples) * min(n_samples, int(estimator.batch_size))
+    drawn = n_drawn * max(n_clusters * latent_dim, style_dim, n_features)
     if drawn > largest:
         largest = drawn
         names = ["n_mc_samples", "batch_size", "n_clusters", "latent_dim", "style_dim"]
