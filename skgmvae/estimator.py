@@ -303,7 +303,8 @@ class GMVAEClustering(
 
         The object changes at once, when all has succeeded; after an error it is as before. After
         Ctrl-C while training it holds the best model so far, and `KeyboardInterrupt` is raised
-        again, so that a search around the fit ends too.
+        again, so that a search around the fit ends too. SIGTERM does the same in the main thread,
+        if it has no handler and would end the process.
 
         With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all;
         the clusters that it has take the place of an initial partition (`init`). With `max_iter`

@@ -22,8 +22,6 @@ __all__ = [
     "pseudo_label_schedule",
 ]
 
-LARGEST = float(np.finfo(np.float32).max)  # models are trained in single precision
-
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "n_clusters": [Interval(Integral, 1, None, closed="left")],
     "latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -38,13 +36,13 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "scale": [StrOptions({"auto", "range", "std"}), None],
     "n_mc_samples": [Interval(Integral, 1, None, closed="left")],
     "min_information": [Interval(Real, 0, None, closed="left")],
-    "consistency": [StrOptions({"auto"}), Interval(Real, 0, LARGEST, closed="left")],
+    "consistency": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "perturbation": [StrOptions({"adversarial", "affine", "both"}), callable],
-    "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, LARGEST, closed="neither")],
+    "perturbation_radius": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
     "init": [StrOptions({"neighbors", "random"})],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"cosine", "constant"})],
-    "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, LARGEST, closed="neither")],
+    "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
     "batch_size": [Interval(Integral, 2, None, closed="left")],
     "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
@@ -65,6 +63,8 @@ NUMBERS = [
 #: Features up to which a table is thought to be one of few: neighbors are searched without reducing
 #: them, and the networks see nothing that the graph of neighbors does not.
 FEW_FEATURES = 50
+#: Largest number that a model can be trained with, in single precision.
+LARGEST = float(np.finfo(np.float32).max)
 #: Values that one tensor may hold, 8 GiB in single precision.
 MAX_TENSOR_VALUES = 2**31
 
@@ -357,6 +357,10 @@ def check_parameters(
         value = getattr(estimator, name)
         if isinstance(value, bool):
             raise TypeError(f"{name}={value} must be a number, not a bool.")
+    for name in ("consistency", "perturbation_radius", "learning_rate_init"):
+        value = getattr(estimator, name)
+        if isinstance(value, Real) and _exceeds(value, LARGEST):
+            raise ValueError(f"{name}={value} must be below {LARGEST:.3g}; lower it.")
     if estimator.n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning: pass 1 or None for one process, -1 for all.")
     if n_samples < min_samples:
@@ -376,6 +380,13 @@ def check_parameters(
         )
     _check_memory(estimator, n_samples, n_features)
     return _image_shape(estimator, n_features)
+
+
+def _exceeds(value: Any, limit: float) -> bool:
+    try:
+        return float(value) > limit
+    except OverflowError:  # a whole number beyond double precision
+        return True
 
 
 def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:

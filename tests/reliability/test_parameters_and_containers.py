@@ -116,6 +116,7 @@ def test_any_value_of_a_parameter(tried, capfd, name, n_values):
 
 FAULTS = {
     "an infinite rate": {"learning_rate_init": 1e300},
+    "a weight beyond all floats": {"consistency": 10**400},
     "an absurd rate": {"learning_rate_init": 1e6},
     "covariances of terabytes": {"latent_dim": 10**6}, "an absurd weight": {"consistency": 10**40},
     "a tensor of one number": {"hidden_layer_sizes": torch.tensor(2)},
