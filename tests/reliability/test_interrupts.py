@@ -139,7 +139,7 @@ def interrupts(X):
     return Interrupts(X)
 
 
-N_CASES = [25, pytest.param(400, marks=pytest.mark.slow)]
+N_CASES = [12, pytest.param(400, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("n_cases", N_CASES)

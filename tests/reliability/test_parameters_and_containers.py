@@ -160,7 +160,7 @@ WELL = {
 }
 
 
-@pytest.mark.parametrize("n_cases", [60, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_cases", [20, pytest.param(1500, marks=pytest.mark.slow)])
 def test_right_values_go_together(tried, n_cases):
     source = random.Random(0)
     rows = np.random.default_rng(0).integers(0, 2, X.shape).astype(float)
