@@ -207,7 +207,7 @@ class Group(NamedTuple):
     def interrupts(self) -> Iterator[Callable[[], None]]:
         """Hold Ctrl-C back within this context, and yield what raises it on all processes.
 
-        A second one is not held back.
+        So too SIGTERM, where it is taken for Ctrl-C. A second one is not held back.
         """
         held: list[int] = []
 
@@ -223,11 +223,15 @@ class Group(NamedTuple):
         if self.is_alone or threading.current_thread() is not threading.main_thread():
             yield raise_everywhere
             return
-        before = signal.signal(signal.SIGINT, hold)
+        signals = [signal.SIGINT]
+        if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
+            signals.append(signal.SIGTERM)
+        before = [signal.signal(number, hold) for number in signals]
         try:
             yield raise_everywhere
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in zip(signals, before, strict=True):
+                signal.signal(number, handler)
 
     # rows
 

@@ -307,7 +307,8 @@ class GMVAEClustering(
 
         The object changes at once, when all has succeeded; after an error it is as before. After
         Ctrl-C while training it holds the best model so far, and `KeyboardInterrupt` is raised
-        again, so that a search around the fit ends too.
+        again, so that a search around the fit ends too. SIGTERM does the same in the main thread,
+        if it has no handler and would end the process.
 
         With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all;
         the clusters that it has take the place of an initial partition (`init`). With `max_iter`
@@ -931,6 +932,8 @@ class GMVAEClustering(
         """Return rows as an array or a sparse matrix; what they tell of the columns is noted."""
         if hasattr(X, "obsm") and hasattr(X, "X"):
             raise TypeError("X is an AnnData object: pass adata.X or adata.obsm['X_pca'].")
+        if isinstance(X, torch.Tensor) and X.requires_grad:
+            raise TypeError("X is a tensor that requires a gradient: pass X.detach().")
         try:
             return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
@@ -1053,7 +1056,16 @@ def _checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
 
 def _remedy(X: Any, message: str) -> str:
     """Say what to do about values that are no numbers, "" if that is not what is wrong."""
-    dtypes = list(getattr(X, "dtypes", [])) if hasattr(X, "iloc") else []
+    if "float() argument must be" in message or "is not iterable" in message:
+        return (
+            f"X is a {type(X).__name__}: pass an array, a DataFrame or a sparse matrix of shape "
+            "(n_samples, n_features)."
+        )
+    if "unique column names" in message:
+        return "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1)."
+    if "fill value must be 0" in message:
+        return "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
+    dtypes = list(X.dtypes) if hasattr(X, "columns") and hasattr(X, "iloc") else []
     if any(getattr(dtype, "kind", "") in "mM" for dtype in dtypes):
         return "Turn dates into numbers, such as days since the first: X[name].astype('int64')."
     if "could not convert string" in message:

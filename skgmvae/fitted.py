@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -33,7 +32,14 @@ from ._objective import (
 )
 from ._rows import BLOCK_ROWS, FARTHEST, Units, dense, has_missing, rows_at_a_time, slices
 from .likelihoods import LIKELIHOODS, Likelihood
-from .runtime import CPU, available_device, computes_in_float64, generator, ordinary_torch
+from .runtime import (
+    CPU,
+    available_device,
+    cached_property,
+    computes_in_float64,
+    generator,
+    ordinary_torch,
+)
 
 __all__ = ["ESTIMATION", "Estimation", "Fitted", "load_arrays", "log_odds", "to_arrays"]
 

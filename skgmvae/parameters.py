@@ -63,6 +63,8 @@ NUMBERS = [
 #: Features up to which a table is thought to be one of few: neighbors are searched without reducing
 #: them, and the networks see nothing that the graph of neighbors does not.
 FEW_FEATURES = 50
+#: Largest number that a model can be trained with, in single precision.
+LARGEST = float(np.finfo(np.float32).max)
 #: Values that one tensor may hold, 8 GiB in single precision.
 MAX_TENSOR_VALUES = 2**31
 
@@ -331,7 +333,7 @@ def positive_integers(value: Any) -> tuple[int, ...]:
     """Return a positive integer, or several, as a tuple; empty if they are anything else."""
 
     def is_array_of_one(v: Any) -> bool:
-        return isinstance(v, np.ndarray) and not v.ndim
+        return isinstance(v, np.ndarray | torch.Tensor) and not v.ndim
 
     if isinstance(value, Mapping | Set):  # without an order
         return ()
@@ -352,8 +354,13 @@ def check_parameters(
         Naming the parameter, its value and what to do.
     """
     for name in NUMBERS:
-        if isinstance(getattr(estimator, name), bool):
-            raise TypeError(f"{name}={getattr(estimator, name)} must be a number, not a bool.")
+        value = getattr(estimator, name)
+        if isinstance(value, bool):
+            raise TypeError(f"{name}={value} must be a number, not a bool.")
+    for name in ("consistency", "perturbation_radius", "learning_rate_init"):
+        value = getattr(estimator, name)
+        if isinstance(value, Real) and _exceeds(value, LARGEST):
+            raise ValueError(f"{name}={value} must be below {LARGEST:.3g}; lower it.")
     if estimator.n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning: pass 1 or None for one process, -1 for all.")
     if n_samples < min_samples:
@@ -375,20 +382,25 @@ def check_parameters(
     return _image_shape(estimator, n_features)
 
 
+def _exceeds(value: Any, limit: float) -> bool:
+    try:
+        return float(value) > limit
+    except OverflowError:  # a whole number beyond double precision
+        return True
+
+
 def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:
     """Raise a ValueError if a tensor would hold more than `MAX_TENSOR_VALUES`."""
     sizes = hidden_sizes(estimator, n_samples, n_features)
     names = ["hidden_layer_sizes", "latent_dim", "style_dim", "n_clusters"]
+    # numbers of Python: those of NumPy overflow
+    latent_dim, style_dim, n_clusters = (int(getattr(estimator, name)) for name in names[1:])
     widest = max(sizes)
-    inner = max(
-        widest, n_features, 2 * estimator.n_clusters * estimator.latent_dim,
-        2 * estimator.style_dim,
-    )
-    largest = widest * inner
-    n_drawn = estimator.n_mc_samples * min(n_samples, estimator.batch_size)
-    drawn = n_drawn * max(
-        estimator.n_clusters * estimator.latent_dim, estimator.style_dim, n_features
-    )
+    inner = max(widest, n_features, 2 * n_clusters * latent_dim, 2 * style_dim)
+    # the covariances of p(x|z) are the other matrices
+    largest = max(widest * inner, n_clusters * latent_dim**2)
+    n_drawn = int(estimator.n_mc_samples) * min(n_samples, int(estimator.batch_size))
+    drawn = n_drawn * max(n_clusters * latent_dim, style_dim, n_features)
     if drawn > largest:
         largest = drawn
         names = ["n_mc_samples", "batch_size", "n_clusters", "latent_dim", "style_dim"]

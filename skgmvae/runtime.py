@@ -1,27 +1,63 @@
-"""Devices, seeds and torch's modes. No other room makes a generator, one other names a device."""
+"""Devices, seeds, torch's modes, and the process that all runs in.
+
+No other room makes a generator, one other names a device.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
+import multiprocessing
+import os
+import signal
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from threading import RLock
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from sklearn.exceptions import EfficiencyWarning
 from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
 
 __all__ = [
-    "CPU", "available_device", "computes_in_float64", "draw_seed", "free_memory", "generator",
-    "global_draws_from", "has_float64", "ordinary_torch", "select_device", "staging_memory",
+    "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
+    "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
+    "interrupted_by_sigterm", "new_lock", "ordinary_torch", "select_device", "staging_memory",
 ]
 
 CPU = torch.device("cpu")
+T = TypeVar("T")
 
-_GLOBAL_GENERATOR = RLock()  # held by the thread that torch's global generator is lent to
+
+def new_lock() -> Any:
+    """Return a reentrant lock that is free in forked processes.
+
+    Who held it at the time may be a thread that is not there.
+    """
+    lock = threading.RLock()
+    if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+        os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
+    return lock
+
+
+class cached_property(functools.cached_property[T]):
+    """A property that is computed once, without a lock.
+
+    Python 3.11 has one lock for all objects of a class, so that threads wait for each other, and
+    a forked process for threads that are not there.
+    """
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        super().__init__(function)
+        self.lock = nullcontext()
+
+
+_GLOBAL_GENERATOR = new_lock()  # held by the thread that torch's global generator is lent to
+_first_process: int | None = None  # that computed here
+_of_thread = threading.local()  # whether it was limited, and in which process
 
 
 def select_device(name: str | torch.device, local_rank: int | None = None) -> torch.device:
@@ -153,9 +189,73 @@ def ordinary_torch() -> Iterator[None]:
     Autocast and inference mode of the caller end at our door. (The default device and dtype are
     never relied on: every tensor that is made here names its own.)
     """
+    _compute_on_one_thread_if_forked()
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+def _compute_on_one_thread_if_forked() -> None:
+    """Limit this thread to itself in a process that was forked from one that has computed.
+
+    The threads of OpenMP are not there after a fork, but its pool is as before: whatever is shared
+    out among them then, by torch or by scikit-learn, waits for them forever.
+    """
+    global _first_process
+    process = os.getpid()
+    if _first_process is None:
+        _first_process = process
+    if process not in (_first_process, getattr(_of_thread, "limited_in", None)):
+        torch.set_num_threads(1)  # MKL too
+        threadpool_limits(1, user_api="openmp")
+        _of_thread.limited_in = process
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Within this context, also a decorator, SIGTERM raises `KeyboardInterrupt`, as Ctrl-C does.
+
+    A scheduler sends it some seconds before it kills a process. Handlers of the user's stay, and
+    processes that another one has started by `multiprocessing`, as joblib does, are ended by it.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or multiprocessing.parent_process() is not None
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def ending_with(parent: int, seconds: float = 0.5) -> Iterator[None]:
+    """Within this context a process that `parent` started ends soon after it, however that ended.
+
+    Nobody waits for what it computes then. In other processes, as those on other machines, and on
+    Windows, which does not tell, it is of no effect.
+    """
+    started_by = multiprocessing.parent_process()
+    if started_by is None or started_by.pid != parent:
+        yield
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            if done.wait(seconds):
+                return
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()

@@ -53,7 +53,7 @@ from ..parameters import (
     is_affine,
     pseudo_label_schedule,
 )
-from ..runtime import draw_seed, ordinary_torch, select_device
+from ..runtime import draw_seed, interrupted_by_sigterm, ordinary_torch, select_device
 from .description import (
     Description,
     component_weights,
@@ -71,6 +71,7 @@ __all__ = [
 ]
 
 
+@interrupted_by_sigterm()
 @ordinary_torch()
 def fit(
     estimator: Any,
@@ -319,7 +320,7 @@ def regularizer_inputs(
     observed = rows
     radii, probabilities, is_mixture = None, None, False
     if adversarial and given is not None:
-        radii = np.full(rows.n_rows, given, np.float32)
+        radii = np.full(rows.n_rows, float(given), np.float32)
     if partitions or (adversarial and given is None):
         affine = partitions and is_affine(perturbation)
         rows = completed(rows)
@@ -440,9 +441,9 @@ def settings_of(
     holds = inputs is not None and inputs.pseudo_labels is not None
     schedule = inputs.schedule if inputs is not None and holds else None
     return Settings(
-        seed, estimator.n_mc_samples, estimator.min_information, consistency,
+        seed, int(estimator.n_mc_samples), float(estimator.min_information), float(consistency),
         information_weights(schedule),
-        inputs, estimator.batch_size, estimator.verbose,
+        inputs, int(estimator.batch_size), estimator.verbose,
     )
 
 
@@ -458,18 +459,19 @@ def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedul
     if n_epochs == "auto":
         n_epochs = auto_max_iter(n_rows, estimator.batch_size)
         head_start = done.n_steps / n_steps if done else 0.0
+    n_epochs = int(n_epochs)
     decays = estimator.learning_rate == "cosine"
     learning_rate = estimator.learning_rate_init
     if learning_rate == "auto":
         learning_rate = auto_learning_rate(n_epochs * n_steps if decays else None)
     return Schedule(
-        learning_rate=learning_rate,
+        learning_rate=float(learning_rate),
         decays=decays,
         first_epoch=len(previous.records) if previous else 0,
         n_epochs=max(0, math.ceil(n_epochs - head_start)),
         head_start=head_start,
-        tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
+        tol=float(estimator.tol),
+        n_iter_no_change=int(estimator.n_iter_no_change),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from .._rows import Rows
 from .._training import Diverged, Schedule, train
 from ..distributed import ALONE, Group
 from ..fitted import load_arrays, to_arrays
-from ..runtime import ordinary_torch
+from ..runtime import ending_with, ordinary_torch
 
 __all__ = [
     "TRIALS", "Recorded", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan",
@@ -196,6 +197,12 @@ def _attempt(*task: Any) -> Restart | Diverged:
         return error
 
 
+def _attempt_for(parent: int, *task: Any) -> Restart | Diverged:
+    """Attempt a restart as long as the process that asked for it is there."""
+    with ending_with(parent):
+        return _attempt(*task)
+
+
 def run_restarts(
     n_restarts: int,
     n_jobs: int | None,
@@ -228,7 +235,8 @@ def run_restarts(
         try:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
             for outcome in parallel(
-                delayed(_attempt)(*task, trial, number) for number in range(n_restarts)
+                delayed(_attempt_for)(os.getpid(), *task, trial, number)
+                for number in range(n_restarts)
             ):
                 outcomes.append(outcome)
         except KeyboardInterrupt:

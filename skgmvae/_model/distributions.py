@@ -8,12 +8,13 @@ are the oracle of the tests.
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
+
+from ..runtime import cached_property
 
 __all__ = [
     "DiagonalNormal", "categorical", "kl_from_standard_normal", "kl_to_components",
@@ -46,7 +47,7 @@ class DiagonalNormal(Normal):
         return 0.5 * limit * torch.tanh(self._log_variance / limit)
 
     @cached_property
-    def scale(self) -> Tensor:  # type: ignore[override]
+    def scale(self) -> Tensor:
         """Standard deviation."""
         return self.log_scale.exp()
 

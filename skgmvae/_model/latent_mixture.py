@@ -58,9 +58,19 @@ class LatentMixture(NamedTuple):
     def of_covariances(
         cls, means: Tensor, covariances: Tensor, mean_rows: Tensor
     ) -> LatentMixture:
-        """Return the mixture of such means (K, N_x) and covariances (K, N_x, N_x)."""
+        """Return the mixture of such means (K, N_x) and covariances (K, N_x, N_x).
+
+        Covariances are differences of moments: where means are so large that rounding makes some
+        that are not positive definite, as much is added to their diagonal.
+        """
+        factors, failed = torch.linalg.cholesky_ex(covariances)
+        if failed.any():
+            rounding = 16 * torch.finfo(means.dtype).eps * means.shape[1]
+            moments = covariances.diagonal(dim1=-2, dim2=-1).abs() + means.square()  # (K, N_x)
+            added = rounding * moments.amax(-1, keepdim=True).expand_as(moments)
+            factors = torch.linalg.cholesky(covariances + torch.diag_embed(added))
         # contiguous, as a pickle gives it back: products are then the same to the last bit
-        return cls(means, torch.linalg.cholesky(covariances).contiguous(), mean_rows)
+        return cls(means, factors.contiguous(), mean_rows)
 
     @property
     def covariances(self) -> Tensor:

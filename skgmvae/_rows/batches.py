@@ -14,7 +14,7 @@ __all__ = ["Reservoir", "mixed_order", "n_batches", "shuffled_batches"]
 
 def n_batches(n_rows: int, batch_size: int) -> int:
     """Return the number of batches of an epoch."""
-    return math.ceil(n_rows / batch_size)
+    return math.ceil(n_rows / int(batch_size))  # of Python: numbers of NumPy may overflow
 
 
 def shuffled_batches(

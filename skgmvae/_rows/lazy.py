@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+
+from ..runtime import cached_property
 
 __all__ = ["LAZY_BYTES", "LazyRows", "is_source"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.sparse import csr_array, diags_array, issparse
 from torch import Tensor
 
 from ..distributed import ALONE, Group
-from ..runtime import CPU, free_memory, has_float64, staging_memory
+from ..runtime import CPU, cached_property, free_memory, has_float64, staging_memory
 from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
 from .units import FARTHEST, Units
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..runtime import CPU
+from ..runtime import CPU, cached_property
 from .containers import blocks, dense, rows_at_a_time
 from .lazy import LazyRows
 from .sources import WINSORIZING, Conversion, Rows, Winsorizing, joined

@@ -154,7 +154,8 @@ class Units(NamedTuple):
     ) -> Units:
         """Return units in which `top` is 1 and 0 is 0."""
         n_features = X.shape[1]
-        found = moments(blocks(X))
+        with np.errstate(over="ignore", invalid="ignore"):  # of values that are no fractions
+            found = moments(blocks(X))
         _check_columns(found)
         constants = np.where(found.lowest == found.highest, found.lowest, np.nan)
         zeros, tops, infinite = (np.full(n_features, value) for value in (0.0, top, np.inf))

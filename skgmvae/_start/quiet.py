@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from threading import RLock
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from ..runtime import new_lock
+
 __all__ = ["fit_quietly"]
 
-_FILTERS = RLock()
+_FILTERS = new_lock()
 _Estimator = TypeVar("_Estimator")
 
 
