@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..runtime import CPU, has_float64
+
 __all__ = ["COMPONENTS", "ComponentSolver", "Components", "principal_components"]
 
 
@@ -82,12 +84,20 @@ def principal_components(
         return total
 
     if n_features <= solver.max_exact_features:
-        _, vectors = torch.linalg.eigh(scatter(None))
-        return Components(mean, vectors[:, -n_components:].flip(1))
+        return Components(mean, _eigenvectors(scatter(None), n_components))
     source = torch.Generator().manual_seed(seed)
     n_dimensions = min(n_components + solver.n_spare, n_features)
     basis = torch.randn(n_features, n_dimensions, generator=source).to(mean)
     for _ in range(solver.n_iter):
         basis, _ = torch.linalg.qr(scatter(basis))
-    _, vectors = torch.linalg.eigh(basis.T @ scatter(basis))
-    return Components(mean, basis @ vectors[:, -n_components:].flip(1))
+    return Components(mean, basis @ _eigenvectors(basis.T @ scatter(basis), n_components))
+
+
+def _eigenvectors(matrix: Tensor, n_components: int) -> Tensor:
+    """Return the eigenvectors of a symmetric matrix with the largest eigenvalues.
+
+    In single precision LAPACK may return NaN: of pixels of MNIST in one order of the rows.
+    """
+    exact = matrix if has_float64(matrix.device) else matrix.to(CPU)
+    _, vectors = torch.linalg.eigh(exact.double())
+    return vectors[:, -n_components:].flip(1).to(matrix)
