@@ -23,7 +23,7 @@ FLOORS = [
     {"_objective", "_start", "_training", "likelihoods"},
     {"_model"},
     {"_rows", "networks", "perturbations"},
-    {"distributed", "exceptions", "runtime"},
+    {"callbacks", "distributed", "exceptions", "runtime"},
 ]
 # what stands beside the house: it uses the estimator by its public methods, or not at all
 BESIDE = {"datasets", "metrics", "paper", "plotting"}

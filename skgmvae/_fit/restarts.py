@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,13 @@ from .._training import Diverged, Schedule, train
 from ..distributed import ALONE, Group
 from ..fitted import load_arrays, to_arrays
 from ..runtime import ordinary_torch
+from .held_out import HeldOut, held_out_bound
+from .progress import VALIDATION, Progress
+from .state import Recorded
+from .tasks import NO_TASK, FitTask
 
 __all__ = [
-    "TRIALS", "Recorded", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan",
+    "TRIALS", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan", "judged_loss",
     "objective_of", "run_restart", "run_restarts",
 ]
 
@@ -55,10 +60,8 @@ class Settings(NamedTuple):
     batch_size: int
     verbose: int
     group: Group = ALONE
-
-
-#: What was recorded of an epoch, by name.
-Recorded = dict[str, float]
+    held_out: HeldOut | None = None  # by which training is judged; None is by its loss
+    log_volume: float = 0.0  # of a unit of the model: from bounds in its units to those of X
 
 
 class Restart(NamedTuple):
@@ -69,6 +72,7 @@ class Restart(NamedTuple):
     number: int  # seeds it
     learning_rate: float  # at first; lower than asked for where that was too high
     interrupted: bool
+    stopped: bool = False  # before the end of the schedule
 
     @property
     def score(self) -> float:
@@ -107,6 +111,7 @@ def batches_of(
         latent_dim=architecture.latent_dim, style_dim=architecture.style_dim,
         n_clusters=architecture.n_clusters, inputs=settings.inputs,
         key=(settings.seed, restart), progress=progress, group=settings.group,
+        numbers=None if settings.held_out is None else settings.held_out.training,
     )
 
 
@@ -118,9 +123,10 @@ def run_restart(
     schedule: Schedule,
     restart: int,
     arrays: dict[str, NDArray[Any]] | None = None,
-    earlier: Sequence[float] = (),
+    earlier: Sequence[Recorded] = (),
+    task: FitTask = NO_TASK,
 ) -> Restart:
-    """Train one model, from random weights or from `arrays` that had the losses `earlier`."""
+    """Train one model, from random weights or from `arrays` that had the records `earlier`."""
     module = architecture.build(rows.device, settings.seed, restart)
     if arrays is not None:
         load_arrays(module, arrays)
@@ -129,23 +135,34 @@ def run_restart(
     group.share_module(module)
     objective = objective_of(module, rows, settings)
     batches = batches_of(architecture, rows, settings, schedule.progress, restart)
+    names, score = objective.recorded, None
+    if settings.held_out is not None:
+        names = (*names, VALIDATION)
+        score = partial(_score, module, rows, settings.held_out, settings)
+    progress = Progress(
+        module, rows, schedule, trial=None if schedule.n_trial_epochs is None else restart,
+        verbose=settings.verbose if group.rank == 0 else 0, log_volume=settings.log_volume,
+    )
+    so_far = list(earlier)
+    begun: list[FitTask] = []  # that of the epoch, which may be repeated at a lower rate
 
-    def report(epoch: int, record: list[float]) -> None:
-        number, last = epoch + 1, schedule.first_epoch + schedule.n_epochs
-        every = 1 if settings.verbose > 1 else math.ceil(schedule.n_epochs / 10)
-        is_told = settings.verbose and group.rank == 0
-        if is_told and (epoch % every == 0 or number == last):
-            values = "  ".join(
-                f"{name} {value:.3f}"
-                for name, value in zip(objective.recorded, record, strict=True)
-            )
-            print(f"restart {restart + 1}  epoch {number}/{last}  {values}")
+    def begin(epoch: int) -> None:
+        if not begun:
+            begun.append(task.subtask("epoch"))
+            begun[0].begin()
+
+    def report(epoch: int, record: list[float]) -> bool:
+        so_far.append(dict(zip(names, record, strict=True)))
+        progress.show(epoch, so_far[-1])
+        stops = begun.pop().end(partial(task.snapshot, module, so_far))
         raise_interrupts()
+        return stops
 
     try:
         with group.interrupts() as raise_interrupts:
             outcome = train(
-                objective, batches, schedule, earlier=earlier, report=report,
+                objective, batches, schedule, score=score, begin=begin, report=report,
+                earlier=[judged_loss(record, settings) for record in earlier],
                 debug=print if settings.verbose > 1 else lambda message: None, group=group,
             )
     except Diverged as error:
@@ -153,10 +170,24 @@ def run_restart(
         if not cause:
             raise
         raise Diverged(cause) from error
-    records = [dict(zip(objective.recorded, record, strict=True)) for record in outcome.records]
+    if outcome.stopped:
+        progress.show_stop(len(so_far))
+    records = [dict(zip(names, record, strict=True)) for record in outcome.records]
     return Restart(
-        to_arrays(module), records, restart, outcome.learning_rate, outcome.interrupted
+        to_arrays(module), records, restart, outcome.learning_rate, outcome.interrupted,
+        outcome.stopped,
     )
+
+
+def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> float:
+    return held_out_bound(module, rows, held_out, settings.group) - settings.log_volume
+
+
+def judged_loss(record: Recorded, settings: Settings) -> float:
+    """Return by what an epoch is judged, the less the better; NaN if that was not recorded."""
+    if settings.held_out is None:
+        return record["loss"]
+    return -record.get(VALIDATION, math.nan)
 
 
 @torch.no_grad()
@@ -186,12 +217,25 @@ def _are_finite(*tensors: torch.Tensor) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
-def _attempt(*task: Any) -> Restart | Diverged:
-    """Return the error of a restart that diverged, which others need not share."""
+def _attempt(
+    architecture: Architecture,
+    rows: Rows,
+    settings: Settings,
+    schedule: Schedule,
+    restart: int,
+    task: FitTask,
+) -> tuple[Restart | Diverged, bool]:
+    """Return the outcome of a trial, and whether a callback asks for no more of them.
+
+    A restart that diverged is an error, which others need not share.
+    """
+    task.begin()
+    outcome: Restart | Diverged
     try:
-        return run_restart(*task)
+        outcome = run_restart(architecture, rows, settings, schedule, restart, None, (), task)
     except Diverged as error:
-        return error
+        outcome = error
+    return outcome, task.end()
 
 
 def run_restarts(
@@ -202,30 +246,35 @@ def run_restarts(
     settings: Settings,
     schedule: Schedule,
     rule: Trials = TRIALS,
+    task: FitTask = NO_TASK,
 ) -> Restart:
     """Train one model; of several the best after a short trial.
 
     A restart that diverges is passed over, unless all do. After Ctrl-C the best so far is
-    returned.
+    returned. A trial that stopped before its end does not go on.
     """
-    task = architecture, rows, settings
+    parts = architecture, rows, settings
     if n_restarts == 1:
-        return run_restart(*task, schedule, 0)
-    trial = schedule._replace(n_trial_epochs=math.ceil(rule.share * schedule.n_epochs))
+        return run_restart(*parts, schedule, 0, None, (), task)
+    n_trial_epochs = math.ceil(rule.share * schedule.n_epochs)
+    trial = schedule._replace(n_trial_epochs=n_trial_epochs)
+    trials = [
+        (*parts, trial, number, task.subtask("trial", n_trial_epochs))
+        for number in range(n_restarts)
+    ]
     outcomes: list[Restart | Diverged] = []
     interrupted = False
     if effective_n_jobs(n_jobs) == 1 or not settings.group.is_alone:
-        for number in range(n_restarts):
-            outcomes.append(_attempt(*task, trial, number))
-            interrupted = getattr(outcomes[-1], "interrupted", False)
-            if interrupted:
+        for each in trials:
+            outcome, stops = _attempt(*each)
+            outcomes.append(outcome)
+            interrupted = getattr(outcome, "interrupted", False)
+            if interrupted or stops:
                 break
     else:
         try:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            for outcome in parallel(
-                delayed(_attempt)(*task, trial, number) for number in range(n_restarts)
-            ):
+            for outcome, _ in parallel(delayed(_attempt)(*each) for each in trials):
                 outcomes.append(outcome)
         except KeyboardInterrupt:
             interrupted = True
@@ -235,10 +284,13 @@ def run_restarts(
     if not results:
         raise next(outcome for outcome in outcomes if isinstance(outcome, Diverged))
     best = max(results, key=lambda result: result.score)
-    if interrupted:
-        return best._replace(interrupted=True)
+    if interrupted or best.stopped:
+        return best._replace(interrupted=interrupted)
+    training = task.subtask("training", schedule.n_epochs - len(best.records))
+    training.begin()
     final = run_restart(
-        *task, schedule._replace(learning_rate=best.learning_rate), best.number, best.arrays,
-        [record["loss"] for record in best.records],
+        *parts, schedule._replace(learning_rate=best.learning_rate), best.number, best.arrays,
+        best.records, training,
     )
+    training.end()
     return final._replace(records=best.records + final.records)

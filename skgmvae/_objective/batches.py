@@ -164,6 +164,8 @@ class Batches:
         From the number of epochs, with fractions, to the share of the schedule that is done.
     group : Group, default=ALONE
         Batches are of the rows of all its processes.
+    numbers : ndarray of int or None, default=None
+        Of the rows, among those of all processes, that are trained on; None is all.
     """
 
     def __init__(
@@ -179,6 +181,7 @@ class Batches:
         key: tuple[int, int],
         progress: Callable[[float], float],
         group: Group = ALONE,
+        numbers: NDArray[np.intp] | None = None,
     ) -> None:
         self.rows = rows
         self.batch_size = batch_size
@@ -189,8 +192,9 @@ class Batches:
         self.key = key
         self.progress = progress
         self.group = group
-        self.n_rows = group.n_rows(rows.n_rows)
+        self.n_rows = group.n_rows(rows.n_rows) if numbers is None else len(numbers)
         self.n_steps = n_batches(self.n_rows, batch_size)
+        self._numbers = None if numbers is None else torch.tensor(numbers, device=rows.device)
         self._epoch = -1
         self._perturbed_once = False
         self._log_sizes = torch.zeros(n_clusters, device=rows.device, dtype=torch.float32)
@@ -239,6 +243,8 @@ class Batches:
         if epoch != self._epoch:
             source = generator(self.rows.device, *self.key, epoch)
             self._shuffled = shuffled_batches(self.n_rows, self.batch_size, source)
+            if self._numbers is not None:
+                self._shuffled = self._numbers[self._shuffled]
             self._at_home = self._shuffled.to(self.rows.home)
             self._epoch = epoch
         return self._shuffled
