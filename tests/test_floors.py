@@ -19,11 +19,11 @@ FLOORS = [
     {"__init__"},
     {"estimator"},
     {"_fit"},
-    {"fitted", "parameters"},
+    {"callbacks", "fitted", "parameters"},
     {"_objective", "_start", "_training", "likelihoods"},
     {"_model"},
     {"_rows", "networks", "perturbations"},
-    {"callbacks", "distributed", "exceptions", "runtime"},
+    {"distributed", "exceptions", "runtime"},
 ]
 # what stands beside the house: it uses the estimator by its public methods, or not at all
 BESIDE = {"datasets", "metrics", "paper", "plotting"}
