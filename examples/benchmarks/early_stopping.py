@@ -51,7 +51,8 @@ def main():
         for max_iter in ("auto", LONG[name]):
             for early in ({}, {"early_stopping": True, "n_iter_no_change": 20}):
                 found = [
-                    measured(name, seed, max_iter=max_iter, **early) for seed in range(options.seeds)
+                    measured(name, seed, max_iter=max_iter, **early)
+                    for seed in range(options.seeds)
                 ]
                 ari, bound, epochs, seconds = np.mean(found, 0)
                 print(
