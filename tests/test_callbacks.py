@@ -198,11 +198,11 @@ def test_columns_of_a_frame_are_known_to_a_copy(fit, X):
 
 
 @with_callbacks
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning")
 def test_a_callback_may_end_a_fit_without_a_warning(clusterer, X):
     stops = Recorder(lambda path: path[-1] == "epoch 3")
     ended = clone(clusterer).set_callbacks(stops)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ClusteringWarning)
         warnings.simplefilter("error", ConvergenceWarning)
         ended.fit(X)
     assert ended.n_iter_ == 4
