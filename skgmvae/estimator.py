@@ -146,7 +146,7 @@ class GMVAEClustering(
         epochs, and the weights of the epoch with the highest bound are kept. To end well before
         `max_iter`, lower `n_iter_no_change` to 10 or so. The units and the initial partition are
         of all rows, as `labels_` is. :class:`~skgmvae.callbacks.EarlyStopping` takes rows of your
-        own.
+        own. Not used by `partial_fit`, which takes one pass.
     validation_fraction : float, default=0.1
         Share of the rows that are held out if `early_stopping` is set, drawn by `random_state`.
     warm_start : bool, default=False
@@ -431,11 +431,6 @@ class GMVAEClustering(
             raise ValueError(
                 f"distributed={self.distributed!r} is for `fit`: `partial_fit` trains in one "
                 "process. Pass distributed='off', or call `fit` with rows in each process."
-            )
-        if self.early_stopping:
-            raise ValueError(
-                "early_stopping=True is for `fit`: `partial_fit` takes one pass over X, of which "
-                "no rows are held out. Set early_stopping=False."
             )
         continued = self.__sklearn_is_fitted__()
         with sklearn.config_context(skip_parameter_validation=True):

@@ -481,9 +481,11 @@ def test_a_wrong_rule_is_refused(parameters, kind):
         EarlyStopping(**parameters)
 
 
-def test_a_chunk_is_not_stopped_early(clusterer, X):
-    with pytest.raises(ValueError, match=r"early_stopping=True is for `fit`"):
-        clone(clusterer).set_params(early_stopping=True).partial_fit(X)
+def test_of_a_chunk_no_rows_are_held_out(clusterer, X):
+    plain = clone(clusterer).partial_fit(X)
+    found = clone(clusterer).set_params(early_stopping=True).partial_fit(X)
+    assert same_weights(found, plain)
+    assert found.validation_scores_ is None
 
 
 def test_too_few_rows_are_left(clusterer, X):
