@@ -26,6 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from . import __version__, _fit
 from ._objective import Terms
 from ._rows import Columns, Copies, LazyRows, dense, is_source
+from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
 from .fitted import Fitted
 from .networks import NetworkFactory
@@ -37,12 +38,15 @@ __all__ = ["GMVAEClustering"]
 
 #: What may differ between processes that fit one model together.
 OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
+#: What rows to fit to tell of the columns.
+OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
 DTYPES = [np.float64, np.float32, np.uint8]
 STATE_LAYOUT = 1  # of what is pickled; raised when older versions could not read it
 
 
 class GMVAEClustering(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
+    BaseEstimator,
 ):
     """Clustering by a Gaussian mixture variational autoencoder (GMVAE).
 
@@ -138,6 +142,15 @@ class GMVAEClustering(
         Change of the loss that counts, as a share of its fall since the first epoch.
     n_iter_no_change : int, default=100
         Epochs without a change after which training stops early.
+    early_stopping : bool, default=False
+        Whether training is judged by the bound of rows that are held out from it instead of by its
+        loss: it ends when that bound has not changed by what counts (`tol`) for `n_iter_no_change`
+        epochs, and the weights of the epoch with the highest bound are kept. To end well before
+        `max_iter`, lower `n_iter_no_change` to 10 or so. The units and the initial partition are
+        of all rows, as `labels_` is. :class:`~skgmvae.callbacks.EarlyStopping` takes rows of your
+        own. Not used by `partial_fit`, which takes one pass.
+    validation_fraction : float, default=0.1
+        Share of the rows that are held out if `early_stopping` is set, drawn by `random_state`.
     warm_start : bool, default=False
         Whether `fit` trains the present model on, up to `max_iter` epochs in all, as scikit-learn's
         ensembles count their estimators; not, as in `MLPClassifier`, for `max_iter` more.
@@ -154,7 +167,9 @@ class GMVAEClustering(
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0
-        1 prints ten lines an initialization, 2 a line an epoch; in the model's units.
+        1 prints ten lines for a fit: the epoch, the bound in the units of X while training, how
+        many clusters have rows, the share of rows that changed cluster since the line before (both
+        of up to 2,048 rows), and how long the fit will take at most. 2 prints a line an epoch.
 
     Attributes
     ----------
@@ -193,6 +208,9 @@ class GMVAEClustering(
         Means per epoch, while training: the four terms of Eq. 3 (`reconstruction`,
         `conditional_prior`, `w_prior`, `z_prior`), `lower_bound`, and the `regularizer`, which
         `consistency` weighs, with its parts and `pseudo_label_loss`, which has its own weights.
+    validation_scores_ : ndarray of shape (`n_iter_`,) or None
+        With `early_stopping`, the mean bound of the rows that were held out after each epoch, as
+        `lower_bound` in `history_`; NaN for those of an earlier fit without. Else None.
     n_iter_ : int
         Epochs run, those of earlier fits included where a fit was continued.
     converged_ : bool
@@ -262,6 +280,8 @@ class GMVAEClustering(
         max_iter: str | int = "auto",
         tol: float = 1e-2,
         n_iter_no_change: int = 100,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
         warm_start: bool = False,
         device: str | torch.device = "auto",
         distributed: str = "auto",
@@ -291,6 +311,8 @@ class GMVAEClustering(
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.device = device
         self.distributed = distributed
@@ -321,7 +343,8 @@ class GMVAEClustering(
             Rows at any location and scale. If a few are far from all others,
             :class:`~skgmvae.exceptions.FarRowsWarning` is issued. Neither their order nor copies
             of a row, in place of a weight, make a difference.
-        y : Ignored
+        y : array-like of shape (n_samples,), default=None
+            Not used by the fit. Callbacks that compare with labels are given them.
         sample_weight : array-like of shape (n_samples,), default=None
             How many rows each counts for: 2 is the row twice, 0 leaves it out. Where the weights
             of distinct rows have a mean below 1, only their proportions count; the initial
@@ -350,7 +373,9 @@ class GMVAEClustering(
         with group.agreement():
             rows = self._validated(columns, X, columns._columns, reset=not continued)
             weights = _checked_weights(sample_weight, rows)
-        group.check_equal({
+        with group.agreement():
+            early_stopping = self._early_stopping(columns)
+        group.check_equal({"EarlyStopping": repr(early_stopping)} | {
             name: value for name, value in self.get_params(deep=False).items()
             if name not in OF_PROCESS
         })
@@ -365,8 +390,11 @@ class GMVAEClustering(
             min_samples=2 if continued else max(2, self.n_clusters),
         )
         previous = self._previous() if continued else None
+        known = {name: vars(columns)[name] for name in OF_COLUMNS if name in vars(columns)}
+        task = _fit.FitTask(self, X, y, known, group)
         result = _fit.fit(
-            self, rows, copies.part(own), image_shape, previous, group, columns._categories
+            self, rows, copies.part(own), image_shape, previous, group, columns._categories,
+            early_stopping, task,
         )
         if not result.state.interrupted:
             _warn(result.warnings, stacklevel=4)  # the decorator wraps this method
@@ -375,6 +403,7 @@ class GMVAEClustering(
             raise KeyboardInterrupt(
                 f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept."
             )
+        task.end(dict)
         return self
 
     def partial_fit(
@@ -862,6 +891,12 @@ class GMVAEClustering(
         return _fit.history(self._records[: self._n_records], fitted)
 
     @property
+    def validation_scores_(self) -> NDArray[np.float64] | None:
+        """Mean bound of the rows that were held out, per epoch."""
+        check_is_fitted(self)
+        return _fit.validation_scores(self._records[: self._n_records])
+
+    @property
     def n_iter_(self) -> int:
         """Epochs run."""
         check_is_fitted(self)
@@ -970,6 +1005,18 @@ class GMVAEClustering(
             columns.check_values(rows)
         return rows
 
+    def _early_stopping(self, columns: Self) -> EarlyStopping | None:
+        """Return the rule by which to stop early, if there is one, with checked rows."""
+        rule = early_stopping_of(self)
+        if rule is None or rule.X_val is None:
+            return rule
+        try:
+            rows = self._validated(columns, rule.X_val, columns._columns, reset=False)
+        except (TypeError, ValueError) as error:
+            error.add_note("(It is about X_val of EarlyStopping.)")
+            raise
+        return EarlyStopping(X_val=rows, patience=rule.patience)
+
     @property
     def _categories(self) -> list[NDArray[np.intp]]:
         return [] if self._columns is None else self._columns.groups
@@ -983,9 +1030,8 @@ class GMVAEClustering(
 
     def _assign(self, result: _fit.Fit, columns: Self, *, continued: bool) -> None:
         """Take over the result of a fit, in one step that no reader can come between."""
-        names = "n_features_in_", "feature_names_in_", "_columns"
-        new = {name: value for name, value in vars(self).items() if name not in names}
-        new |= {name: vars(columns)[name] for name in names if name in vars(columns)}
+        new = {name: value for name, value in vars(self).items() if name not in OF_COLUMNS}
+        new |= {name: vars(columns)[name] for name in OF_COLUMNS if name in vars(columns)}
         new |= {f"{name}_": value for name, value in result.description._asdict().items()}
         if columns._columns is not None:
             new["cluster_centers_"] = columns._columns.decoded(new["cluster_centers_"])

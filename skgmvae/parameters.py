@@ -47,6 +47,8 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
     "distributed": [StrOptions({"auto", "off"})],

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from datetime import timedelta
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,6 +44,10 @@ SETTINGS = {
         "networks": "conv", "image_shape": (8, 8), "perturbation": "both", "hidden_layer_sizes": 8,
         "likelihood": "bernoulli",
     },
+}
+EARLY = SMALL | {
+    "init": "random", "perturbation_radius": 0.3, "early_stopping": True, "n_iter_no_change": 3,
+    "tol": 0.5, "max_iter": 40,
 }
 TIMEOUT = timedelta(seconds=4)
 
@@ -104,6 +109,38 @@ def continued(X):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return clusterer.set_params(max_iter=4, init="neighbors").fit(X)
+
+
+class Watching:
+    """A callback that asks for a fitted copy, and after the second epoch does something."""
+
+    def __init__(self, function):
+        self.function = function
+        self.fitted = []
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+        self.fitted.append(fitted_estimator.predict(X))
+        return context.task_name == "epoch" and context.task_id == 1 and self.function()
+
+
+def watched_by_one(X, rank, function):
+    """Return what comes of a fit of all processes, of which one has a callback."""
+    clusterer = GMVAEClustering(**QUICK | {"max_iter": 6})
+    if rank == 1:
+        clusterer.set_callbacks(Watching(function))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clusterer.fit(X)
+    except ZeroDivisionError as error:
+        return type(error).__name__, str(error)
+    return clusterer.n_iter_, [len(labels) for one in clusterer.__dict__.get("_skl_callbacks", [])
+                               for labels in one.fitted]
 
 
 def with_gaps(X, seed):
@@ -175,6 +212,10 @@ def several_more(mine, rank, found):
     found["sample"] = of_a_sample(mine)
     found["sample with gaps"] = of_a_sample(with_gaps(mine, rank))
     found["categories"] = fitted(with_categories(mine), categorical_features=[4], **SMALL)
+    found["early"] = fitted(mine, **EARLY)
+    if find_spec("sklearn.callback"):
+        found["watched"] = watched_by_one(mine, rank, lambda: True)
+        found["failed"] = watched_by_one(mine, rank, lambda: 1 / 0)
     found["off"] = fitted(X[rank::2], **QUICK, distributed="off")
     found["partial_fit"] = partial(mine)
     # errors of one process are those of all, and the next fit begins with all of them

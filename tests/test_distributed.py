@@ -175,6 +175,27 @@ def test_categories_are_those_of_all_processes(results):
         assert fit._columns.categories == {4: ["high", "low", "middle"]}
 
 
+def test_all_stop_early_by_the_rows_that_are_held_out_of_all(results):
+    fits = [found["early"] for found in results[2]]
+    assert_equal_weights(fits)
+    alone = ranks.fitted(ranks.X, **ranks.EARLY)
+    assert fits[0].n_iter_ == fits[1].n_iter_ == alone.n_iter_ < 40
+    for fit in fits:
+        np.testing.assert_allclose(fit.validation_scores_, alone.validation_scores_, atol=1e-3)
+
+
+def test_a_callback_of_one_rank_ends_the_fit_of_all(results):
+    if "watched" not in results[2][0]:
+        pytest.skip("scikit-learn before 1.9 has no callbacks")
+    (n_first, none), (n_second, predicted) = (found["watched"] for found in results[2])
+    assert n_first == n_second == 2
+    assert none == []
+    assert predicted == [98] * 3  # after two epochs and the fit, its own rows
+    assert {found["failed"] for found in results[2]} == {
+        ("ZeroDivisionError", "division by zero")
+    }
+
+
 def test_off_fits_the_rows_of_this_process_alone(results):
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the processes have: sums of more threads round otherwise

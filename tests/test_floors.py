@@ -19,7 +19,7 @@ FLOORS = [
     {"__init__"},
     {"estimator", "sources"},
     {"_fit"},
-    {"fitted", "parameters"},
+    {"callbacks", "fitted", "parameters"},
     {"_objective", "_start", "_training", "likelihoods"},
     {"_model"},
     {"_rows", "networks", "perturbations"},

@@ -64,6 +64,7 @@ def test_every_parameter_has_a_constraint_and_no_other_has():
     ("init", "kmeans"), ("init", "neighbours"), ("init", None),
     ("learning_rate", "adaptive"), ("batch_size", 1), ("max_iter", 0),
     ("max_iter", "all"), ("tol", -1e-3), ("n_iter_no_change", 0), ("warm_start", "yes"),
+    ("early_stopping", "yes"), ("validation_fraction", 0.0), ("validation_fraction", 1.0),
     ("device", None), ("device", 0), ("distributed", "on"), ("distributed", None),
     ("n_jobs", 1.5), ("random_state", "seed"), ("verbose", -1),
 ])

@@ -1,11 +1,12 @@
 """What a fit does, from top to bottom."""
 
-from .history import has_converged, history
+from .history import has_converged, history, validation_scores
 from .recipe import fit
-from .restarts import Recorded
-from .state import Fit, FitState, Previous
+from .state import Fit, FitState, Previous, Recorded
 from .stream import partial_fit
+from .tasks import FitTask
 
 __all__ = [
-    "Fit", "FitState", "Previous", "Recorded", "fit", "has_converged", "history", "partial_fit",
+    "Fit", "FitState", "FitTask", "Previous", "Recorded", "fit", "has_converged", "history",
+    "partial_fit", "validation_scores",
 ]

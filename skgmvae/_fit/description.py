@@ -15,7 +15,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
-from .._rows import BLOCK_ROWS, Copies, dense, moments, slices
+from .._objective import RegularizerInputs
+from .._rows import BLOCK_ROWS, Copies, Rows, dense, moments, slices
 from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
@@ -29,7 +30,7 @@ from ..fitted import ESTIMATION, Fitted
 from ..runtime import CPU
 
 __all__ = [
-    "DESCRIPTION", "Description", "DescriptionRule", "component_weights", "describe",
+    "DESCRIPTION", "Description", "DescriptionRule", "aggregated", "component_weights", "describe",
     "latent_mixture", "of_given_rows", "warnings_of_clusters",
 ]
 
@@ -94,6 +95,24 @@ class Description(NamedTuple):
     exemplar_indices: NDArray[np.intp]
     cluster_centers: NDArray[np.float64]
     lower_bound: float
+
+
+def aggregated(
+    module: GMVAE, rows: Rows, inputs: RegularizerInputs | None, group: Group = ALONE
+) -> LatentMixture | None:
+    """Set p(z) of a trained module by the rows and return p(x|z); None if they are the paper's.
+
+    They are without a regularizer.
+    """
+    prior = inputs.prior(group) if inputs else None
+    module.set_weights(prior)
+    if inputs is None:
+        return None
+    fitted_to = None if prior is None else inputs.pseudo_labels
+    module.set_weights(
+        component_weights(module, rows.blocks(), fitted_to, inputs.weights, group)
+    )
+    return latent_mixture(module, rows.blocks(), weights_of_rows=inputs.weights, group=group)
 
 
 @torch.no_grad()

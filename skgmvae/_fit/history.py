@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from .._objective import Regularizer, Terms
 from .._training import is_settled
 from ..fitted import Fitted
-from .restarts import Recorded
-from .state import FitState
+from .progress import VALIDATION
+from .state import FitState, Recorded
 
-__all__ = ["has_converged", "history"]
+__all__ = ["has_converged", "history", "validation_scores"]
 
 
 def history(records: Sequence[Recorded], fitted: Fitted) -> dict[str, NDArray[np.float64]]:
@@ -37,6 +37,13 @@ def history(records: Sequence[Recorded], fitted: Fitted) -> dict[str, NDArray[np
         total = Regularizer(*(parts[name] for name in Regularizer._fields)).total()
         parts["regularizer"] = np.nan_to_num(total)
     return parts
+
+
+def validation_scores(records: Sequence[Recorded]) -> NDArray[np.float64] | None:
+    """Return the bound of held-out rows by epoch, in the units of X; None if there were none."""
+    if not any(VALIDATION in record for record in records):
+        return None
+    return np.array([record.get(VALIDATION, np.nan) for record in records])
 
 
 def has_converged(records: Sequence[Recorded], state: FitState) -> bool:

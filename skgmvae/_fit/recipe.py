@@ -5,9 +5,11 @@ Nothing is assigned to the estimator here: all is computed aside and handed back
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import vstack
 from sklearn.exceptions import ConvergenceWarning
 
-from .._model import Architecture, Family
+from .._model import GMVAE, Architecture, Family
 from .._objective import RegularizerInputs
 from .._rows import (
     BLOCK_ROWS,
@@ -40,6 +42,7 @@ from .._start import (
     perturbation_radius,
 )
 from .._training import Schedule
+from ..callbacks import EarlyStopping
 from ..distributed import ALONE, Group
 from ..exceptions import FarRowsWarning
 from ..fitted import Fitted, load_arrays, to_arrays
@@ -56,15 +59,16 @@ from ..parameters import (
 from ..runtime import draw_seed, interrupted_by_sigterm, ordinary_torch, select_device
 from .description import (
     Description,
-    component_weights,
+    aggregated,
     describe,
-    latent_mixture,
     of_given_rows,
     warnings_of_clusters,
 )
+from .held_out import HELD_OUT, HeldOut, split
 from .history import has_converged
 from .restarts import Settings, run_restart, run_restarts
-from .state import Fit, FitState, Previous
+from .state import Fit, FitState, Previous, Recorded
+from .tasks import NO_TASK, FitTask
 
 __all__ = [
     "fit", "median", "prepare", "regularizer_inputs", "settings_of", "warnings_of_far_rows",
@@ -81,6 +85,8 @@ def fit(
     previous: Previous | None = None,
     group: Group = ALONE,
     categories: Sequence[NDArray[np.intp]] = (),
+    early_stopping: EarlyStopping | None = None,
+    task: FitTask = NO_TASK,
 ) -> Fit:
     """Fit a model to the rows of a checked X, or train the `previous` one on.
 
@@ -97,6 +103,10 @@ def fit(
         Processes that fit the model together.
     categories : sequence of ndarray
         The columns of each one-hot encoded category, which have probabilities for a likelihood.
+    early_stopping : EarlyStopping or None, default=None
+        Its `X_val`, if there is one, are rows checked as X is.
+    task : FitTask, default=NO_TASK
+        The fit, as the estimator's callbacks see it; it is begun here.
 
     Returns
     -------
@@ -107,12 +117,26 @@ def fit(
     units, architecture, device = prepare(
         estimator, fitted_to, image_shape, previous, sample, group, categories
     )
-    rows = (
-        StreamedRows.standardized(fitted_to, units, device) if isinstance(fitted_to, LazyRows)
-        else Rows.standardized(fitted_to, units, device)
-    )
+    rows = _rows_of(fitted_to, units, device)
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = group.gathered(seed)[0]
+    held_out = None
+    if early_stopping is not None:
+        held_out = _held_out(early_stopping, rows, units, architecture, seed, group)
+    if held_out is not None and held_out.training is not None:
+        n_training = len(held_out.training)
+    else:
+        n_training = n_rows
+    schedule = _schedule(estimator, n_training, previous)
+    if early_stopping is not None:
+        schedule = schedule._replace(
+            n_iter_no_change=early_stopping.patience,
+            n_unjudged=math.ceil(
+                HELD_OUT.n_first_steps / n_batches(n_training, estimator.batch_size)
+            ),
+        )
+    is_tried = estimator.n_init > 1 and previous is None
+    task.begin_fit(estimator.n_init + 1 if is_tried else schedule.n_epochs)
     labels = None
     if previous and estimator.init == "neighbors":
         labels = previous.fitted.labels(fitted_to)
@@ -129,48 +153,48 @@ def fit(
         )
     if inputs is not None:
         inputs = inputs._replace(weights=copies.weights)
-    settings = settings_of(estimator, seed, X.shape[1], inputs)
-    settings = settings._replace(weights=copies.weights, group=group)
-    schedule = _schedule(estimator, n_rows, previous)
+    settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(
+        weights=copies.weights, group=group, held_out=held_out,
+        log_volume=_log_volume(architecture, units),
+    )
+    state = FitState(
+        seed=seed,
+        n_epochs=previous.state.n_epochs if previous else 0,
+        n_steps=previous.state.n_steps if previous else 0,
+        n_rows=n_rows,
+        keeps_clusters=inputs is not None and inputs.pseudo_labels is not None,
+        typical_radius=median(inputs.radius if inputs else None, group),
+        tol=estimator.tol,
+    )
+    task.snapshot = partial(_snapshot, architecture, units, rows, inputs, state)
     if previous:
         arrays = to_arrays(previous.fitted.module)
-        earlier = [record["loss"] for record in previous.records]
-        trained = run_restart(architecture, rows, settings, schedule, 0, arrays, earlier)
+        trained = run_restart(
+            architecture, rows, settings, schedule, 0, arrays, previous.records, task
+        )
     else:
         trained = run_restarts(
-            estimator.n_init, estimator.n_jobs, architecture, rows, settings, schedule
+            estimator.n_init, estimator.n_jobs, architecture, rows, settings, schedule, task=task
         )
     if trained.interrupted and not trained.records:
         raise KeyboardInterrupt
 
     module = architecture.build(device, seed)
     load_arrays(module, trained.arrays)
-    prior = inputs.prior(group) if inputs else None
-    module.set_weights(prior)
-    latent = None
     if previous and not trained.records:  # no epoch was run
         module.set_weights(torch.from_numpy(previous.fitted.weights))
         latent = previous.fitted.latent_mixture
-    elif inputs is not None:  # without a regularizer p(z) and p(x|z) are the paper's
-        of_rows: dict[str, Any] = {"weights_of_rows": copies.weights, "group": group}
-        pseudo_labels = None if prior is None else inputs.pseudo_labels
-        module.set_weights(component_weights(module, rows.blocks(), pseudo_labels, **of_rows))
-        latent = latent_mixture(module, rows.blocks(), **of_rows)
+    else:
+        latent = aggregated(module, rows, inputs, group)
     fitted, description = describe(
         Fitted(architecture, module, units, latent), fitted_to,
         inputs.pseudo_labels if inputs else None,
         largest_first=True, weights=copies.weights, group=group,
     )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
-    n_steps = n_epochs * n_batches(n_rows, estimator.batch_size)
-    state = FitState(
-        seed=seed,
-        n_epochs=n_epochs + (previous.state.n_epochs if previous else 0),
-        n_steps=n_steps + (previous.state.n_steps if previous else 0),
-        n_rows=n_rows,
-        keeps_clusters=inputs is not None and inputs.pseudo_labels is not None,
-        typical_radius=median(inputs.radius if inputs else None, group),
-        tol=estimator.tol,
+    n_steps = n_epochs * n_batches(n_training, estimator.batch_size)
+    state = state._replace(
+        n_epochs=state.n_epochs + n_epochs, n_steps=state.n_steps + n_steps,
         interrupted=trained.interrupted,
     )
     records = [*(previous.records if previous else ()), *trained.records]
@@ -180,7 +204,7 @@ def fit(
             estimator, copies.of_weight(X) if group.has_all_at_hand else sample, units, previous,
             fitted.likelihood,
         ),
-        *_warnings_of_epochs(estimator, schedule, converged),
+        *_warnings_of_epochs(estimator, schedule, converged or trained.stopped),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
             fitted, _of_sample(description, fitted_to, group), sample,
@@ -189,6 +213,58 @@ def fit(
     ]
     description = of_given_rows(description, fitted, copies, X, group)
     return Fit(fitted, state, trained.records, description, warned)
+
+
+def _held_out(
+    early_stopping: EarlyStopping,
+    rows: Rows,
+    units: Units,
+    architecture: Architecture,
+    seed: int,
+    group: Group,
+) -> HeldOut:
+    """Return the rows by which training is judged."""
+    X_val = early_stopping.X_val
+    if X_val is None:
+        fraction = early_stopping.validation_fraction
+        return split(group.n_rows(rows.n_rows), rows.n_rows, fraction, seed, group)
+    with group.agreement():
+        cast(Likelihood, architecture.likelihood).check(X_val, units)
+    return HeldOut(_rows_of(X_val, units, rows.device))
+
+
+def _rows_of(X: Any, units: Units, device: torch.device) -> Rows:
+    """Return rows in the model's units; of those in a file, rows that are read as they are used."""
+    kind = StreamedRows if isinstance(X, LazyRows) else Rows
+    return kind.standardized(X, units, device)
+
+
+def _log_volume(architecture: Architecture, units: Units) -> float:
+    """Return what a bound in the model's units is above the same in the units of X."""
+    likelihood = cast(Likelihood, architecture.likelihood)
+    return -float(likelihood.log_density_in_data(0.0, units, units.observed))
+
+
+def _snapshot(
+    architecture: Architecture,
+    units: Units,
+    rows: Rows,
+    inputs: RegularizerInputs | None,
+    state: FitState,
+    module: GMVAE,
+    records: list[Recorded],
+) -> dict[str, Any]:
+    """Return attributes of an estimator, fitted as far as a module is that is in training.
+
+    Nothing is exchanged in a group: what is of all rows is then of own rows.
+    """
+    module = copy.deepcopy(module)
+    latent = aggregated(module, rows, inputs)
+    return {
+        "_fitted": Fitted(architecture, module, units, latent),
+        "_state": state._replace(n_epochs=len(records)),
+        "_records": list(records), "_n_records": len(records),
+    }
 
 
 def prepare(

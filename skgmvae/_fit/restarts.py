@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,13 @@ from .._training import Diverged, Schedule, train
 from ..distributed import ALONE, Group
 from ..fitted import load_arrays, to_arrays
 from ..runtime import ending_with, ordinary_torch
+from .held_out import HeldOut, held_out_bound
+from .progress import VALIDATION, Progress
+from .state import Recorded
+from .tasks import NO_TASK, FitTask
 
 __all__ = [
-    "TRIALS", "Recorded", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan",
+    "TRIALS", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan", "judged_loss",
     "objective_of", "run_restart", "run_restarts",
 ]
 
@@ -57,10 +62,8 @@ class Settings(NamedTuple):
     verbose: int
     weights: NDArray[np.float64] | None = None  # of the rows; None where all have one
     group: Group = ALONE
-
-
-#: What was recorded of an epoch, by name.
-Recorded = dict[str, float]
+    held_out: HeldOut | None = None  # by which training is judged; None is by its loss
+    log_volume: float = 0.0  # of a unit of the model: from bounds in its units to those of X
 
 
 class Restart(NamedTuple):
@@ -71,6 +74,7 @@ class Restart(NamedTuple):
     number: int  # seeds it
     learning_rate: float  # at first; lower than asked for where that was too high
     interrupted: bool
+    stopped: bool = False  # before the end of the schedule
 
     @property
     def score(self) -> float:
@@ -110,6 +114,7 @@ def batches_of(
         n_clusters=architecture.n_clusters, inputs=settings.inputs,
         key=(settings.seed, restart), progress=progress, weights=settings.weights,
         group=settings.group,
+        numbers=None if settings.held_out is None else settings.held_out.training,
     )
 
 
@@ -121,9 +126,10 @@ def run_restart(
     schedule: Schedule,
     restart: int,
     arrays: dict[str, NDArray[Any]] | None = None,
-    earlier: Sequence[float] = (),
+    earlier: Sequence[Recorded] = (),
+    task: FitTask = NO_TASK,
 ) -> Restart:
-    """Train one model, from random weights or from `arrays` that had the losses `earlier`."""
+    """Train one model, from random weights or from `arrays` that had the records `earlier`."""
     module = architecture.build(rows.device, settings.seed, restart)
     if arrays is not None:
         load_arrays(module, arrays)
@@ -132,23 +138,34 @@ def run_restart(
     group.share_module(module)
     objective = objective_of(module, rows, settings)
     batches = batches_of(architecture, rows, settings, schedule.progress, restart)
+    names, score = objective.recorded, None
+    if settings.held_out is not None:
+        names = (*names, VALIDATION)
+        score = partial(_score, module, rows, settings.held_out, settings)
+    progress = Progress(
+        module, rows, schedule, trial=None if schedule.n_trial_epochs is None else restart,
+        verbose=settings.verbose if group.rank == 0 else 0, log_volume=settings.log_volume,
+    )
+    so_far = list(earlier)
+    begun: list[FitTask] = []  # that of the epoch, which may be repeated at a lower rate
 
-    def report(epoch: int, record: list[float]) -> None:
-        number, last = epoch + 1, schedule.first_epoch + schedule.n_epochs
-        every = 1 if settings.verbose > 1 else math.ceil(schedule.n_epochs / 10)
-        is_told = settings.verbose and group.rank == 0
-        if is_told and (epoch % every == 0 or number == last):
-            values = "  ".join(
-                f"{name} {value:.3f}"
-                for name, value in zip(objective.recorded, record, strict=True)
-            )
-            print(f"restart {restart + 1}  epoch {number}/{last}  {values}")
+    def begin(epoch: int) -> None:
+        if not begun:
+            begun.append(task.subtask("epoch"))
+            begun[0].begin()
+
+    def report(epoch: int, record: list[float]) -> bool:
+        so_far.append(dict(zip(names, record, strict=True)))
+        progress.show(epoch, so_far[-1])
+        stops = begun.pop().end(partial(task.snapshot, module, so_far))
         raise_interrupts()
+        return stops
 
     try:
         with group.interrupts() as raise_interrupts:
             outcome = train(
-                objective, batches, schedule, earlier=earlier, report=report,
+                objective, batches, schedule, score=score, begin=begin, report=report,
+                earlier=[judged_loss(record, settings) for record in earlier],
                 debug=print if settings.verbose > 1 else lambda message: None, group=group,
             )
     except Diverged as error:
@@ -156,10 +173,25 @@ def run_restart(
         if not cause:
             raise
         raise Diverged(cause) from error
-    records = [dict(zip(objective.recorded, record, strict=True)) for record in outcome.records]
+    if outcome.stopped:
+        progress.show_stop(len(so_far))
+    records = [dict(zip(names, record, strict=True)) for record in outcome.records]
     return Restart(
-        to_arrays(module), records, restart, outcome.learning_rate, outcome.interrupted
+        to_arrays(module), records, restart, outcome.learning_rate, outcome.interrupted,
+        outcome.stopped,
     )
+
+
+def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> float:
+    bound = held_out_bound(module, rows, held_out, settings.weights, settings.group)
+    return bound - settings.log_volume
+
+
+def judged_loss(record: Recorded, settings: Settings) -> float:
+    """Return by what an epoch is judged, the less the better; NaN if that was not recorded."""
+    if settings.held_out is None:
+        return record["loss"]
+    return -record.get(VALIDATION, math.nan)
 
 
 @torch.no_grad()
@@ -189,18 +221,31 @@ def _are_finite(*tensors: torch.Tensor) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
-def _attempt(*task: Any) -> Restart | Diverged:
-    """Return the error of a restart that diverged, which others need not share."""
+def _attempt(
+    architecture: Architecture,
+    rows: Rows,
+    settings: Settings,
+    schedule: Schedule,
+    restart: int,
+    task: FitTask,
+) -> tuple[Restart | Diverged, bool]:
+    """Return the outcome of a trial, and whether a callback asks for no more of them.
+
+    A restart that diverged is an error, which others need not share.
+    """
+    task.begin()
+    outcome: Restart | Diverged
     try:
-        return run_restart(*task)
+        outcome = run_restart(architecture, rows, settings, schedule, restart, None, (), task)
     except Diverged as error:
-        return error
+        outcome = error
+    return outcome, task.end()
 
 
-def _attempt_for(parent: int, *task: Any) -> Restart | Diverged:
+def _attempt_for(parent: int, *trial: Any) -> tuple[Restart | Diverged, bool]:
     """Attempt a restart as long as the process that asked for it is there."""
     with ending_with(parent):
-        return _attempt(*task)
+        return _attempt(*trial)
 
 
 def run_restarts(
@@ -211,32 +256,38 @@ def run_restarts(
     settings: Settings,
     schedule: Schedule,
     rule: Trials = TRIALS,
+    task: FitTask = NO_TASK,
 ) -> Restart:
     """Train one model; of several the best after a short trial.
 
     A restart that diverges is passed over, unless all do. After Ctrl-C the best so far is
-    returned.
+    returned. A trial that stopped before its end does not go on.
     """
-    task = architecture, rows, settings
+    parts = architecture, rows, settings
     if n_restarts == 1:
-        return run_restart(*task, schedule, 0)
-    trial = schedule._replace(n_trial_epochs=math.ceil(rule.share * schedule.n_epochs))
+        return run_restart(*parts, schedule, 0, None, (), task)
+    n_trial_epochs = math.ceil(rule.share * schedule.n_epochs)
+    trial = schedule._replace(n_trial_epochs=n_trial_epochs)
+    trials = [
+        (*parts, trial, number, task.subtask("trial", n_trial_epochs))
+        for number in range(n_restarts)
+    ]
     outcomes: list[Restart | Diverged] = []
     interrupted = False
     # rows in a file are read by one process: a file that is open does not travel
     in_turn = not settings.group.is_alone or rows.mixed is not None
     if effective_n_jobs(n_jobs) == 1 or in_turn:
-        for number in range(n_restarts):
-            outcomes.append(_attempt(*task, trial, number))
-            interrupted = getattr(outcomes[-1], "interrupted", False)
-            if interrupted:
+        for each in trials:
+            outcome, stops = _attempt(*each)
+            outcomes.append(outcome)
+            interrupted = getattr(outcome, "interrupted", False)
+            if interrupted or stops:
                 break
     else:
         try:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            for outcome in parallel(
-                delayed(_attempt_for)(os.getpid(), *task, trial, number)
-                for number in range(n_restarts)
+            for outcome, _ in parallel(
+                delayed(_attempt_for)(os.getpid(), *each) for each in trials
             ):
                 outcomes.append(outcome)
         except KeyboardInterrupt:
@@ -247,10 +298,13 @@ def run_restarts(
     if not results:
         raise next(outcome for outcome in outcomes if isinstance(outcome, Diverged))
     best = max(results, key=lambda result: result.score)
-    if interrupted:
-        return best._replace(interrupted=True)
+    if interrupted or best.stopped:
+        return best._replace(interrupted=interrupted)
+    training = task.subtask("training", schedule.n_epochs - len(best.records))
+    training.begin()
     final = run_restart(
-        *task, schedule._replace(learning_rate=best.learning_rate), best.number, best.arrays,
-        [record["loss"] for record in best.records],
+        *parts, schedule._replace(learning_rate=best.learning_rate), best.number, best.arrays,
+        best.records, training,
     )
+    training.end()
     return final._replace(records=best.records + final.records)

@@ -13,9 +13,12 @@ from .._rows import Reservoir
 from .._training import Adam
 from ..fitted import Fitted
 from .description import Description
-from .restarts import Recorded
 
-__all__ = ["Fit", "FitState", "Forgotten", "Previous"]
+__all__ = ["Fit", "FitState", "Forgotten", "Previous", "Recorded"]
+
+
+#: What was recorded of an epoch, by name.
+Recorded = dict[str, float]
 
 
 class Forgotten(NamedTuple):

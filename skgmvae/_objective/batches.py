@@ -172,6 +172,8 @@ class Batches:
         In proportion to which rows are drawn; None is once each in an epoch.
     group : Group, default=ALONE
         Batches are of the rows of all its processes.
+    numbers : ndarray of int or None, default=None
+        Of the rows, among those of all processes, that are trained on; None is all.
     """
 
     def __init__(
@@ -188,6 +190,7 @@ class Batches:
         progress: Callable[[float], float],
         weights: NDArray[np.float64] | None = None,
         group: Group = ALONE,
+        numbers: NDArray[np.intp] | None = None,
     ) -> None:
         self.rows = rows
         self.batch_size = batch_size
@@ -198,12 +201,14 @@ class Batches:
         self.key = key
         self.progress = progress
         self.group = group
-        self.n_rows = group.n_rows(rows.n_rows)
+        self.n_rows = group.n_rows(rows.n_rows) if numbers is None else len(numbers)
         self._weights = None
         if weights is not None:
             of_all = np.concatenate(group.gathered(weights))
-            self._weights = torch.tensor(of_all, device=rows.device, dtype=torch.float32)
+            drawn_from = of_all if numbers is None else of_all[numbers]
+            self._weights = torch.tensor(drawn_from, device=rows.device, dtype=torch.float32)
         self.n_steps = n_batches(self.n_rows, batch_size)
+        self._numbers = None if numbers is None else torch.tensor(numbers, device=rows.device)
         self._epoch = -1
         self._perturbed_once = False
         self._log_sizes = torch.zeros(n_clusters, device=rows.device, dtype=torch.float32)
@@ -251,16 +256,26 @@ class Batches:
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             source = generator(self.rows.device, *self.key, epoch)
-            order = None
-            if self.rows.mixed is not None:
-                counts = self.group.counts or (self.n_rows,)
-                order = mixed_order(counts, *self.rows.mixed, source)
             self._shuffled = shuffled_batches(
-                self.n_rows, self.batch_size, source, self._weights, order
+                self.n_rows, self.batch_size, source, self._weights, self._mixed(source)
             )
+            if self._numbers is not None:
+                self._shuffled = self._numbers[self._shuffled]
             self._at_home = self._shuffled.to(self.rows.home)
             self._epoch = epoch
         return self._shuffled
+
+    def _mixed(self, source: torch.Generator) -> Tensor | None:
+        """Return an order in which few parts of a file are read at a time; None where all is."""
+        if self.rows.mixed is None:
+            return None
+        order = mixed_order(self.group.counts or (self.rows.n_rows,), *self.rows.mixed, source)
+        if self._numbers is None:
+            return order
+        place = torch.full_like(order, -1)
+        place[self._numbers] = torch.arange(self.n_rows, device=order.device)
+        order = place[order]
+        return order[order >= 0]
 
     def _perturbed(self, y: Tensor, source: torch.Generator) -> Tensor:
         """Return the rows after the part of the perturbation that does not look at the model.

@@ -52,9 +52,10 @@ RETRIES = Retries()
 class Training(NamedTuple):
     """What came of a training run."""
 
-    records: list[list[float]]  # per epoch: the loss, then what the objective recorded
+    records: list[list[float]]  # per epoch: the loss, what else the objective recorded, the score
     learning_rate: float  # at first; lower than asked for where that was too high
     interrupted: bool
+    stopped: bool = False  # before the end of the schedule
 
 
 class Diverged(ValueError):
@@ -67,7 +68,9 @@ def train(
     schedule: Schedule,
     *,
     earlier: Sequence[float] = (),
-    report: Callable[[int, list[float]], None] | None = None,
+    score: Callable[[], float] | None = None,
+    begin: Callable[[int], None] = lambda epoch: None,
+    report: Callable[[int, list[float]], bool | None] | None = None,
     debug: Callable[[str], None] = lambda message: None,
     retries: Retries = RETRIES,
     group: Group = ALONE,
@@ -75,7 +78,8 @@ def train(
     """Minimize the loss of an objective; leave the result in its weights.
 
     After Ctrl-C, and after an epoch that left anything not finite, the weights of the best epoch
-    are put back; then training ends, or goes on at a lower rate.
+    are put back; then training ends, or goes on at a lower rate. With a `score` they are put back
+    in any case.
 
     Parameters
     ----------
@@ -85,9 +89,15 @@ def train(
         From (epoch, step) to a batch; `n_steps` are an epoch.
     schedule : Schedule
     earlier : sequence of float
-        Losses of all epochs before, over which changes are judged too; they count as epochs.
+        Losses of all epochs before, over which changes are judged too; they count as epochs. With
+        a `score`, what it was then, less the sign; NaN where there was none.
+    score : callable, default=None
+        Returns how good the weights are, by which epochs are judged in place of the loss. The
+        more, the better.
+    begin : callable
+        Called with the number of an epoch before it, again if it is repeated at a lower rate.
     report : callable, default=None
-        Called with the number of an epoch and its record.
+        Called with the number of an epoch and its record; training stops if it returns True.
     debug : callable
         Called with a message on how steps are taken.
     retries : Retries
@@ -108,7 +118,10 @@ def train(
     losses, records = list(earlier), []
     weights = objective.state_dict()  # the tensors themselves
     best_loss, best_weights = losses[-1] if losses else math.inf, _copied(weights)
+    if losses and score is not None:
+        best_loss = -score()
     n_retries = 0
+    stopped = False
 
     def new_step() -> Callable[[Any, float], Tensor]:
         step = Step(objective, Adam(objective), group)
@@ -116,8 +129,13 @@ def train(
 
     try:
         step = new_step()
-        while (epoch := len(losses)) < schedule.end:
+        while (epoch := len(losses)) < schedule.end and not stopped:
+            begin(epoch)
             record = run_epoch(step, batches, epoch, schedule.learning_rate_at)
+            loss = record[0]
+            if score is not None:
+                record.append(score())
+                loss = -record[-1]
             if not all_finite(weights, record):
                 objective.load_state_dict(best_weights)
                 if n_retries == retries.n_retries:
@@ -133,17 +151,19 @@ def train(
                 step = new_step()
                 continue
             records.append(record)
-            losses.append(record[0])
-            if record[0] < best_loss:
-                best_loss, best_weights = record[0], _copied(weights)
-            if report is not None:
-                report(epoch, record)
-            if n_epochs_without_change(losses, schedule.tol) >= schedule.n_iter_no_change:
-                break
+            losses.append(loss)
+            if loss < best_loss:
+                best_loss, best_weights = loss, _copied(weights)
+            stopped = report is not None and bool(report(epoch, record))
+            judged = losses[schedule.n_unjudged :]
+            if n_epochs_without_change(judged, schedule.tol) >= schedule.n_iter_no_change:
+                stopped = True
     except KeyboardInterrupt:
         objective.load_state_dict(best_weights)
         return Training(records, schedule.learning_rate, interrupted=True)
-    return Training(records, schedule.learning_rate, interrupted=False)
+    if score is not None:
+        objective.load_state_dict(best_weights)
+    return Training(records, schedule.learning_rate, interrupted=False, stopped=stopped)
 
 
 def run_epoch(

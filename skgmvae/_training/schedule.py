@@ -28,11 +28,13 @@ class Schedule(NamedTuple):
     head_start : float
         Epochs, as long as those of this fit, that the schedule has behind it.
     tol : float
-        Change of the loss that counts, as a share of its fall since the first epoch.
+        Change of the loss, or of the score, that counts, as a share of that since the first epoch.
     n_iter_no_change : int
         Epochs without a change after which training stops early.
     n_trial_epochs : int or None, default=None
         Epochs of this fit after which a trial stops.
+    n_unjudged : int, default=0
+        Epochs, the first in the life of the model, of which no change is expected.
     """
 
     learning_rate: float
@@ -43,6 +45,7 @@ class Schedule(NamedTuple):
     tol: float
     n_iter_no_change: int
     n_trial_epochs: int | None = None
+    n_unjudged: int = 0
 
     @property
     def end(self) -> int:
@@ -63,12 +66,16 @@ class Schedule(NamedTuple):
 
 
 def n_epochs_without_change(losses: Sequence[float], tol: float) -> int:
-    """Return how many epochs ago the best loss last changed by what counts."""
+    """Return how many epochs ago the best loss last changed by what counts.
+
+    A NaN is a loss that is not known.
+    """
+    first = next((loss for loss in losses if not math.isnan(loss)), math.nan)
     best = reference = math.inf
     at = 0
     for epoch, loss in enumerate(losses):
-        best = min(best, loss)
-        if best < reference - tol * (losses[0] - best):
+        best = min(best, loss)  # of a NaN it is `best`
+        if best < reference - tol * (first - best):
             reference, at = best, epoch
     return len(losses) - 1 - at
 

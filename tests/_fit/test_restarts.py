@@ -108,6 +108,14 @@ def test_early_stopping_counts_the_epochs_of_the_trial(X):
     assert len(alone.records) == 5
 
 
+def test_a_trial_that_stopped_does_not_go_on(X):
+    *parts, schedule = task(X, n_epochs=12)
+    still = schedule._replace(tol=1e6, n_iter_no_change=2)
+    found = run_restarts(2, None, *parts, still, Trials(0.5))
+    assert found.stopped
+    assert len(found.records) == 3
+
+
 def test_restarts_are_compared_by_information_or_else_by_the_objective():
     def restart(*records):
         return Restart({}, list(records), 0, 1e-3, interrupted=False)
@@ -256,9 +264,24 @@ def test_verbosity(capsys, X, verbose, n_epochs, n_lines):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == n_lines
     if lines:
-        assert lines[0].startswith(f"restart 1  epoch 1/{n_epochs}  loss ")
-        assert lines[-1].startswith(f"restart 1  epoch {n_epochs}/{n_epochs}")
-        assert "z_prior" in lines[0]
+        assert lines[0].startswith(f"epoch 1/{n_epochs}  bound ")
+        assert lines[-1].startswith(f"epoch {n_epochs}/{n_epochs}  bound ")
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_what_is_printed_changes_no_bit_of_the_fit(capsys, X, verbose):
+    for regularized in (False, True):
+        quiet = run(X, 2, regularized=regularized)
+        assert equal(run(X, 2, regularized=regularized, verbose=verbose), quiet)
+    assert capsys.readouterr().out
+
+
+def test_trials_and_an_early_end_are_named(capsys, X):
+    *parts, schedule = task(X, n_epochs=12, verbose=1)
+    run_restarts(2, None, *parts, schedule._replace(tol=1e6, n_iter_no_change=4))
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in printed if "1/2" in line] == ["trial 1", "trial 2"]
+    assert printed[-1] == "stopped after 5 epochs"
 
 
 def nan_perturbation(y, source):

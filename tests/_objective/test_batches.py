@@ -449,3 +449,22 @@ def test_a_callable_of_the_users_sees_no_missing_values():
         return y
 
     make(inputs_of(perturbation=checked), with_missing())(0, 0)
+
+
+@pytest.mark.parametrize("batch_size", [7, 16, 100])
+def test_of_some_rows_each_takes_part_once_and_no_other_does(batch_size):
+    some = np.arange(1, N_ROWS, 2)
+    batches = make(inputs_of(), batch_size=batch_size, numbers=some)
+    assert batches.n_rows == len(some)
+    for epoch in range(2):
+        seen = [numbers(batches(epoch, step)) for step in range(batches.n_steps)]
+        assert set(torch.cat(seen).tolist()) == set(some.tolist())
+        assert sum(map(len, seen)) < len(some) + batches.n_steps
+    batch = batches(0, 0)
+    radius = torch.from_numpy(inputs_of().radius)
+    assert torch.equal(batch.radius, radius[numbers(batch)])
+
+
+def test_some_rows_that_are_all_are_all():
+    whole, some = make(inputs_of()), make(inputs_of(), numbers=np.arange(N_ROWS))
+    assert equal(whole(1, 2), some(1, 2))

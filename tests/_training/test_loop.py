@@ -55,14 +55,17 @@ def constant(value):
     return lambda at, epoch, step: 0 * at.sum() + (value(epoch) if callable(value) else value)
 
 
-def run(objective, batches=None, *, earlier=(), report=None, retries=RETRIES, **changes):
+def run(
+    objective, batches=None, *, earlier=(), report=None, score=None, begin=lambda epoch: None,
+    retries=RETRIES, **changes,
+):
     parameters = {
         "learning_rate": 0.1, "decays": True, "first_epoch": len(earlier), "n_epochs": 100,
         "head_start": 0.0, "tol": 1e-4, "n_iter_no_change": 1000,
     }
     return train(
         objective, batches or Keys(5), Schedule(**(parameters | changes)), earlier=earlier,
-        report=report, retries=retries,
+        report=report, score=score, begin=begin, retries=retries,
     )
 
 
@@ -367,3 +370,82 @@ def test_training_draws_nothing(untouched_global_state):
     one, other = Toy(quadratic, 0.0, 0.0), Toy(quadratic, 0.0, 0.0)
     assert run(one, n_epochs=3) == run(other, n_epochs=3)
     assert torch.equal(one.at, other.at)
+
+
+# What an epoch is judged by, and who may end it.
+
+def scored(scores):
+    """Return a score that is the next of a list, over and over its last."""
+    left = list(scores)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+def test_a_score_is_recorded_last_and_the_weights_of_its_best_epoch_are_kept():
+    kept = {}
+
+    def report(epoch, record):
+        kept[epoch] = {k: v.detach().clone() for k, v in objective.state_dict().items()}
+
+    objective = Toy(quadratic)
+    scores = [1.0, 4.0, 2.0, 3.0]
+    outcome = run(objective, score=scored(scores), report=report, n_epochs=4)
+    assert [record[-1] for record in outcome.records] == scores
+    assert all(len(record) == 3 for record in outcome.records)
+    assert not outcome.stopped
+    for name, value in objective.state_dict().items():
+        assert torch.equal(value, kept[1][name])
+    assert not torch.equal(kept[3]["at"], kept[1]["at"])
+
+
+def test_training_is_judged_by_the_score_in_place_of_the_loss():
+    rising = run(Toy(constant(7.0)), score=scored(range(50)), n_iter_no_change=3, n_epochs=20)
+    assert len(rising.records) == 20
+    still = run(Toy(quadratic), score=scored([1.0, 5.0]), n_iter_no_change=3, n_epochs=20)
+    assert len(still.records) == 5
+    assert still.stopped
+
+
+def test_the_first_epochs_may_be_left_out_of_the_judgement():
+    falls_first = [5.0, *[1.0] * 6, *range(2, 50)]
+    few = run(Toy(quadratic), score=scored(falls_first), n_iter_no_change=4, n_epochs=20)
+    assert len(few.records) == 5
+    all_of_them = run(
+        Toy(quadratic), score=scored(falls_first), n_iter_no_change=4, n_epochs=20, n_unjudged=5
+    )
+    assert len(all_of_them.records) == 20
+
+
+def test_training_that_goes_on_begins_with_the_score_of_the_weights_it_has():
+    objective = Toy(quadratic, 1.0)
+    run(objective, score=scored([9.0, 5.0, 6.0]), earlier=[-8.0, math.nan], n_epochs=2)
+    assert objective.at.tolist() == [1.0]
+
+
+def test_a_score_that_is_not_finite_is_trouble():
+    objective = Toy(quadratic)
+    outcome = run(objective, score=scored([1.0, math.nan, 2.0]), n_epochs=2)
+    assert [record[-1] for record in outcome.records] == [1.0, 2.0]
+    assert outcome.learning_rate == pytest.approx(0.1 * RETRIES.factor)
+
+
+@pytest.mark.parametrize("answer", [True, False, None])
+def test_a_report_may_end_training(answer):
+    outcome = run(Toy(quadratic), n_epochs=9, report=lambda epoch, record: answer and epoch == 3)
+    assert len(outcome.records) == (4 if answer else 9)
+    assert outcome.stopped == bool(answer)
+
+
+def test_an_epoch_is_announced_and_again_if_it_is_repeated():
+    happened, n_calls = [], []
+
+    def loss(at, epoch, step):
+        n_calls.append(epoch)
+        return quadratic(at, epoch, step) * (math.nan if len(n_calls) == 2 else 1)
+
+    run(
+        Toy(loss), Keys(1), n_epochs=3, begin=lambda epoch: happened.append(("begin", epoch)),
+        report=lambda epoch, record: happened.append(("end", epoch)),
+    )
+    assert happened == [
+        ("begin", 0), ("end", 0), ("begin", 1), ("begin", 1), ("end", 1), ("begin", 2), ("end", 2),
+    ]

@@ -82,6 +82,12 @@ def test_epochs_without_change_are_counted_from_the_last_best_that_counts(losses
     assert n_epochs_without_change(losses, tol) == len(losses) - 1 - at
 
 
+@given(histories, tolerances, st.integers(0, 5))
+def test_losses_that_are_not_known_change_nothing(losses, tol, n_unknown):
+    unknown = [math.nan] * n_unknown
+    assert n_epochs_without_change(unknown + losses, tol) == n_epochs_without_change(losses, tol)
+
+
 @given(histories)
 def test_without_a_tolerance_epochs_are_counted_from_the_first_minimum(losses):
     assert n_epochs_without_change(losses, 0.0) == len(losses) - 1 - int(np.argmin(losses))

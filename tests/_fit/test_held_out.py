@@ -1,0 +1,71 @@
+"""Rows that are held out, and their bound."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skgmvae._fit.held_out import HeldOut, HeldOutRule, held_out_bound, split
+from skgmvae._objective import Terms, draw_noise, elbo_terms
+from skgmvae._rows import Rows
+from skgmvae.distributed import ALONE, Group
+from skgmvae.fitted import ESTIMATION
+from skgmvae.runtime import CPU, generator
+
+
+@given(st.integers(4, 200), st.floats(0.01, 0.5), st.integers(0, 9), st.integers(1, 4))
+def test_all_rows_are_trained_on_or_held_out_whatever_the_processes(n, fraction, seed, size):
+    counts = tuple(map(len, np.array_split(np.arange(n), size)))
+    found = []
+    for rank in range(size):
+        group = ALONE if size == 1 else Group(rank, size, counts)
+        part = split(n, counts[rank], fraction, seed, group)
+        assert part.rows is None
+        found.append(part.numbers + group.first_row)
+        assert np.array_equal(part.training, split(n, n, fraction, seed, ALONE).training)
+    both = np.sort(np.concatenate([part.training, *found]))
+    assert np.array_equal(both, np.arange(n))
+    assert sum(map(len, found)) == np.ceil(fraction * n)
+
+
+def test_another_seed_holds_out_other_rows():
+    assert not np.array_equal(*(split(100, 100, 0.1, seed, ALONE).numbers for seed in (0, 1)))
+
+
+def test_two_rows_must_be_left():
+    with pytest.raises(ValueError, match=r"validation_fraction=0.9 leaves 1 of 10 rows"):
+        split(10, 10, 0.9, 0, ALONE)
+
+
+@pytest.fixture
+def rows():
+    return Rows(torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
+
+
+def test_the_bound_is_the_mean_of_eq_3_under_the_same_noise(make_model, rows):
+    model, rule = make_model().float(), HeldOutRule(n_draws=3)
+    numbers = np.array([3, 8, 9, 40])
+    y = rows.take(torch.tensor(numbers))
+    noise = draw_noise(3, 4, 2, 2, generator(CPU, ESTIMATION.seed))
+    with torch.no_grad():
+        expected = Terms(*elbo_terms(model, y, *model.q(y), noise)).bound.mean()
+    for _ in range(2):
+        found = held_out_bound(model, rows, HeldOut(None, numbers), None, ALONE, rule)
+        assert found == pytest.approx(float(expected), rel=1e-5)
+    own = held_out_bound(model, Rows(torch.zeros(9, 4)), HeldOut(Rows(y)), None, ALONE, rule)
+    assert own == pytest.approx(found)
+
+
+def test_the_module_stays_in_training_as_it_was(make_model, rows):
+    model = make_model().float().train()
+    model.complete = True
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with_gaps = rows.take(torch.arange(5)).clone()
+    with_gaps[0, 1] = torch.nan
+    assert np.isfinite(held_out_bound(model, rows, HeldOut(Rows(with_gaps)), None, ALONE))
+    assert model.training
+    assert all(part.training for part in model.modules())
+    assert model.complete
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
