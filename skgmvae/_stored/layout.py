@@ -1,0 +1,50 @@
+"""The versions that a state was made by, and which of them can be read."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.exceptions import InconsistentVersionWarning
+
+from .. import __version__
+
+__all__ = ["LAYOUT", "check_versions", "versions"]
+
+#: Of the state, and of pickles and files that hold it; raised when older versions could not read it
+LAYOUT = 2
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions of what makes a state."""
+    return {
+        "layout": LAYOUT, "skgmvae": __version__, "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__, "torch": str(torch.__version__),  # is of a class of torch's
+    }
+
+
+def check_versions(found: Any, name: str, stacklevel: int) -> None:
+    """Raise a ValueError unless this version reads a state of such versions; warn of others."""
+    found = found if isinstance(found, dict) else {}
+    made_by = f"It was made by skgmvae {found.get('skgmvae', 'of an unknown version')}"
+    layout = found.get("layout")
+    if type(layout) is not int or layout < LAYOUT:
+        raise ValueError(
+            f"{made_by}, in a layout that skgmvae {__version__} cannot read. Load it with that "
+            "version, or fit it again."
+        )
+    if layout > LAYOUT:
+        raise ValueError(
+            f"{made_by}, in a newer layout than skgmvae {__version__} can read. Upgrade skgmvae."
+        )
+    if found.get("skgmvae") != __version__:
+        warnings.warn(
+            InconsistentVersionWarning(
+                estimator_name=name, current_sklearn_version=__version__,
+                original_sklearn_version=str(found.get("skgmvae")),
+            ),
+            stacklevel=stacklevel,
+        )
