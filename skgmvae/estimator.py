@@ -28,6 +28,7 @@ from ._rows import Columns
 from .distributed import join
 from .files import PathLike
 from .fitted import Fitted
+from .model_card import model_card
 from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters
@@ -856,6 +857,48 @@ class GMVAEClustering(
         ((3, 10), (3, 10, 10))
         """
         return self._fitted_model().components()
+
+    def to_markdown(self, X: ArrayLike | None = None, y: ArrayLike | None = None) -> str:
+        """Describe the fitted model in Markdown: a model card.
+
+        It has the shape and units of the data, settings that are not defaults, the history in
+        brief, cluster sizes, the warnings of the last fit, and versions. With labels it says
+        whether probabilities are what they seem.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Rows with known labels, best those that the model was not fitted to.
+        y : array-like of shape (n_samples,), default=None
+            Their labels. A cluster has the label of its most certain row
+            (:func:`skgmvae.metrics.max_probability_labels`), and a class the probability of its
+            clusters.
+
+        Returns
+        -------
+        card : str
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If only one of X and y is given, X is unfit, or y has fewer than two classes.
+
+        Examples
+        --------
+        >>> print(clusterer.to_markdown(X, y).split("## ")[0])
+        # GMVAEClustering with 3 clusters
+        """
+        fitted = self._fitted_model()
+        if self._columns is not None:
+            names = self._columns.encoded_names
+        else:
+            numbers = range(self.n_features_in_)
+            names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in numbers]))
+        return model_card(
+            self, fitted.units, names, self._warnings, _stored.versions(), X, y
+        )
 
     @property
     def module_(self) -> torch.nn.Module:

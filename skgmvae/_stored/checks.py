@@ -81,9 +81,14 @@ def check_structure(state: Any, module: GMVAE | None = None) -> GMVAE:
         need(n_layers <= len(arrays), f"{n_layers} layers have {len(arrays)} arrays of weights.")
         module = architecture.skeleton(generator(CPU, 0))
     expected = module.state_dict()
-    check_keys(arrays, expected, "The weights")
-    for name, tensor in expected.items():
-        check_array(arrays[name], str(tensor.dtype).removeprefix("torch."), tensor.shape, name)
+    try:
+        check_keys(arrays, expected, "The weights")
+        for name, tensor in expected.items():
+            check_array(arrays[name], str(tensor.dtype).removeprefix("torch."), tensor.shape, name)
+    except ValueError as error:
+        if not callable(architecture.networks):
+            raise
+        raise ValueError(f"networks are other than those of the fit. {error}") from error
 
     latent = state["latent_mixture"]
     if latent is not None:
