@@ -74,6 +74,7 @@ def write(path: PathLike, packed: Packed, versions: dict[str, Any]) -> None:
         "versions": versions, "description": packed.description,
         "objects": sorted(packed.objects), "sha256": digest(packed, versions),
     }
+    read_json(packed.description)  # it must be possible
     arrays = {name: contiguous(array) for name, array in packed.arrays.items()}
     data = _safetensors().numpy.save(arrays, {KEY: json.dumps(content)})
     n_header = int.from_bytes(data[:8], "little")
@@ -110,11 +111,10 @@ class ModelFile(NamedTuple):
     def read(self) -> Packed:
         """Return the content with its arrays; raise a ValueError if it is damaged."""
         claimed = self.outline.arrays
-        n_bytes = sum(array.nbytes for array in claimed.values())
-        data = self.file.read(n_bytes + 1)
-        if len(data) != n_bytes:
+        n_bytes = len(self.header) + sum(array.nbytes for array in claimed.values())
+        if n_bytes != os.fstat(self.file.fileno()).st_size:  # for which there is memory, not more
             raise ValueError("its length is not that which its header says: it is damaged.")
-        arrays = _safetensors().numpy.load(self.header + data)
+        arrays = _safetensors().numpy.load(self.header + self.file.read())
         if any(
             (array.dtype, array.shape) != (claimed[name].dtype, claimed[name].shape)
             for name, array in arrays.items()

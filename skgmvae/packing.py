@@ -24,6 +24,9 @@ DTYPES = {
     "float64": "F64",
 }
 
+#: Lists and objects in JSON beyond which it would take seconds and much memory to read it.
+MOST_PARTS = 2**17
+
 
 class Packed(NamedTuple):
     """A state in parts.
@@ -131,7 +134,16 @@ def digest(packed: Packed, versions: dict[str, Any]) -> str:
 
 
 def read_json(text: str) -> Any:
-    """Return what JSON says, and a ValueError if an object has a key twice or nests too deeply."""
+    """Return what JSON says.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, an object has a key twice, it nests too deeply, or has more than
+        `MOST_PARTS`.
+    """
+    if text.count("[") + text.count("{") > MOST_PARTS:
+        raise ValueError(f"The JSON has more than {MOST_PARTS} lists and objects.")
     try:
         return json.loads(text, object_pairs_hook=_dict, parse_constant=_refuse)
     except RecursionError as error:

@@ -134,7 +134,7 @@ def test_a_loaded_clusterer_is_trained_on_as_the_saved_one(case, path):
 
 
 def test_a_file_and_a_pickle_hold_the_same_arrays(case, path):
-    clusterer, _, given = case
+    clusterer, *_ = case
     clusterer.save(path)
     with files.opened(path) as file:
         of_file = file.read().arrays
@@ -334,7 +334,6 @@ def test_without_safetensors_the_remedy_is_named(clusterer, saved, monkeypatch):
 def test_a_pickle_with_one_bit_changed_is_refused_or_the_same(clusterer, X):
     data = pickle.dumps(clusterer)
     reference = clusterer.predict_proba(X)
-    n_loaded = 0
     for position in np.random.default_rng(0).integers(0, len(data), 300):
         changed = bytearray(data)
         changed[position] ^= 1 << (position % 8)
@@ -407,7 +406,7 @@ class Faults:
 
     def opened(self, *arguments, **keywords):
         self.step()
-        file = builtins.open(*arguments, **keywords)
+        file = builtins.open(*arguments, **keywords)  # noqa: SIM115
         faults = self
 
         class Written:
