@@ -1053,7 +1053,7 @@ class GMVAEClustering(
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made_by: Any = state.get("_versions")
-        _stored.check_versions(made_by, type(self).__name__, stacklevel=3)
+        _stored.check_layout(made_by)
         try:
             packed = Packed(*(state[name] for name in Packed._fields))
             is_whole = state["sha256"] == digest(packed, made_by)
@@ -1071,6 +1071,7 @@ class GMVAEClustering(
             device = available_device(found["device"])
             attributes |= _stored.from_state(found["fit"], skeleton, device)
         super().__setstate__(attributes)
+        _stored.warn_of_other_version(made_by, type(self).__name__, stacklevel=3)
 
     def _state_dict(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes, sorted into what is stored in different ways."""
@@ -1137,12 +1138,13 @@ def load(
     given = {"networks": networks, "perturbation": perturbation}
     place = select_device(device)
     with files.opened(path) as file:
-        _stored.check_versions(file.versions, GMVAEClustering.__name__, stacklevel=3)
+        _stored.check_layout(file.versions)
         skeleton = _stored.check_structure(_stored.from_file(file.outline, given)["fit"])
         found = _stored.from_file(file.read(), given)
         clusterer = GMVAEClustering(**found["parameters"], device=device)
         clusterer._validate_params()
         clusterer.__dict__ |= _stored.from_state(found["fit"], skeleton, place) | found["others"]
+    _stored.warn_of_other_version(file.versions, GMVAEClustering.__name__, stacklevel=3)
     return clusterer
 
 

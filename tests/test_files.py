@@ -180,6 +180,19 @@ def test_the_device_is_that_of_load(saved):
         load(saved, device="cuda:99")
 
 
+def test_what_torch_is_set_to_does_not_matter(clusterer, X, saved):
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"):
+            loaded = load(saved, device="cpu")
+            clusterer.save(saved)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_same(loaded, clusterer, X)
+    loaded.partial_fit(X)
+    assert_same(load(saved, device="cpu"), clusterer, X)
+
+
 def test_one_model_is_one_file(clusterer, tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     clusterer.save(one)

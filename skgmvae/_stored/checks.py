@@ -17,7 +17,7 @@ from .._fit import Description, FitState
 from .._model import GMVAE, NETWORKS, Architecture, LatentMixture
 from .._rows import Columns, Units
 from ..likelihoods import MixedLikelihood, from_plain
-from ..runtime import CPU, generator
+from ..runtime import CPU, generator, ordinary_torch
 
 __all__ = [
     "ATTRIBUTES", "STREAM", "architecture_of", "check_array", "check_keys", "check_structure",
@@ -38,6 +38,7 @@ STATE = (
 )
 
 
+@ordinary_torch()
 def check_structure(state: Any, module: GMVAE | None = None) -> GMVAE:
     """Compare keys, dtypes and shapes, without a look at the values of arrays.
 

@@ -12,7 +12,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from .. import __version__
 
-__all__ = ["LAYOUT", "check_versions", "versions"]
+__all__ = ["LAYOUT", "check_layout", "versions", "warn_of_other_version"]
 
 #: Of the state, and of pickles and files that hold it; raised when older versions could not read it
 LAYOUT = 2
@@ -26,12 +26,12 @@ def versions() -> dict[str, Any]:
     }
 
 
-def check_versions(found: Any, name: str, stacklevel: int) -> None:
-    """Raise a ValueError unless this version reads a state of such versions; warn of others."""
+def check_layout(found: Any) -> None:
+    """Raise a ValueError unless this version reads a state that such versions have made."""
     found = found if isinstance(found, dict) else {}
-    made_by = f"It was made by skgmvae {found.get('skgmvae', 'of an unknown version')}"
-    layout = found.get("layout")
-    if type(layout) is not int or layout < LAYOUT:
+    layout, version = found.get("layout"), found.get("skgmvae")
+    made_by = f"It was made by skgmvae {version or 'of an unknown version'}"
+    if type(layout) is not int or type(version) is not str or layout < LAYOUT:
         raise ValueError(
             f"{made_by}, in a layout that skgmvae {__version__} cannot read. Load it with that "
             "version, or fit it again."
@@ -40,11 +40,15 @@ def check_versions(found: Any, name: str, stacklevel: int) -> None:
         raise ValueError(
             f"{made_by}, in a newer layout than skgmvae {__version__} can read. Upgrade skgmvae."
         )
-    if found.get("skgmvae") != __version__:
+
+
+def warn_of_other_version(found: dict[str, Any], name: str, stacklevel: int) -> None:
+    """Warn, as scikit-learn does, if a state was made by another version than this."""
+    if found["skgmvae"] != __version__:
         warnings.warn(
             InconsistentVersionWarning(
                 estimator_name=name, current_sklearn_version=__version__,
-                original_sklearn_version=str(found.get("skgmvae")),
+                original_sklearn_version=found["skgmvae"],
             ),
             stacklevel=stacklevel,
         )
