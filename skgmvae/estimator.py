@@ -1068,8 +1068,8 @@ class GMVAEClustering(
         attributes = found["parameters"] | found["others"]
         if found["fit"] is not None:
             skeleton = _stored.check_structure(found["fit"])
-            device = available_device(found["device"])
-            attributes |= _stored.from_state(found["fit"], skeleton, device)
+            attributes |= _stored.from_state(found["fit"], skeleton)
+            attributes["_fitted"].moved(available_device(found["device"]))
         super().__setstate__(attributes)
         _stored.warn_of_other_version(made_by, type(self).__name__, stacklevel=3)
 
@@ -1143,7 +1143,8 @@ def load(
         found = _stored.from_file(file.read(), given)
         clusterer = GMVAEClustering(**found["parameters"], device=device)
         clusterer._validate_params()
-        clusterer.__dict__ |= _stored.from_state(found["fit"], skeleton, place) | found["others"]
+        clusterer.__dict__ |= _stored.from_state(found["fit"], skeleton) | found["others"]
+    clusterer._fitted.moved(place)
     _stored.warn_of_other_version(file.versions, GMVAEClustering.__name__, stacklevel=3)
     return clusterer
 

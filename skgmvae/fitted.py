@@ -125,6 +125,12 @@ class Fitted:
         """
         return copy.deepcopy(self.module).double()
 
+    @ordinary_torch()
+    def moved(self, device: torch.device) -> Fitted:
+        """Move the module, which nobody else may use yet, and return the model."""
+        self.module.to(device)
+        return self
+
     def check(self, X: NDArray[Any]) -> None:
         """Raise a ValueError where rows of X can have no density."""
         self.likelihood.check(X, self.units)

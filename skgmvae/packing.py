@@ -133,7 +133,7 @@ def digest(packed: Packed, versions: dict[str, Any]) -> str:
     return found.hexdigest()
 
 
-def read_json(text: str) -> Any:
+def read_json(text: Any) -> Any:
     """Return what JSON says.
 
     Raises
@@ -142,6 +142,8 @@ def read_json(text: str) -> Any:
         If it is no JSON, an object has a key twice, it nests too deeply, or has more than
         `MOST_PARTS`.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"There is {type(text).__name__} where JSON should be.")
     if text.count("[") + text.count("{") > MOST_PARTS:
         raise ValueError(f"The JSON has more than {MOST_PARTS} lists and objects.")
     try:

@@ -299,6 +299,10 @@ def test_what_a_file_cannot_hold_is_refused(clusterer, path):
     with pytest.raises(TypeError, match=r"hidden_layer_sizes is a range"):
         changed.save(path)
 
+    changed.set_params(hidden_layer_sizes=8, random_state=np.random.RandomState(np.random.PCG64()))
+    with pytest.raises(TypeError, match="random_state has a PCG64"):
+        changed.save(path)
+
     class Own(GMVAEClustering):
         pass
 

@@ -56,6 +56,8 @@ def for_file(state: dict[str, Any]) -> Packed:
             f"networks={first!r} is not that which the model was fitted with: set it back, or fit "
             "the model again."
         )
+    given = {GIVEN[name]: value for name, value in packed.objects.items()}
+    from_file(packed, {"networks": None, "perturbation": None} | given)  # it must be possible
     return packed
 
 
@@ -104,7 +106,12 @@ def from_file(packed: Packed, given: dict[str, Any]) -> dict[str, Any]:
 def _parameter_for_file(name: str, value: Any) -> Any:
     """Return a parameter as plain data: numpy's numbers and arrays as Python's."""
     if isinstance(value, np.random.RandomState):
-        return plain(value.get_state(legacy=False))
+        state = plain(value.get_state(legacy=False))
+        if state["bit_generator"] != "MT19937":
+            raise TypeError(
+                f"{name} has a {state['bit_generator']}, which a file cannot hold. Pass an integer."
+            )
+        return state
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, list | tuple):

@@ -55,15 +55,14 @@ def to_state(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 @ordinary_torch()
-def from_state(state: dict[str, Any], skeleton: GMVAE, device: torch.device) -> dict[str, Any]:
-    """Return the attributes of an estimator, with the model on a device.
+def from_state(state: dict[str, Any], skeleton: GMVAE) -> dict[str, Any]:
+    """Return the attributes of an estimator, with the model on the CPU.
 
     Parameters
     ----------
     state : dict
     skeleton : GMVAE
         That `check_structure` has made of this state.
-    device : torch.device
 
     Raises
     ------
@@ -91,7 +90,7 @@ def from_state(state: dict[str, Any], skeleton: GMVAE, device: torch.device) -> 
     return {
         **public, "_columns": columns, "_state": FitState(**state["fit"]), "_records": records,
         "_n_records": len(records), "_warnings": state["warnings"],
-        "_fitted": Fitted(architecture, module.to(device), Units(**state["units"]), latent),
+        "_fitted": Fitted(architecture, module, Units(**state["units"]), latent),
     }
 
 

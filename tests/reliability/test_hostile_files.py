@@ -167,6 +167,22 @@ def test_a_header_with_one_entry_changed_is_refused(path, whole, data):
         refused(path, with_header(header | {name: other}, body), "entries")
 
 
+@settings(max_examples=50)
+@given(data=st.data())
+def test_a_header_with_one_text_changed_is_refused(path, whole, data):
+    header, body = parts(whole)
+    content = json.loads(header["__metadata__"]["skgmvae"])
+    name = data.draw(st.sampled_from([None, *content]))
+    other = data.draw(JSON)
+    if name is None:
+        header["__metadata__"]["skgmvae"] = other
+    elif content[name] != other:
+        header["__metadata__"]["skgmvae"] = json.dumps(content | {name: other})
+    else:
+        return
+    refused(path, with_header(header, body), "texts")
+
+
 @settings(max_examples=25)
 @given(data=st.data())
 def test_offsets_that_are_exchanged_or_overlap_are_refused(path, whole, data):
