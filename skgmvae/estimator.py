@@ -71,10 +71,12 @@ class GMVAEClustering(
         `hidden_layer_sizes` is then not used.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of the image that a row is, channels last.
-    likelihood : {"gaussian", "bernoulli", "poisson", "negative_binomial"}, default="gaussian"
-        Family of p(y|x), see :mod:`skgmvae.likelihoods`. "bernoulli" is for values in [0, 1], or
-        bytes, which are scaled by 255 unless they are zeros and ones. What is a unit is decided
-        by `fit`: a model fitted to bytes takes floats from 0 to 255. "poisson" and
+    likelihood : {"gaussian", "student_t", "bernoulli", "poisson", "negative_binomial"}, \
+            default="gaussian"
+        Family of p(y|x), see :mod:`skgmvae.likelihoods`. "student_t" is for values with outliers
+        or heavy tails, and learns degrees of freedom for each column. "bernoulli" is for values in
+        [0, 1], or bytes, which are scaled by 255 unless they are zeros and ones. What is a unit is
+        decided by `fit`: a model fitted to bytes takes floats from 0 to 255. "poisson" and
         "negative_binomial" are for counts as they were counted: rows may have different totals
         (size factors), by which clusters do not differ.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
@@ -84,7 +86,7 @@ class GMVAEClustering(
         the training data is missing.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
-        variance is 1; for the Gaussian likelihood only. "range" is the range of the column,
+        variance is 1; for "gaussian" and "student_t" only. "range" is the range of the column,
         "std" its standard deviation. None leaves the columns as they are, so that a scaler or
         weights of your own, in a `Pipeline`, have their effect. "auto" is the range, in which a
         few values far from all others do not count, and a column of few values (a flag, a rating)

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
-from ._model import normal, parameter_head
+from ._model import DiagonalNormal, normal, parameter_head
 from ._rows import Units, blocks, has_missing
 
 __all__ = [
     "LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood", "MixedLikelihood",
-    "NegativeBinomialLikelihood", "PoissonLikelihood", "from_plain", "to_plain",
+    "NegativeBinomialLikelihood", "PoissonLikelihood", "StudentTLikelihood", "from_plain",
+    "to_plain",
 ]
 
 
@@ -140,6 +141,83 @@ class GaussianLikelihood(Likelihood):
             mean.shape, generator=source, device=source.device, dtype=torch.float32
         )
         return mean + p_y.stddev * noise.to(mean.device, mean.dtype)
+
+
+@dataclass(frozen=True)
+class StudentTLikelihood(GaussianLikelihood):
+    """Real values with heavy tails: Student's t distributions.
+
+    Each value has a location and a scale of its own, and each feature its degrees of freedom, which
+    are more than one, so that the location is the mean.
+
+    Examples
+    --------
+    >>> StudentTLikelihood().distribution(torch.zeros(5, 3, 4)).log_prob(torch.zeros(5, 4)).shape
+    torch.Size([5])
+    """
+
+    n_parameters = 3  # the location, twice the log-scale, and what gives the degrees of freedom
+
+    def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:
+        """Return a map from features to locations and scales, beside degrees of freedom."""
+        return _HeadByFeature(n_features, 2, data_shape)
+
+    def distribution(self, parameters: Tensor) -> Independent[Any]:
+        """Return independent Student's t distributions."""
+        location, log_square, tail = parameters.unbind(1)
+        values = _StudentT(normal(location, log_square), _degrees_of_freedom(tail))
+        return Independent(values, parameters.dim() - 2, validate_args=False)
+
+    def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:
+        """Add noise to the location."""
+        values: _StudentT = p_y.base_dist  # type: ignore[attr-defined]
+        half = 0.5 * values.df.to(source.device, torch.float32)
+        noise = torch.randn(
+            half.shape, generator=source, device=source.device, dtype=torch.float32
+        )
+        noise = noise * (half / torch._standard_gamma(half, source)).sqrt()
+        return values.normal.loc + values.normal.scale * noise.to(values.normal.loc)
+
+
+class _StudentT(Distribution):
+    """Student's t distributions, in few operations and without torch's checks of each value.
+
+    Parameters
+    ----------
+    normal : DiagonalNormal
+        Whose mean and standard deviation are the location and the scale.
+    df : Tensor of the same shape
+        Degrees of freedom, more than 1.
+    """
+
+    def __init__(self, normal: DiagonalNormal, df: Tensor) -> None:
+        self.normal = normal
+        self.df = df
+        super().__init__(df.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """The location."""
+        return self.normal.loc
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of each value."""
+        squares = ((value - self.normal.loc) * self.normal.inverse_scale).square()
+        half, half_more = 0.5 * self.df, 0.5 * (self.df + 1.0)
+        return (
+            torch.lgamma(half_more) - torch.lgamma(half) - 0.5 * (math.pi * self.df).log()
+            - self.normal.log_scale - half_more * torch.log1p(squares / self.df)
+        )
+
+
+def _degrees_of_freedom(tail: Tensor) -> Tensor:
+    """Map 0 to 11, and all numbers to between 1.07 and 1,485.
+
+    A step of the optimizer moves any number by about the learning rate. By a slope of 1 in the
+    logarithm the degrees of freedom would be far from where they belong at the end of a short fit:
+    .3 to .5 nats of held-out log-density were lost on 250 rows with heavy tails.
+    """
+    return 1.0 + 10.0 * (5.0 * torch.tanh(2.0 * tail)).exp()
 
 
 @dataclass(frozen=True)
@@ -330,7 +408,7 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
 
     def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:
         """Return a map from features to logits, beside dispersions that depend on nothing."""
-        return _DispersionHead(n_features, data_shape)
+        return _HeadByFeature(n_features, 1, data_shape)
 
     def distribution(self, parameters: Tensor) -> Independent[Any]:
         """Return independent negative binomial distributions of given totals."""
@@ -341,22 +419,26 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
         )
 
 
-class _DispersionHead(nn.Module):
-    """From features (B, n_features) to logits and log-dispersions, (B, 2, *data_shape)."""
+class _HeadByFeature(nn.Module):
+    """From features (B, n_features) to parameters, beside one more that depends on nothing.
 
-    def __init__(self, n_features: int, data_shape: tuple[int, ...]) -> None:
+    It returns (B, n_parameters + 1, *data_shape). The one more begins at 0: the logarithm of a
+    dispersion at the variance of an exponential distribution.
+    """
+
+    def __init__(self, n_features: int, n_parameters: int, data_shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.logits = parameter_head(n_features, 1, *data_shape)
-        self.log_dispersion = nn.Parameter(torch.empty(data_shape))
+        self.by_row = parameter_head(n_features, n_parameters, *data_shape)
+        self.by_feature = nn.Parameter(torch.empty(1, *data_shape))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin with the variance of an exponential distribution."""
-        nn.init.zeros_(self.log_dispersion)
+        """Begin at 0."""
+        nn.init.zeros_(self.by_feature)
 
     def forward(self, features: Tensor) -> Tensor:
-        logits = self.logits(features)
-        return torch.cat([logits, self.log_dispersion.expand_as(logits)], 1)
+        by_row: Tensor = self.by_row(features)
+        return torch.cat([by_row, self.by_feature.expand(len(by_row), *self.by_feature.shape)], 1)
 
 
 class _Counts(Distribution):
@@ -454,6 +536,10 @@ class MixedLikelihood(Likelihood):
     ) -> Units:
         """Read them off as for numbers."""
         return self.numbers.units(X, image_shape, scale)
+
+    def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:
+        """Return a map from features to the parameters of numbers, of which categories use one."""
+        return self.numbers.head(n_features, data_shape)
 
     def is_like(self, other: Likelihood) -> bool:
         """Whether the other has the same likelihood of numbers, and the same categories."""
@@ -575,7 +661,8 @@ def _log_softmax_of_groups(logits: Tensor, group: Tensor, n_groups: int) -> Tens
 
 #: The families, by the name that the parameter `likelihood` gives.
 LIKELIHOODS: dict[str, Likelihood] = {
-    "gaussian": GaussianLikelihood(), "bernoulli": BernoulliLikelihood(),
+    "gaussian": GaussianLikelihood(), "student_t": StudentTLikelihood(),
+    "bernoulli": BernoulliLikelihood(),
     "poisson": PoissonLikelihood(), "negative_binomial": NegativeBinomialLikelihood(),
 }
 

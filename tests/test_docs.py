@@ -1,9 +1,11 @@
 """Every example in a docstring or a page runs and prints what it says; public names have both."""
 
+import ast
 import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import warnings
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import skgmvae
-from skgmvae import GMVAEClustering
+from skgmvae import GMVAEClustering, exceptions
 
 MODULES = ["skgmvae", *(m.name for m in pkgutil.walk_packages(skgmvae.__path__, "skgmvae."))]
 ROOT = Path(__file__).parent.parent
@@ -99,3 +101,48 @@ def test_the_class_documents_its_parameters_in_order_with_their_defaults():
         line = documentation.split(f"\n{parameter.name} : ")[1].split("\n")[0]
         default = line.split("default=")[1].strip('"')
         assert default == str(parameter.default) or float(default) == parameter.default
+
+
+def texts_of(node):
+    """Yield each text below a node of a syntax tree, with an ellipsis for what is filled in."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.JoinedStr):
+            parts = (v.value if isinstance(v, ast.Constant) else "…" for v in child.values)
+            yield " ".join("".join(parts).split())
+        elif isinstance(child, ast.Constant) and isinstance(child.value, str):
+            yield " ".join(child.value.split())
+
+
+TREES = [
+    ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "skgmvae").rglob("*.py"))
+]
+TEXTS = {text for tree in TREES for text in texts_of(tree)}
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+QUOTED = [" ".join(quote[2:].split()).rstrip("… ") for quote in re.findall("^> .+$", PAGE, re.M)]
+
+
+def warnings_issued():
+    """Yield the texts of the warnings that the package makes."""
+    for tree in TREES:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and node.args:
+                name = ast.unparse(node.func)
+                text = next(iter(texts_of(node.args[0])), "")
+                if (name.endswith("Warning") or name == "warnings.warn") and " " in text:
+                    yield pytest.param(text, id=text[:40])
+
+
+def test_troubleshooting_has_each_class_of_warning():
+    for name in set(exceptions.__all__) - {"ClusteringWarning"}:
+        assert f"\n### {name}\n\n> " in PAGE, name
+
+
+@pytest.mark.parametrize("text", list(warnings_issued()))
+def test_troubleshooting_quotes_each_warning(text):
+    assert any(quote in text for quote in QUOTED)
+
+
+@pytest.mark.parametrize("quote", QUOTED, ids=lambda quote: quote[:40])
+def test_what_troubleshooting_quotes_is_said(quote):
+    assert any(quote in text for text in TEXTS)

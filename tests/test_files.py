@@ -58,6 +58,7 @@ def with_gaps():
 
 CASES = {
     "numbers": (NUMBERS, {}),
+    "heavy tails": (NUMBERS, {"likelihood": "student_t"}),
     "missing": (with_gaps(), {}),
     "categories": (table(), {"categorical_features": np.array([1, 2])}),
     "fractions": (RNG.random((60, 5)), {"likelihood": "bernoulli"}),
