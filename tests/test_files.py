@@ -1,6 +1,7 @@
 """Files of models: what they hold, what stands in them, how they are written."""
 
 import builtins
+import copy
 import functools
 import json
 import os
@@ -376,7 +377,7 @@ def test_a_pickle_with_one_bit_changed_is_refused_or_the_same(clusterer, X):
     lambda state: state.update(arrays=None),
 ])
 def test_a_changed_state_is_said_to_be_damaged(clusterer, change):
-    state = clusterer.__getstate__()
+    state = copy.deepcopy(clusterer.__getstate__())
     change(state)
     with pytest.raises(ValueError, match="The pickle is damaged"):
         clone(clusterer).__setstate__(state)
