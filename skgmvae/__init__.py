@@ -2,6 +2,6 @@
 
 __version__ = "0.1.0"
 
-from .estimator import GMVAEClustering
+from .estimator import GMVAEClustering, load
 
-__all__ = ["GMVAEClustering", "__version__"]
+__all__ = ["GMVAEClustering", "__version__", "load"]

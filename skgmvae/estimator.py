@@ -19,29 +19,30 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import Tags, check_array, check_scalar
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import __version__, _fit
+from . import _fit, _stored, files
 from ._objective import Terms
 from ._rows import Columns, Copies, LazyRows, dense, is_source
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
+from .files import PathLike
 from .fitted import Fitted
+from .model_card import model_card
 from .networks import NetworkFactory
+from .packing import Packed, digest, pack, unpack
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters
 from .perturbations import Perturbation
-from .runtime import draw_seed
+from .runtime import available_device, draw_seed, select_device
 
-__all__ = ["GMVAEClustering"]
+__all__ = ["GMVAEClustering", "load"]
 
 #: What may differ between processes that fit one model together.
 OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 #: What rows to fit to tell of the columns.
 OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
 DTYPES = [np.float64, np.float32, np.uint8]
-STATE_LAYOUT = 1  # of what is pickled; raised when older versions could not read it
 
 
 class GMVAEClustering(
@@ -254,6 +255,7 @@ class GMVAEClustering(
     _state: _fit.FitState
     _records: list[_fit.Recorded]
     _columns: Columns | None
+    _warnings: list[str]
 
     def __init__(
         self,
@@ -844,6 +846,53 @@ class GMVAEClustering(
         )
         return self._in_columns(rows), labels
 
+    def save(self, path: PathLike) -> None:
+        """Write the fitted model to a file, which :func:`skgmvae.load` reads.
+
+        The file holds arrays and JSON, no code: unlike a pickle it may be opened if it comes from
+        somebody else (docs/trust.md). It is replaced in one step: after an error the old one is
+        there, as it was. Networks and perturbations of your own are not in it, they are passed to
+        `load`; nor are `device`, the rows that `partial_fit` remembers, and attributes that you
+        have added. A `random_state` that is a RandomState is stored as it is now. Needs the
+        package safetensors (``pip install "skgmvae[files]"``).
+
+        Parameters
+        ----------
+        path : str or path-like
+            The usual ending is ``.safetensors``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ImportError
+            If safetensors is not installed.
+        ValueError, TypeError
+            If a parameter is unfit or holds what is no plain data, or this is a subclass, of which
+            a file does not know.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from skgmvae import load
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "iris.safetensors")
+        ...     clusterer.save(path)
+        ...     again = load(path)
+        >>> bool((again.predict(X) == clusterer.labels_).all())
+        True
+        """
+        self._fitted_model()
+        if type(self) is not GMVAEClustering:
+            raise TypeError(
+                f"A file holds a GMVAEClustering, not a {type(self).__name__}: pickle it."
+            )
+        self._validate_params()
+        state = self._state_dict(dict(vars(self)))
+        files.write(path, _stored.for_file(state), _stored.versions())
+
     def latent_components(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return where each component lies in the latent space: the mean and covariance of p(x|z).
 
@@ -868,6 +917,48 @@ class GMVAEClustering(
         ((3, 10), (3, 10, 10))
         """
         return self._fitted_model().components()
+
+    def to_markdown(self, X: ArrayLike | None = None, y: ArrayLike | None = None) -> str:
+        """Describe the fitted model in Markdown: a model card.
+
+        It has the shape and units of the data, settings that are not defaults, the history in
+        brief, cluster sizes, the warnings of the last fit, and versions. With labels it says
+        whether probabilities are what they seem.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Rows with known labels, best those that the model was not fitted to.
+        y : array-like of shape (n_samples,), default=None
+            Their labels. A cluster has the label of its most certain row
+            (:func:`skgmvae.metrics.max_probability_labels`), and a class the probability of its
+            clusters.
+
+        Returns
+        -------
+        card : str
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If only one of X and y is given, X is unfit, or y has fewer than two classes.
+
+        Examples
+        --------
+        >>> print(clusterer.to_markdown(X, y).split("## ")[0])
+        # GMVAEClustering with 3 clusters
+        """
+        fitted = self._fitted_model()
+        if self._columns is not None:
+            names = self._columns.encoded_names
+        else:
+            numbers = range(self.n_features_in_)
+            names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in numbers]))
+        return model_card(
+            self, fitted.units, names, self._warnings, _stored.versions(), X, y
+        )
 
     @property
     def module_(self) -> torch.nn.Module:
@@ -1039,44 +1130,110 @@ class GMVAEClustering(
         del records[self._n_records if continued else 0 :]  # of a fit that did not come so far
         records.extend(result.records)
         new |= {"_records": records, "_n_records": len(records)}
+        new["_warnings"] = [str(warning) for warning in result.warnings]
         self.__dict__ = new | {"_fitted": result.fitted, "_state": result.state}
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
-        state["_versions"] = {
-            "layout": STATE_LAYOUT, "skgmvae": __version__, "scikit-learn": sklearn.__version__,
-            "torch": str(torch.__version__),  # is of a class of torch's
-        }
-        if "_fitted" in state:
-            state["_fitted"] = self._fitted.to_state()
-            state["_state"] = self._state.without_stream()._asdict()
-            state["_records"] = self._records[: self._n_records]
-            state["_columns"] = self._columns and self._columns._asdict()
-        return state
+        state = self._state_dict(dict(super().__getstate__()))
+        packed, made_by = pack(state), _stored.versions()
+        return {"_versions": made_by, "sha256": digest(packed, made_by), **packed._asdict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        versions = state.pop("_versions", {})
-        if versions.get("layout") != STATE_LAYOUT:
+        made_by: Any = state.get("_versions")
+        _stored.check_layout(made_by)
+        try:
+            packed = Packed(*(state[name] for name in Packed._fields))
+            is_whole = state["sha256"] == digest(packed, made_by)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            is_whole = False
+        if not is_whole:
             raise ValueError(
-                f"This {type(self).__name__} was pickled by skgmvae "
-                f"{versions.get('skgmvae', 'of an unknown version')} in a layout that skgmvae "
-                f"{__version__} cannot read. Load it with that version, or fit it again."
+                "The pickle is damaged: its content is not that of which it holds the digest. "
+                "Take another copy of it."
             )
-        if versions["skgmvae"] != __version__:
-            warnings.warn(
-                InconsistentVersionWarning(
-                    estimator_name=type(self).__name__, current_sklearn_version=__version__,
-                    original_sklearn_version=versions["skgmvae"],
-                ),
-                stacklevel=2,
-            )
-        if "_fitted" in state:
-            state["_fitted"] = Fitted.from_state(state["_fitted"])
-            state["_state"] = _fit.FitState(**state["_state"])
-            found = state["_columns"]
-            state["_columns"] = found and Columns(**found)
-        super().__setstate__(state)
+        found = unpack(packed)
+        attributes = found["parameters"] | found["others"]
+        if found["fit"] is not None:
+            skeleton = _stored.check_structure(found["fit"])
+            attributes |= _stored.from_state(found["fit"], skeleton)
+            attributes["_fitted"].moved(available_device(found["device"]))
+        super().__setstate__(attributes)
+        _stored.warn_of_other_version(made_by, type(self).__name__, stacklevel=3)
+
+    def _state_dict(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return the attributes, sorted into what is stored in different ways."""
+        parameters = {
+            name: attributes.pop(name) for name in self._get_param_names() if name in attributes
+        }
+        is_fitted = "_fitted" in attributes
+        return {
+            "parameters": parameters,
+            "device": str(attributes["_fitted"].device) if is_fitted else None,
+            "fit": _stored.to_state(attributes) if is_fitted else None,
+            "others": attributes,
+        }
+
+
+def load(
+    path: PathLike,
+    *,
+    device: str | torch.device = "auto",
+    networks: NetworkFactory | None = None,
+    perturbation: Perturbation | None = None,
+) -> GMVAEClustering:
+    """Read a fitted model from a file that `GMVAEClustering.save` has written.
+
+    A file may come from anywhere: it holds no code, and nothing in it is believed before it is
+    checked. docs/trust.md says what that promises, and what it does not.
+
+    Parameters
+    ----------
+    path : str or path-like
+    device : str or torch.device, default="auto"
+        Where the model is put; the parameter `device` of the clusterer.
+    networks : callable, default=None
+        The factory that the model was fitted with, if that was one of your own.
+    perturbation : callable, default=None
+        The perturbation that the model was fitted with, if that was one of your own.
+
+    Returns
+    -------
+    clusterer : GMVAEClustering
+
+    Raises
+    ------
+    InvalidModelFile
+        If the file is damaged, of a newer version, or no model; if it needs networks or a
+        perturbation of your own, or none; or if those passed are not those that it was fitted with,
+        by the shapes of their weights.
+    ValueError
+        If the device cannot be used.
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If the file is not there, or cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "iris.safetensors")
+    ...     clusterer.save(path)
+    ...     load(path).n_clusters_found_
+    3
+    """
+    given = {"networks": networks, "perturbation": perturbation}
+    place = select_device(device)
+    with files.opened(path) as file:
+        _stored.check_layout(file.versions)
+        skeleton = _stored.check_structure(_stored.from_file(file.outline, given)["fit"])
+        found = _stored.from_file(file.read(), given)
+        clusterer = GMVAEClustering(**found["parameters"], device=device)
+        clusterer._validate_params()
+        clusterer.__dict__ |= _stored.from_state(found["fit"], skeleton) | found["others"]
+    clusterer._fitted.moved(place)
+    _stored.warn_of_other_version(file.versions, GMVAEClustering.__name__, stacklevel=3)
+    return clusterer
 
 
 def _warn(caught: list[Warning], stacklevel: int) -> None:

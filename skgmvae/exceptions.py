@@ -1,11 +1,31 @@
-"""The warnings of the package, by which they can be filtered."""
+"""The warnings of the package, by which they can be filtered, and the error of its files."""
 
 from __future__ import annotations
 
 __all__ = [
     "ClusteringWarning", "EmptyClustersWarning", "FarRowsWarning", "InitialPartitionWarning",
-    "OneColumnWarning", "SamplesWarning", "StyleClustersWarning", "UniformPosteriorWarning",
+    "InvalidModelFile", "OneColumnWarning", "SamplesWarning", "StyleClustersWarning",
+    "UniformPosteriorWarning",
 ]
+
+
+class InvalidModelFile(ValueError):
+    """A file that `skgmvae.load` cannot read: damaged, of a newer version, or no model at all.
+
+    A file that cannot be opened, or is not there, is an OSError as everywhere.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skgmvae import load
+    >>> from skgmvae.exceptions import InvalidModelFile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     try:
+    ...         load(file.name)
+    ...     except InvalidModelFile as error:
+    ...         print("too short" in str(error))
+    True
+    """
 
 
 class ClusteringWarning(UserWarning):

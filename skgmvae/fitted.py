@@ -1,4 +1,4 @@
-"""A fitted model: rows in, arrays out. It is what is pickled, moved and shared by threads.
+"""A fitted model: rows in, arrays out. It is what is stored, moved and shared by threads.
 
 All methods treat each row by itself and give the same answer at every call.
 """
@@ -31,15 +31,8 @@ from ._objective import (
     shifted_points,
 )
 from ._rows import BLOCK_ROWS, FARTHEST, Units, dense, has_missing, rows_at_a_time, slices
-from .likelihoods import LIKELIHOODS, Likelihood
-from .runtime import (
-    CPU,
-    available_device,
-    cached_property,
-    computes_in_float64,
-    generator,
-    ordinary_torch,
-)
+from .likelihoods import Likelihood
+from .runtime import CPU, cached_property, computes_in_float64, generator, ordinary_torch
 
 __all__ = ["ESTIMATION", "Estimation", "Fitted", "load_arrays", "log_odds", "to_arrays"]
 
@@ -129,6 +122,12 @@ class Fitted:
         batch. A copy: other threads may be reading the module.
         """
         return copy.deepcopy(self.module).double()
+
+    @ordinary_torch()
+    def moved(self, device: torch.device) -> Fitted:
+        """Move the module, which nobody else may use yet, and return the model."""
+        self.module.to(device)
+        return self
 
     def check(self, X: NDArray[Any]) -> None:
         """Raise a ValueError where rows of X can have no density."""
@@ -465,36 +464,6 @@ class Fitted:
         """Return how many rows to decode at a time from so many draws each, by their values."""
         n_at_most = n_values // math.prod(self.architecture.data_shape)
         return max(1, min(BLOCK_ROWS, n_at_most) // n_draws)
-
-    def to_state(self) -> dict[str, Any]:
-        """Return builtins and arrays (and a factory of the user's), which any version can read."""
-        architecture = self.architecture._asdict()
-        named = [name for name, family in LIKELIHOODS.items() if family == self.likelihood]
-        if named:
-            architecture["likelihood"] = named[0]
-        return {
-            "architecture": architecture, "units": self.units._asdict(),
-            "device": str(self.device), "weights": to_arrays(self.module),
-            "latent_mixture": self.latent_mixture and {
-                name: part.numpy().copy() for name, part in self.latent_mixture._asdict().items()
-            },
-        }
-
-    @classmethod
-    @ordinary_torch()
-    def from_state(cls, state: dict[str, Any]) -> Fitted:
-        """Return the model of a state, on its device if that is there."""
-        architecture = Architecture(**state["architecture"])
-        if isinstance(architecture.likelihood, str):
-            architecture = architecture._replace(likelihood=LIKELIHOODS[architecture.likelihood])
-        module = architecture.build(available_device(state["device"]), 0)
-        load_arrays(module, state["weights"])
-        latent = state.get("latent_mixture")  # states of before it have none
-        if latent is not None:
-            latent = LatentMixture(**{
-                name: torch.tensor(value, device=CPU) for name, value in latent.items()
-            })
-        return cls(architecture, module, Units(**state["units"]), latent)
 
 
 def to_arrays(module: nn.Module) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ from ._rows import Units, blocks, has_missing
 
 __all__ = [
     "LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood", "MixedLikelihood",
-    "NegativeBinomialLikelihood", "PoissonLikelihood", "StudentTLikelihood",
+    "NegativeBinomialLikelihood", "PoissonLikelihood", "StudentTLikelihood", "from_plain",
+    "to_plain",
 ]
 
 
@@ -664,3 +665,50 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "bernoulli": BernoulliLikelihood(),
     "poisson": PoissonLikelihood(), "negative_binomial": NegativeBinomialLikelihood(),
 }
+
+
+def to_plain(likelihood: Likelihood) -> dict[str, Any] | Likelihood:
+    """Return the name and the fields of a likelihood; one of the user's as it is."""
+    if type(likelihood) is MixedLikelihood:
+        return {
+            "name": "mixed", "numbers": to_plain(likelihood.numbers), "groups": likelihood.groups,
+            "low": likelihood.low, "high": likelihood.high,
+        }
+    for name, family in LIKELIHOODS.items():
+        if type(family) is type(likelihood) and is_dataclass(likelihood):
+            return {"name": name, **asdict(likelihood)}
+    return likelihood
+
+
+def from_plain(plain: Any) -> Likelihood:
+    """Return the likelihood of a name and fields.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or a field is not what it can be.
+    """
+    if isinstance(plain, Likelihood):
+        return plain
+    if not isinstance(plain, dict) or plain.get("name") not in [*LIKELIHOODS, "mixed"]:
+        raise ValueError(f"{plain!r} is not a likelihood that is known.")
+    fields = {name: value for name, value in plain.items() if name != "name"}
+    if plain["name"] == "mixed":
+        return _mixed(**fields)
+    if not all(type(value) is float and math.isfinite(value) for value in fields.values()):
+        raise ValueError(f"{plain!r} must have finite numbers.")
+    if fields.get("scale", 1.0) <= 0:
+        raise ValueError(f"{plain!r} must have a positive scale.")
+    return replace(LIKELIHOODS[plain["name"]], **fields)  # type: ignore[type-var]
+
+
+def _mixed(numbers: Any, groups: Any, low: Any, high: Any) -> MixedLikelihood:
+    columns = [column for group in groups for column in group]
+    if (
+        not all(type(column) is int and column >= 0 for column in columns)
+        or columns != sorted(set(columns))
+        or not all(type(value) is float and math.isfinite(value) for value in (*low, *high))
+        or not len(low) == len(high) == len(columns)
+    ):
+        raise ValueError("The columns of categories, or their units, are not such.")
+    return MixedLikelihood(from_plain(numbers), groups, low, high)

@@ -14,9 +14,9 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
 import skgmvae
-from skgmvae import estimator as estimator_module
 from skgmvae import runtime
 from skgmvae._fit.history import Terms
+from skgmvae._stored import layout as stored
 from skgmvae.fitted import Fitted, to_arrays
 
 pytestmark = [
@@ -94,7 +94,7 @@ def test_pickling_is_a_fixed_point(clusterer):
         np.testing.assert_array_equal(value, to_arrays(clusterer.module_)[name])
 
 
-def test_a_pickle_holds_no_torch_object(on_device, stream):
+def test_a_pickle_holds_no_torch_object(on_device, stream, X):
     class FewClasses(pickle.Unpickler):
         """Finds no class but the estimator: others may move or change between versions."""
 
@@ -106,11 +106,12 @@ def test_a_pickle_holds_no_torch_object(on_device, stream):
 
     for one in (on_device, stream):
         loaded = FewClasses(io.BytesIO(pickle.dumps(one))).load()
-        state = loaded._fitted.to_state()
-        assert set(state) == {"architecture", "units", "device", "weights", "latent_mixture"}
-        assert all(type(value) is np.ndarray for value in state["latent_mixture"].values())
-        assert state["architecture"]["likelihood"] == "gaussian"
-        assert all(type(value) is np.ndarray for value in state["weights"].values())
+        same_answers(loaded, one, X)
+        state = one.__getstate__()
+        assert set(state) == {"_versions", "sha256", "description", "arrays", "objects"}
+        assert type(state["description"]) is str
+        assert all(type(array) is np.ndarray for array in state["arrays"].values())
+        assert state["objects"] == {}
         assert isinstance(one.module_, torch.nn.Module)  # taking the state changed nothing
 
 
@@ -133,21 +134,25 @@ def test_a_pickle_has_no_optimizer_and_no_remembered_rows(stream, X):
 
 def test_the_state_holds_the_versions_that_made_it(clusterer):
     assert clusterer.__getstate__()["_versions"] == {
-        "layout": estimator_module.STATE_LAYOUT, "skgmvae": skgmvae.__version__,
-        "scikit-learn": sklearn.__version__, "torch": str(torch.__version__),
+        "layout": stored.LAYOUT, "skgmvae": skgmvae.__version__,
+        "scikit-learn": sklearn.__version__, "numpy": np.__version__,
+        "torch": str(torch.__version__),
     }
     assert "_versions" in clone(clusterer).__getstate__()
 
 
 @pytest.mark.parametrize("fitted", [True, False])
+@pytest.mark.parametrize(("step", "remedy"), [(-1, "Load it with that version"), (1, "Upgrade")])
 def test_a_pickle_of_another_layout_is_refused_with_both_versions(
-    clusterer, monkeypatch, fitted
+    clusterer, monkeypatch, fitted, step, remedy
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(estimator_module, "STATE_LAYOUT", estimator_module.STATE_LAYOUT + 1)
-        patch.setattr(estimator_module, "__version__", "99.1")
+        patch.setattr(stored, "LAYOUT", stored.LAYOUT + step)
+        patch.setattr(stored, "__version__", "99.1")
         data = pickle.dumps(clusterer if fitted else clone(clusterer))
-    with pytest.raises(ValueError, match=rf"pickled by skgmvae 99\.1 .*{skgmvae.__version__} can"):
+    with pytest.raises(
+        ValueError, match=rf"made by skgmvae 99\.1.*{skgmvae.__version__} can.*{remedy}"
+    ):
         pickle.loads(data)
 
 
@@ -160,7 +165,7 @@ def test_a_pickle_without_versions_is_refused(clusterer):
 
 def test_a_pickle_of_another_version_warns_and_works(clusterer, X, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(estimator_module, "__version__", "99.1")
+        patch.setattr(stored, "__version__", "99.1")
         data = pickle.dumps(clusterer)
     with pytest.warns(InconsistentVersionWarning, match=r"99\.1") as caught:
         other = pickle.loads(data)

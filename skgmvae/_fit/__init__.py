@@ -1,5 +1,6 @@
 """What a fit does, from top to bottom."""
 
+from .description import Description
 from .history import has_converged, history, validation_scores
 from .recipe import fit
 from .state import Fit, FitState, Previous, Recorded
@@ -7,6 +8,6 @@ from .stream import partial_fit
 from .tasks import FitTask
 
 __all__ = [
-    "Fit", "FitState", "FitTask", "Previous", "Recorded", "fit", "has_converged", "history",
-    "partial_fit", "validation_scores",
+    "Description", "Fit", "FitState", "FitTask", "Previous", "Recorded", "fit", "has_converged",
+    "history", "partial_fit", "validation_scores",
 ]

@@ -16,7 +16,7 @@ from ..networks import NetworkFactory, Networks, conv_networks, dense_networks
 from ..runtime import CPU, generator, global_draws_from
 from .gmvae import GMVAE
 
-__all__ = ["INITIALIZATION", "Architecture", "Family", "Initialization"]
+__all__ = ["INITIALIZATION", "NETWORKS", "Architecture", "Family", "Initialization"]
 
 NETWORKS: dict[str, Callable[..., Networks]] = {"dense": dense_networks, "conv": conv_networks}
 
@@ -78,33 +78,12 @@ class Architecture(NamedTuple):
             If a factory of the user's does not keep to its contract.
         """
         source = generator(CPU, *key)
-        if callable(self.networks):
-            networks = self._made_by_factory(self.networks, source)
-        else:
-            with torch.device("meta"):  # shapes only: nothing is allocated, nothing is drawn
-                # whose decoders do not depend on the shape of a row
-                networks = NETWORKS[self.networks](
-                    self._in_shapes[0], *self._factory_arguments[1:],
-                    hidden_layer_sizes=self.hidden_layer_sizes,
-                )
-            # before they are run for their shapes: without data that imports torch's compiler
-            draw_weights(nn.ModuleList(networks), source)
-        (n_features,), (n_prior_features,), decoded = (
-            output_shape(network, in_shape)
-            for network, in_shape in zip(networks, self._in_shapes, strict=True)
-        )
-        with torch.device("meta"):
-            whole = len(decoded) > 1
-            module = GMVAE(
-                networks,
-                nn.Identity() if whole else self.likelihood.head(decoded[0], self.data_shape),
-                self.likelihood.distribution,
-                read=self.likelihood.read,
-                n_features=n_features, n_prior_features=n_prior_features,
-                n_components=self.n_clusters, latent_dim=self.latent_dim,
-                style_dim=self.style_dim,
-                reads_missing=self.reads_missing and not callable(self.networks),
-            )
+        return self.drawn(self.skeleton(source), source, rule).to(device)
+
+    def drawn(
+        self, module: GMVAE, source: torch.Generator, rule: Initialization = INITIALIZATION
+    ) -> GMVAE:
+        """Give a skeleton random weights."""
         draw_weights(module, source)
         module.log_weights = torch.empty(self.n_clusters, device=CPU, dtype=torch.float32)
         module.set_weights()
@@ -113,7 +92,39 @@ class Architecture(NamedTuple):
         with torch.no_grad():
             for parameter in module.component_head.parameters():
                 parameter.mul_(factor)
-        return module.to(device)
+        return module
+
+    def skeleton(self, source: torch.Generator) -> GMVAE:
+        """Make the module without weights: of shapes alone, nothing is allocated and nothing drawn.
+
+        But for the networks that a factory of the user's makes.
+        """
+        if callable(self.networks):
+            networks = self._made_by_factory(self.networks, source)
+            (n_features,), (n_prior_features,), decoded = map(
+                output_shape, networks, self._in_shapes
+            )
+        else:
+            with torch.device("meta"):
+                # whose decoders do not depend on the shape of a row
+                networks = NETWORKS[self.networks](
+                    self._in_shapes[0], *self._factory_arguments[1:],
+                    hidden_layer_sizes=self.hidden_layer_sizes,
+                )
+            n_features, n_prior_features, n_decoded = map(width, networks)
+            decoded = (n_decoded,)
+        with torch.device("meta"):
+            whole = len(decoded) > 1
+            return GMVAE(
+                networks,
+                nn.Identity() if whole else self.likelihood.head(decoded[0], self.data_shape),
+                self.likelihood.distribution,
+                read=self.likelihood.read,
+                n_features=n_features, n_prior_features=n_prior_features,
+                n_components=self.n_clusters, latent_dim=self.latent_dim,
+                style_dim=self.style_dim,
+                reads_missing=self.reads_missing and not callable(self.networks),
+            ).to(torch.float32)
 
     def differences(self, other: Architecture) -> list[str]:
         """Say in which fields `other` is another, with both values."""
@@ -166,6 +177,11 @@ def output_shape(network: nn.Module, in_shape: tuple[int, ...]) -> tuple[int, ..
     made: Tensor = network.eval()(rows)
     network.train()
     return tuple(made.shape[1:])
+
+
+def width(network: nn.Module) -> int:
+    """Return the width of what a network of ours puts out, that of its last linear layer."""
+    return [layer.out_features for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
 
 
 def draw_weights(module: nn.Module, source: torch.Generator) -> None:
