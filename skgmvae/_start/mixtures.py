@@ -88,6 +88,7 @@ def right_mixture(
     n_clusters: int,
     random: np.random.RandomState,
     *,
+    others: NDArray[np.float32] | None = None,
     policy: MixtureTest = MIXTURE_TEST,
 ) -> GaussianMixture | None:
     """Return the Gaussian mixture of the lowest BIC, if it is the right model.
@@ -99,6 +100,9 @@ def right_mixture(
         Into `n_clusters` clusters, from which fits begin beside k-means.
     n_clusters : int
     random : RandomState
+    others : ndarray of shape (n_rows, n_features) or None
+        The same rows with other noise, on which mixtures are compared: one that was fitted to the
+        noise of the values is not as good there.
     policy : MixtureTest, default=MIXTURE_TEST
 
     Returns
@@ -117,7 +121,8 @@ def right_mixture(
     def bic(mixture: GaussianMixture) -> float:
         return float(mixture.bic(some))
 
-    best = min(mixtures, key=bic)
+    judged = some if others is None else others[rows].astype(np.float64)
+    best = min(mixtures, key=lambda mixture: mixture.bic(judged))
     lowest = bic(best)
     for factor in policy.factors:
         n_components = n_clusters + max(1, int((factor - 1) * n_clusters))

@@ -175,6 +175,9 @@ def initial_partition(
     if for_mixtures is not None:
         normal = dequantized(for_mixtures, random, normal=True, missing=missing)
         complete = slice(None) if missing is None else ~missing.any(1)
+        others = None
+        if normal is not for_mixtures:
+            others = dequantized(for_mixtures, random, normal=True, missing=missing)[complete]
         normal = normal[complete]
         beginnings = [of_rows(labels)[complete] for labels in whole[: selection.n_beginnings]]
         if best is not whole[0] and not fewer_suffice(
@@ -182,7 +185,8 @@ def initial_partition(
         ):
             best = whole[0]
         mixture = (
-            right_mixture(normal, beginnings, n_found, random) if best is whole[0] else None
+            right_mixture(normal, beginnings, n_found, random, others=others)
+            if best is whole[0] else None
         )
         if mixture is not None:
             probabilities = _responsibilities(mixture, for_mixtures, missing, random)

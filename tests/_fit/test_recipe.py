@@ -23,7 +23,7 @@ from skgmvae import GMVAEClustering
 from skgmvae._fit import recipe, restarts, stream
 from skgmvae._fit.restarts import objective_of
 from skgmvae._fit.stream import STREAM
-from skgmvae.fitted import Fitted
+from skgmvae.fitted import Fitted, to_arrays
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, PSEUDO_LABELS, auto_max_iter, pseudo_label_schedule
 
@@ -114,7 +114,7 @@ class Unchanged:
         answers = () if "_fitted" not in held else (
             self.estimator.reconstruct(self.X), self.estimator.weights_, self.estimator.n_iter_,
             self.estimator.history_["lower_bound"], self.estimator.labels_,
-            pickle.dumps(self.estimator.__getstate__()["_fitted"]),
+            pickle.dumps(to_arrays(self.estimator.module_)),
         )
         return held, answers
 
