@@ -433,7 +433,7 @@ def test_samples_that_leave_their_cluster_are_warned_of_if_the_fit_converged(
     make, X, monkeypatch
 ):
     mix_up(monkeypatch, 0, 2, 1)
-    estimator = make(max_iter=40, learning_rate_init=1e-2)
+    estimator = make(max_iter=80, learning_rate_init=1e-2)
     ((category, message),) = warned(estimator, X)
     assert estimator.converged_
     assert category is SamplesWarning

@@ -289,7 +289,7 @@ def interrupting(n_calls):
 def test_after_ctrl_c_a_fit_holds_its_best_model(make, X, device):
     # the weight makes what the perturbation spoils outweigh what training gains
     settings = {
-        "init": "random", "learning_rate": "constant", "device": device, "consistency": 50.0,
+        "init": "random", "learning_rate": "constant", "device": device, "consistency": 500.0,
     }
     n_calls, interrupt = 0, interrupting(9)
 

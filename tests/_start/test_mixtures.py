@@ -271,3 +271,16 @@ def test_missing_values_are_integrated_out(family):
     ])
     found = responsibilities(mixture, Q).toarray()
     np.testing.assert_allclose(found, joint / joint.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_mixtures_are_compared_on_other_noise(monkeypatch):
+    # of two local optima of iris that one is taken which is better on other noise
+    fits = [GaussianMixture(2, random_state=0), GaussianMixture(2, random_state=0)]
+    values = np.random.default_rng(0).standard_normal((200, 1)).astype(np.float32)
+    fits[0].fit(values)
+    fits[1].fit(values[::-1] + 0.5)
+    monkeypatch.setattr(module, "_mixtures", lambda *parts: fits)
+    monkeypatch.setattr(module, "_has_few_parameters", lambda *parts: False)
+    for others, best in ((None, fits[0]), (values, fits[0]), (values + np.float32(0.5), fits[1])):
+        found = right_mixture(values, [], 2, np.random.RandomState(0), others=others)
+        assert found is best

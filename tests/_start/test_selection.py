@@ -367,7 +367,8 @@ def test_a_single_cluster_is_no_candidate(monkeypatch):
 def test_mixtures_are_for_tables_and_begin_at_the_best_candidates(monkeypatch):
     seen = []
 
-    def spy(values, partitions, n_clusters, random):
+    def spy(values, partitions, n_clusters, random, *, others):
+        assert others is None
         seen.append(partitions)
 
     monkeypatch.setattr(module, "right_mixture", spy)
@@ -410,7 +411,7 @@ def test_fewer_clusters_are_taken_only_if_mixtures_say_that_they_suffice(suffice
 
     monkeypatch.setattr(module, "_candidates", lambda *args: iter([cut, y]))
     monkeypatch.setattr(module, "fewer_suffice", spy)
-    monkeypatch.setattr(module, "right_mixture", lambda *args: None)
+    monkeypatch.setattr(module, "right_mixture", lambda *args, **named: None)
     assert len(np.unique(partition(X, 3))) == (2 if suffice else 3)
     ((labels, partitions, n_clusters),) = seen
     np.testing.assert_array_equal(labels, y)
@@ -424,19 +425,24 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
 
     def spy(values, random, *, normal=False, missing=None):
         assert missing is None
-        seen[normal] = real(values, random, normal=normal)
-        return seen[normal]
+        draw = real(values, random, normal=normal)
+        seen.setdefault(normal, []).append(draw)
+        return draw
 
     monkeypatch.setattr(module, "dequantized", spy)
-    monkeypatch.setattr(module, "right_mixture", lambda values, *_: seen.update(mixture=values))
+    monkeypatch.setattr(
+        module, "right_mixture",
+        lambda values, *_, others: seen.update(mixture=values, others=others),
+    )
     monkeypatch.setattr(
         module, "find_neighbors", lambda rows, seed: seen.update(graph=rows.flat())
         or find_neighbors(rows, seed)
     )
     random = np.random.default_rng(0)
     partition(np.column_stack([random.standard_normal(100), random.integers(0, 2, 100)]), 2)
-    np.testing.assert_array_equal(seen["mixture"], seen[True])
-    np.testing.assert_array_equal(seen["graph"], seen[False])
+    np.testing.assert_array_equal([seen["mixture"], seen["others"]], seen[True])
+    assert (seen["mixture"][:, 1] != seen["others"][:, 1]).all()  # compared on other noise
+    np.testing.assert_array_equal([seen["graph"]], seen[False])
 
 
 @pytest.mark.parametrize("seed", [1, 4])
