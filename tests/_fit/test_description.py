@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skgmvae import GMVAEClustering, exceptions
-from skgmvae._fit import description, recipe
+from skgmvae._fit import description
 from skgmvae._fit.description import (
     DESCRIPTION,
     component_weights,
