@@ -43,6 +43,7 @@ OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 #: What rows to fit to tell of the columns.
 OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
 DTYPES = [np.float64, np.float32, np.uint8]
+LEAST_WEIGHT = 1e-12  # of a row; sums of smaller ones would be lost to rounding
 
 
 class GMVAEClustering(
@@ -179,7 +180,8 @@ class GMVAEClustering(
         together (`distributed`). All other attributes are then the same in all of them, and
         describe all rows.
     init_labels_ : ndarray of shape (n_samples,) or None
-        Component of each training row in the initial partition; None if the fit began with none.
+        Component of each training row in the initial partition, -1 of a row without weight; None
+        if the fit began with none.
     weights_ : ndarray of shape (n_clusters,)
         p(z) of the fitted model, by which `sample` draws components, and `predict_proba` and
         `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b) or, where there is an
@@ -189,7 +191,7 @@ class GMVAEClustering(
         less decided than in the initial partition. With it the distribution p(x|z) that
         `latent_components` returns is fitted.
     cluster_counts_ : ndarray of shape (n_clusters,)
-        Rows in each component. After `fit` the largest comes first, empty ones last.
+        Rows in each component. After `fit` the largest comes first, by weight, empty ones last.
     n_clusters_found_ : int
         Components that have rows.
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
@@ -200,8 +202,8 @@ class GMVAEClustering(
         latent space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own
         number.
     exemplar_indices_ : ndarray of shape (n_clusters,)
-        The training row that most surely belongs to each component; -1 if it has no row. If
-        processes pass different rows, they are numbered in the order of ranks.
+        The training row that most surely belongs to each component; -1 if it has no row of any
+        weight. If processes pass different rows, they are numbered in the order of ranks.
     lower_bound_ : float
         Mean bound of the training rows under the fitted model (Eq. 3), in nats per row, in the
         units of X: ``score(X)``, of 10,000 rows at the most.
@@ -343,8 +345,8 @@ class GMVAEClustering(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows at any location and scale. If a few are far from all others,
-            :class:`~skgmvae.exceptions.FarRowsWarning` is issued. Neither their order nor copies
-            of a row, in place of a weight, make a difference.
+            :class:`~skgmvae.exceptions.FarRowsWarning` is issued. Of rows in memory neither the
+            order makes a difference, nor copies of a row in place of a weight.
         y : array-like of shape (n_samples,), default=None
             Not used by the fit. Callbacks that compare with labels are given them.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -381,6 +383,8 @@ class GMVAEClustering(
             name: value for name, value in self.get_params(deep=False).items()
             if name not in OF_PROCESS
         })
+        if any(group.gathered(isinstance(rows, LazyRows))) and not issparse(rows):
+            rows = rows if isinstance(rows, LazyRows) else LazyRows(rows)  # in all processes
         group = group.meeting(rows, weights)
         if isinstance(rows, LazyRows):
             most = SAMPLE.of_file(*rows.shape)
@@ -1078,8 +1082,19 @@ class GMVAEClustering(
                     f"categorical_features={self.categorical_features!r} is for tables in memory, "
                     "but X is a source: encode categories in the file, or read the rows."
                 )
-            validate_data(holder, X, skip_check_array=True, reset=reset)
-            return X if isinstance(X, LazyRows) else LazyRows(X)
+            if columns is not None:
+                raise ValueError(
+                    "X is a source of numbers, but the model was fitted to a table with "
+                    "categories: pass a table."
+                )
+            lazy = X if isinstance(X, LazyRows) else LazyRows(X)
+            if not len(lazy):
+                raise ValueError(
+                    f"Found array with 0 sample(s) (shape={lazy.shape}) while a minimum of 1 is "
+                    "required."
+                )
+            validate_data(holder, lazy, skip_check_array=True, reset=reset)
+            return lazy
         if columns is None:
             return _canonical(validate_data(
                 holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
@@ -1254,6 +1269,12 @@ def _checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
         )
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero for all rows: give at least some a weight.")
+    least, most = weights[weights > 0].min(), weights.max()
+    if least < LEAST_WEIGHT or most > 1 / LEAST_WEIGHT:
+        raise ValueError(
+            f"sample_weight has values from {least:.3g} to {most:.3g}: they must be 0 or between "
+            f"{LEAST_WEIGHT:g} and {1 / LEAST_WEIGHT:g}. Divide them by their mean."
+        )
     return weights
 
 

@@ -490,7 +490,7 @@ def test_of_a_chunk_no_rows_are_held_out(clusterer, X):
 
 def test_too_few_rows_are_left(clusterer, X):
     few = clone(clusterer).set_params(early_stopping=True, validation_fraction=0.8, n_clusters=2)
-    with pytest.raises(ValueError, match=r"validation_fraction=0.8 leaves 1 of 5 rows"):
+    with pytest.raises(ValueError, match=r"validation_fraction=0.8 leaves 1 of 5 distinct rows"):
         few.fit(X[:5])
 
 

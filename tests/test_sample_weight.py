@@ -1,5 +1,7 @@
 """Neither the order of the rows nor copies of one are of effect, and a weight is as many copies."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -178,6 +180,39 @@ def test_in_a_stream_weights_count_against_those_of_other_calls():
     heavy = clusterer.predict(high)[0]
     # 20 + 10 * 20 rows beside 20 + 10 * 20 / 4
     assert clusterer.weights_[heavy] == pytest.approx(220 / 290, abs=0.03)
+
+
+@pytest.mark.parametrize("weights", [
+    np.full(40, 1e308), np.full(40, 1e-310), np.where(np.arange(40), 1.0, 1e-20),
+])
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "score"])
+def test_weights_beyond_reason_are_refused(method, weights):
+    clusterer = GMVAEClustering(**SHORT).fit(X)
+    with pytest.raises(ValueError, match=r"sample_weight has values from .* Divide them by"):
+        getattr(clusterer, method)(X, sample_weight=weights)
+
+
+def test_a_clusterer_of_rows_without_weight_is_stored():
+    clusterer = GMVAEClustering(**SHORT).fit(X, sample_weight=np.arange(40) > 3)
+    again = pickle.loads(pickle.dumps(clusterer))
+    np.testing.assert_array_equal(again.init_labels_, clusterer.init_labels_)
+    assert (again.init_labels_[:4] == -1).all()
+
+
+def test_no_copy_of_a_row_is_trained_on_that_is_held_out():
+    settings = SHORT | {"early_stopping": True, "validation_fraction": 0.2}
+    weighted, repeated = GMVAEClustering(**settings), GMVAEClustering(**settings)
+    weighted.fit(X, sample_weight=np.full(40, 3))
+    repeated.fit(X.repeat(3, 0))
+    assert_equal_models(weighted, repeated)
+    np.testing.assert_array_equal(weighted.validation_scores_, repeated.validation_scores_)
+
+
+def test_in_a_stream_large_weights_count_in_full():
+    clusterer = GMVAEClustering(**SHORT).fit(X)
+    n_rows = clusterer._state.n_rows
+    clusterer.partial_fit(X, sample_weight=np.full(40, 1e6))
+    assert clusterer._state.n_rows == pytest.approx(n_rows + 4e7)
 
 
 def test_weights_are_routed_through_a_pipeline_and_a_search():

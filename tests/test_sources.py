@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skgmvae import GMVAEClustering, estimator
 from skgmvae._rows import lazy
+from skgmvae.callbacks import EarlyStopping
 from skgmvae.distributed import SampleRule
 from skgmvae.sources import LazyRows
 
@@ -132,6 +133,27 @@ def test_rows_stay_in_their_source_through_a_split_and_a_search():
     ).fit(train)
     assert np.isfinite(search.score(test))
     assert len(search.best_estimator_.labels_) == 450
+
+
+@pytest.mark.newest
+def test_rows_to_judge_by_may_stay_in_their_source_too():
+    rule = EarlyStopping(X_val=LazyRows(Source(X))[::3], patience=2)
+    clusterer = GMVAEClustering(**SHORT | {"max_iter": 6}, n_init=2, n_jobs=2)
+    clusterer.set_callbacks(rule).fit(X[1::3])
+    assert np.isfinite(clusterer.validation_scores_).any()
+
+
+def test_a_table_with_categories_is_no_source():
+    table = np.column_stack([X[:60].astype(object), np.array(["a", "b"], object)[Y[:60] % 2]])
+    clusterer = GMVAEClustering(**SHORT | {"max_iter": 1}, categorical_features=[4]).fit(table)
+    with pytest.raises(ValueError, match="X is a source of numbers, but the model"):
+        clusterer.predict(Source(np.zeros((3, 5))))
+
+
+def test_a_source_without_rows_is_refused():
+    clusterer = GMVAEClustering(**SHORT | {"max_iter": 1}).fit(X)
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        clusterer.predict(LazyRows(X)[:0])
 
 
 def test_what_is_unfit_is_refused():

@@ -61,26 +61,42 @@ class HeldOutRule(NamedTuple):
 HELD_OUT = HeldOutRule()
 
 
-def split(n_rows: int, n_own: int, fraction: float, seed: int, group: Group) -> HeldOut:
-    """Hold out a share of the rows of all processes, drawn at random.
+def split(
+    points: NDArray[np.intp], n_own: int, fraction: float, seed: int, group: Group
+) -> HeldOut:
+    """Hold out a share of the distinct rows of all processes, drawn at random.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_rows,)
+        Numbers from 0 of the distinct rows that the rows of all processes are copies of: all copies
+        of a row are held out, or none is.
+    n_own : int
+        Rows of this process.
+    fraction : float
+    seed : int
+    group : Group
 
     Raises
     ------
     ValueError
         If less than two rows are left to train on.
     """
-    n_held_out = math.ceil(fraction * n_rows)
-    if n_rows - n_held_out < 2:
+    n_points = int(points.max()) + 1
+    n_held_out = math.ceil(fraction * n_points)
+    if n_points - n_held_out < 2:
         raise ValueError(
-            f"validation_fraction={fraction!r} leaves {n_rows - n_held_out} of {n_rows} rows to "
-            "train on, and batch norm needs two. Lower it, or pass more rows."
+            f"validation_fraction={fraction!r} leaves {n_points - n_held_out} of {n_points} "
+            "distinct rows to train on, and batch norm needs two. Lower it, or pass more rows."
         )
-    training, held_out = train_test_split(
-        np.arange(n_rows), test_size=n_held_out, random_state=seed
+    _, chosen = train_test_split(
+        np.arange(n_points), test_size=n_held_out, random_state=seed
     )
+    is_held_out = np.isin(points, chosen)
+    training, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     first = group.first_row
-    own = np.sort(held_out[(held_out >= first) & (held_out < first + n_own)]) - first
-    return HeldOut(None, own, np.sort(training))
+    own = held_out[(held_out >= first) & (held_out < first + n_own)] - first
+    return HeldOut(None, own, training)
 
 
 @torch.no_grad()

@@ -122,7 +122,8 @@ def fit(
     seed = group.gathered(seed)[0]
     held_out = None
     if early_stopping is not None:
-        held_out = _held_out(early_stopping, rows, units, architecture, seed, group)
+        points = copies.points(group)
+        held_out = _held_out(early_stopping, rows, points, units, architecture, seed, group)
     if held_out is not None and held_out.training is not None:
         n_training = len(held_out.training)
     else:
@@ -218,6 +219,7 @@ def fit(
 def _held_out(
     early_stopping: EarlyStopping,
     rows: Rows,
+    points: NDArray[np.intp],
     units: Units,
     architecture: Architecture,
     seed: int,
@@ -227,7 +229,7 @@ def _held_out(
     X_val = early_stopping.X_val
     if X_val is None:
         fraction = early_stopping.validation_fraction
-        return split(group.n_rows(rows.n_rows), rows.n_rows, fraction, seed, group)
+        return split(points, rows.n_rows, fraction, seed, group)
     with group.agreement():
         cast(Likelihood, architecture.likelihood).check(X_val, units)
     return HeldOut(_rows_of(X_val, units, rows.device))
@@ -263,7 +265,7 @@ def _snapshot(
     return {
         "_fitted": Fitted(architecture, module, units, latent),
         "_state": state._replace(n_epochs=len(records)),
-        "_records": list(records), "_n_records": len(records),
+        "_records": list(records), "_n_records": len(records), "_warnings": [],
     }
 
 

@@ -275,7 +275,9 @@ def run_restarts(
     outcomes: list[Restart | Diverged] = []
     interrupted = False
     # rows in a file are read by one process: a file that is open does not travel
-    in_turn = not settings.group.is_alone or rows.mixed is not None
+    held_out = settings.held_out and settings.held_out.rows
+    in_file = rows.mixed is not None or (held_out is not None and held_out.mixed is not None)
+    in_turn = not settings.group.is_alone or in_file
     if effective_n_jobs(n_jobs) == 1 or in_turn:
         for each in trials:
             outcome, stops = _attempt(*each)

@@ -178,7 +178,8 @@ def _latent_mixture_of_stream(
     if state.forgotten is not None and state.forgotten.latent_mixture is not None:
         n_old, old, before = state.forgotten
         # each row of the stream that is not forgotten is one of so many
-        share = float(some.weights.sum()) / (state.n_rows - n_old)
+        n_new = float(some.weights.sum())
+        share = n_new / max(state.n_rows - n_old, n_new)
         n_rows_before = torch.from_numpy(share * n_old * old)
     return latent_mixture(
         module, some.rows.split(BLOCK_ROWS), before, n_rows_before,

@@ -59,7 +59,7 @@ class FitTask:
     def subtask(self, name: str, n_subtasks: int = 0) -> FitTask:
         """Return a part of this task, which has parts of its own; they follow one another."""
         if not self.is_watched:
-            return self
+            return NO_TASK  # which takes no rows along to another process
         task = FitTask.__new__(FitTask)
         task.__dict__ = vars(self).copy()
         if self._has_callbacks:

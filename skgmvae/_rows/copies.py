@@ -1,7 +1,8 @@
 """The rows of a fit in an order of their own, each as often as its weight says.
 
-A fit is a function of the distinct rows and their weights alone: neither the order of the rows
-matters, nor whether one is repeated or has twice the weight.
+A fit to rows in memory is a function of the distinct ones and their weights alone: neither their
+order matters, nor whether one is repeated or has twice the weight. Rows in a file are taken as they
+lie there.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ class Copies(NamedTuple):
         exact = weights * ((size if is_stream else max(size, n_points)) / total)
         n_copies = np.where(exact > 0, np.maximum(1, np.rint(exact)), 0).astype(np.intp)
         own = (exact / np.maximum(n_copies, 1)).repeat(n_copies)
+        if is_stream:  # other rows are of other weights: few copies of a large one count for more
+            own *= total / size
         begins = np.where(n_copies > 0, n_copies.cumsum() - n_copies, -1)
         inverse = np.empty(X.shape[0], np.intp)
         inverse[order] = begins[point]
@@ -130,6 +133,18 @@ class Copies(NamedTuple):
         inverse[order] = np.arange(len(order))
         is_all = len(order) == len(X) and (order == np.arange(len(X))).all()
         return cls(X if is_all else X[order], sample_weight, order, inverse)
+
+    def points(self, group: Group = ALONE) -> NDArray[np.intp]:
+        """Return which distinct row each copy of all processes is of, as numbers from 0.
+
+        A row that two processes have counts twice.
+        """
+        points = np.cumsum(np.diff(self.order, prepend=-1) != 0) - 1
+        if group.is_alone or group.has_one_source:
+            return points
+        parts = group.gathered(points)
+        begins = np.cumsum([0, *(part.max(initial=-1) + 1 for part in parts[:-1])])
+        return np.concatenate([part + begin for part, begin in zip(parts, begins, strict=True)])
 
     def of_weight(self, X: Any) -> Any:
         """Return the rows of X that have a weight, each once."""
@@ -220,12 +235,13 @@ def _sortable(values: NDArray[Any]) -> NDArray[np.uint8]:
     if kind in "bu":
         unsigned = values.view(f"u{values.itemsize}")
     else:
-        top = np.array(1, f"u{values.itemsize}") << (8 * values.itemsize - 1)
+        unsigned_type: Any = np.dtype(f"u{values.itemsize}").type
+        top = unsigned_type(1 << (8 * values.itemsize - 1))
         if kind == "f":
             values = values + values.dtype.type(0)  # -0.0 equals 0.0
             values[np.isnan(values)] = np.nan
         bits = np.ascontiguousarray(values).view(top.dtype)
         # of negative floats all bits are turned, of other numbers only the sign
-        unsigned = bits ^ np.where(bits & top, ~np.zeros_like(top) if kind == "f" else top, top)
+        unsigned = bits ^ np.where(bits & top, ~unsigned_type(0) if kind == "f" else top, top)
     sorted_as_bytes = np.ascontiguousarray(unsigned.astype(unsigned.dtype.newbyteorder(">")))
     return sorted_as_bytes.view(np.uint8).reshape(len(values), -1)

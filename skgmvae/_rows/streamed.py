@@ -112,6 +112,9 @@ class StreamedRows(Rows):
         """Return all rows as a matrix (n_rows, n_features)."""
         return joined(self.blocks(), self.n_rows).flatten(1)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("Rows in a file are read by the process that opened it.")
+
     def _read(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
         chunk_of_row = numbers // self._chunk_rows
         needed = np.unique(chunk_of_row)

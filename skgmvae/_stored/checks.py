@@ -134,7 +134,7 @@ def check_values(state: dict[str, Any]) -> None:
         need(not np.isinf(values).any(), f"The {name} of epochs has values that are not finite.")
     need(not np.isnan(state["history"].get("loss", 0.0)).any(), "The loss of an epoch is missing.")
     for name, least, most in (
-        ("labels_", 0, n_clusters), ("init_labels_", 0, n_clusters),
+        ("labels_", 0, n_clusters), ("init_labels_", -1, n_clusters),
         ("cluster_counts_", 0, np.inf), ("exemplar_indices_", -1, np.inf),
     ):
         values = attributes.get(name)

@@ -20,22 +20,30 @@ def test_all_rows_are_trained_on_or_held_out_whatever_the_processes(n, fraction,
     found = []
     for rank in range(size):
         group = ALONE if size == 1 else Group(rank, size, counts)
-        part = split(n, counts[rank], fraction, seed, group)
+        part = split(np.arange(n), counts[rank], fraction, seed, group)
         assert part.rows is None
         found.append(part.numbers + group.first_row)
-        assert np.array_equal(part.training, split(n, n, fraction, seed, ALONE).training)
+        assert np.array_equal(part.training, split(np.arange(n), n, fraction, seed, ALONE).training)
     both = np.sort(np.concatenate([part.training, *found]))
     assert np.array_equal(both, np.arange(n))
     assert sum(map(len, found)) == np.ceil(fraction * n)
 
 
+def test_all_copies_of_a_row_are_held_out_or_none():
+    points = np.repeat(np.arange(10), 7)
+    part = split(points, 70, 0.3, 0, ALONE)
+    assert not set(points[part.numbers]) & set(points[part.training])
+    assert len(part.numbers) == 21
+
+
 def test_another_seed_holds_out_other_rows():
-    assert not np.array_equal(*(split(100, 100, 0.1, seed, ALONE).numbers for seed in (0, 1)))
+    points = np.arange(100)
+    assert not np.array_equal(*(split(points, 100, 0.1, seed, ALONE).numbers for seed in (0, 1)))
 
 
 def test_two_rows_must_be_left():
-    with pytest.raises(ValueError, match=r"validation_fraction=0.9 leaves 1 of 10 rows"):
-        split(10, 10, 0.9, 0, ALONE)
+    with pytest.raises(ValueError, match=r"validation_fraction=0.9 leaves 1 of 10 distinct rows"):
+        split(np.arange(10), 10, 0.9, 0, ALONE)
 
 
 @pytest.fixture

@@ -134,6 +134,10 @@ def test_what_is_a_source(tmp_path, monkeypatch):
     assert is_source(LazyRows(X))
     assert not is_source(X)
     assert not is_source(X.tolist())
+
+
+@pytest.mark.newest
+def test_a_table_is_no_source():
     pandas = pytest.importorskip("pandas")
     assert not is_source(pandas.DataFrame(X))
     assert not is_source(pandas.Series(X[:, 0]))
