@@ -100,7 +100,8 @@ def test_missing_values_weights_and_restarts():
     clusterer.fit(Source(gaps), sample_weight=weights)
     assert adjusted_rand_score(Y, clusterer.labels_) > 0.8
     assert (clusterer.init_labels_[:100] == -1).all()
-    assert clusterer.weights_.argmin() == clusterer.labels_[0]
+    # the cluster of which half of the rows have no weight, by what most of them are
+    assert clusterer.weights_.argmin() == np.bincount(clusterer.labels_[:200]).argmax()
 
 
 @pytest.mark.parametrize("parameters", [
@@ -143,9 +144,11 @@ def test_rows_to_judge_by_may_stay_in_their_source_too():
     assert np.isfinite(clusterer.validation_scores_).any()
 
 
+@pytest.mark.newest
 def test_a_table_with_categories_is_no_source():
-    table = np.column_stack([X[:60].astype(object), np.array(["a", "b"], object)[Y[:60] % 2]])
-    clusterer = GMVAEClustering(**SHORT | {"max_iter": 1}, categorical_features=[4]).fit(table)
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(X[:60], columns=list("abcd")).assign(kind=np.resize(["u", "v"], 60))
+    clusterer = GMVAEClustering(**SHORT | {"max_iter": 1}).fit(table)
     with pytest.raises(ValueError, match="X is a source of numbers, but the model"):
         clusterer.predict(Source(np.zeros((3, 5))))
 
