@@ -177,7 +177,7 @@ def test_categories_straight_from_the_encoder_are_categories():
 
 def test_rows_are_made_dense_a_few_at_a_time():
     X = sparse.random_array((50, 2 * DENSE_VALUES // 20), density=0.001, rng=0, format="csr")
-    assert rows_at_a_time(X.shape[1]) == 10
+    assert rows_at_a_time(X) == 10
     assert [len(block) for block in blocks(X)] == [10] * 5
     np.testing.assert_array_equal(np.concatenate(list(blocks(X))), dense(X))
     assert not has_missing(X)
