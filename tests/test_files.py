@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pickle
+import runpy
 import stat
 import subprocess
 import sys
@@ -216,13 +217,7 @@ def test_a_file_of_each_layout_is_read(path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         loaded = load(path, device="cpu")
-    numbers = np.arange(48) % 3
-    rows = np.empty((48, 4), object)
-    rows[:, 0] = 5.0 * numbers + np.arange(48) % 7 / 7
-    rows[:, 1] = -3.0 * numbers + np.arange(48) % 5 / 5
-    rows[::11, 1] = np.nan
-    rows[:, 2] = np.array(["low", "middle", "high"], object)[numbers]
-    rows[:, 3] = np.array([1, 2], object)[np.arange(48) % 2]
+    rows = runpy.run_path(str(GOLDEN / "make.py"))["rows"]()
     np.testing.assert_allclose(loaded.predict_proba(rows), expected["predict_proba"], atol=1e-9)
     np.testing.assert_allclose(loaded.score_samples(rows), expected["score_samples"], rtol=1e-9)
     assert loaded.labels_.tolist() == expected["labels_"]

@@ -237,8 +237,9 @@ def _held_out(
 
 def _rows_of(X: Any, units: Units, device: torch.device) -> Rows:
     """Return rows in the model's units; of those in a file, rows that are read as they are used."""
-    kind = StreamedRows if isinstance(X, LazyRows) else Rows
-    return kind.standardized(X, units, device)
+    if isinstance(X, LazyRows):
+        return StreamedRows.of(X, units, device)
+    return Rows.standardized(X, units, device)
 
 
 def _log_volume(architecture: Architecture, units: Units) -> float:

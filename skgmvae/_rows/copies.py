@@ -106,11 +106,13 @@ class Copies(NamedTuple):
         first = np.minimum.reduceat(order, np.flatnonzero(is_new))
         n_points, total = group.sum(np.array([np.count_nonzero(weights), weights.sum()]))
         size = min(total, max(n_points, rule.max_rows))
-        exact = weights * ((size if is_stream else max(size, n_points)) / total)
-        n_copies = np.where(exact > 0, np.maximum(1, np.rint(exact)), 0).astype(np.intp)
-        own = (exact / np.maximum(n_copies, 1)).repeat(n_copies)
-        if is_stream:  # other rows are of other weights: few copies of a large one count for more
-            own *= total / size
+        if not is_stream:
+            size = max(size, n_points)
+        scaled = weights * (size / total)
+        n_copies = np.where(scaled > 0, np.maximum(1, np.rint(scaled)), 0).astype(np.intp)
+        # in a stream other rows are of other weights, against which these count in full
+        counted = weights if is_stream else scaled
+        own = (counted / np.maximum(n_copies, 1)).repeat(n_copies)
         begins = np.where(n_copies > 0, n_copies.cumsum() - n_copies, -1)
         inverse = np.empty(X.shape[0], np.intp)
         inverse[order] = begins[point]

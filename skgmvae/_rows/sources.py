@@ -151,8 +151,8 @@ class Rows:
     ) -> Rows:
         """Return the rows of X, winsorized and standardized.
 
-        They share the memory of X where that is on the device and has a type of `KEPT_TYPES`: X
-        must not change while they are in use.
+        Where X is an array on the device, of a type of `KEPT_TYPES`, they share its memory: it must
+        not change while they are in use.
         """
         conversion = Conversion.winsorizing(units, winsorizing)
         if issparse(X):

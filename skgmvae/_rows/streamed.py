@@ -14,7 +14,7 @@ from torch import Tensor
 from ..runtime import CPU, cached_property
 from .containers import blocks, dense, rows_at_a_time
 from .lazy import LazyRows
-from .sources import WINSORIZING, Conversion, Rows, Winsorizing, joined
+from .sources import WINSORIZING, Conversion, Rows, joined
 from .units import Units
 
 __all__ = ["STREAMING", "StreamedRows", "Streaming"]
@@ -66,16 +66,9 @@ class StreamedRows(Rows):
         self.mixed = self._chunk_rows, streaming.n_chunks
 
     @classmethod
-    def standardized(
-        cls,
-        X: Any,
-        units: Units,
-        device: torch.device,
-        winsorizing: Winsorizing = WINSORIZING,
-        residence: object = None,
-    ) -> StreamedRows:
-        """Return the rows of X, winsorized and standardized as they are read."""
-        return cls(X, device, Conversion.winsorizing(units, winsorizing))
+    def of(cls, lazy: LazyRows, units: Units, device: torch.device) -> StreamedRows:
+        """Return rows that are winsorized and standardized as they are read."""
+        return cls(lazy, device, Conversion.winsorizing(units, WINSORIZING))
 
     @property
     def n_rows(self) -> int:
