@@ -49,6 +49,11 @@ class Packed(NamedTuple):
 def pack(state: Any) -> Packed:
     """Take apart what consists of dicts, lists, tuples, numbers, strings and arrays.
 
+    Raises
+    ------
+    ValueError
+        If it could not be read again, see `read_json`.
+
     Examples
     --------
     >>> pack({"a": np.arange(2), "b": (1, None)}).description
@@ -78,7 +83,9 @@ def pack(state: Any) -> Packed:
         parts[name] = value
         return {"array" if is_array else "object": name}
 
-    return Packed(json.dumps(described(state, "")), arrays, objects)
+    description = json.dumps(described(state, ""))
+    read_json(description)  # it must be possible
+    return Packed(description, arrays, objects)
 
 
 def unpack(packed: Packed) -> Any:

@@ -138,3 +138,8 @@ def test_names_and_versions_are_in_the_digest():
     assert digest(packed._replace(arrays=renamed), VERSIONS) != digest(packed, VERSIONS)
     assert digest(packed, {"layout": 2}) != digest(packed, VERSIONS)
     assert digest(packed, json.loads(json.dumps(VERSIONS))) == digest(packed, VERSIONS)
+
+
+def test_what_could_not_be_read_again_is_not_packed():
+    with pytest.raises(ValueError, match="has more than 131072 lists and objects"):
+        pack([[number] for number in range(140_000)])

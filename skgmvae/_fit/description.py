@@ -31,7 +31,7 @@ from ..runtime import CPU
 
 __all__ = [
     "DESCRIPTION", "Description", "DescriptionRule", "aggregated", "component_weights", "describe",
-    "latent_mixture", "of_given_rows", "warnings_of_clusters",
+    "latent_mixture", "of_given_rows", "warnings_of_clusters", "weighted_blocks",
 ]
 
 
@@ -132,7 +132,7 @@ def component_weights(
     """
     module.eval()
     total, entropy, n_rows = torch.zeros_like(module.log_weights), 0.0, 0.0
-    for y, weight in _weighted(blocks, weights_of_rows):
+    for y, weight in weighted_blocks(blocks, weights_of_rows):
         logits = module.cluster_logits(module.q(y))
         probabilities = logits.exp()
         total += weight @ probabilities
@@ -151,7 +151,7 @@ def component_weights(
     return (power * weights.log()).softmax(0)
 
 
-def _weighted(
+def weighted_blocks(
     blocks: Iterable[Tensor], weights: NDArray[np.float64] | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield blocks of rows, each with their weights, (B,)."""
@@ -200,7 +200,7 @@ def latent_mixture(
     n_values = n_rows[:, None].expand_as(rows).clone()
     sums = n_rows[:, None] * before.means  # (K, N_x)
     squares = n_rows[:, None, None] * (before.covariances + _outer(before.means))  # (K, N_x, N_x)
-    for y, weight in _weighted(blocks, weights_of_rows):
+    for y, weight in weighted_blocks(blocks, weights_of_rows):
         posterior = module.q(y)
         weights = memberships(module.cluster_logits(posterior), rule) * weight[:, None]
         weights = weights.to(CPU, torch.float64)

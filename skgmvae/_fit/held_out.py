@@ -16,6 +16,7 @@ from .._rows import Rows
 from ..distributed import Group
 from ..fitted import ESTIMATION
 from ..runtime import generator
+from .description import weighted_blocks
 
 __all__ = ["HELD_OUT", "HeldOut", "HeldOutRule", "held_out_bound", "split"]
 
@@ -122,16 +123,13 @@ def held_out_bound(
     mode, complete = module.training, module.complete
     module.eval()
     module.complete = not rows.has_missing
-    total, n_rows, n_before = 0.0, 0.0, 0
-    for y in rows.blocks(index) if index is None or len(index) else ():
+    total, n_rows = 0.0, 0.0
+    blocks = rows.blocks(index) if index is None or len(index) else ()
+    for y, weight in weighted_blocks(blocks, weights):
         noise = draw_noise(rule.n_draws, len(y), module.latent_dim, module.style_dim, source)
         bound = Terms(*elbo_terms(module, y, *module.q(y), noise)).bound
-        weight = torch.ones_like(bound)
-        if weights is not None:
-            weight = torch.from_numpy(weights[n_before : n_before + len(y)]).to(bound)
         total += float(weight @ bound)
         n_rows += float(weight.sum())
-        n_before += len(y)
     module.train(mode)
     module.complete = complete
     mean: float = group.sum(total) / group.sum(n_rows)

@@ -59,7 +59,7 @@ class LazyRows:
     """
 
     def __init__(self, source: Any) -> None:
-        if not is_source(source, lazily=True):
+        if not _has_rows(source):
             raise TypeError(
                 f"source={type(source).__name__} must have shape, dtype, a length and rows by "
                 "slices and by sorted integer arrays, as a dataset of h5py has them."
@@ -176,10 +176,14 @@ class LazyRows:
         return np.asarray(self._source[first : last + 1])[numbers - first]
 
 
-def is_source(X: Any, *, lazily: bool = False) -> bool:
-    """Whether X holds rows that are not in memory; with `lazily` also if it is an array."""
-    if isinstance(X, np.ndarray) and not lazily:
+def is_source(X: Any) -> bool:
+    """Whether X holds rows that are not in memory."""
+    if isinstance(X, np.ndarray):
         return isinstance(X, np.memmap) and X.nbytes > LAZY_BYTES
+    return _has_rows(X)
+
+
+def _has_rows(X: Any) -> bool:
     has_protocol = all(hasattr(X, name) for name in ("shape", "__len__", "__getitem__"))
     is_table = hasattr(X, "iloc") or issparse(X)  # of pandas, or sparse
     return has_protocol and not is_table and isinstance(getattr(X, "dtype", None), np.dtype)
