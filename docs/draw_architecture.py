@@ -36,6 +36,7 @@ ROOMS = {
     "files": (3.6, "a model in one file"),
     "exceptions": (2.6, "warnings of a fit,\nerror of files"),
     "packing": (1.4, "plain data and\nits digest"),
+    "versions": (3.8, "which versions can\nbe read"),
     "distributed": (2, "processes that fit\none model"),
     "runtime": (0, "devices, seeds,\ntorch modes"),
     "plotting": (4.25, "displays"),

@@ -11,8 +11,6 @@ import hashlib
 import math
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar, cast
@@ -25,7 +23,9 @@ from scipy.sparse import issparse, vstack
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["ALONE", "SAMPLE", "BatchNormOfAll", "Group", "SampleRule", "Share", "join"]
+__all__ = [
+    "ALONE", "SAMPLE", "BatchNormOfAll", "Group", "SampleRule", "Share", "digest_of_rows", "join",
+]
 
 T = TypeVar("T")
 
@@ -203,36 +203,6 @@ class Group(NamedTuple):
                 error.add_note(f"(It was raised on rank {rank} of {self.size}.)")
                 raise error
 
-    @contextmanager
-    def interrupts(self) -> Iterator[Callable[[], None]]:
-        """Hold Ctrl-C back within this context, and yield what raises it on all processes.
-
-        So too SIGTERM, where it is taken for Ctrl-C. A second one is not held back.
-        """
-        held: list[int] = []
-
-        def hold(signum: int, frame: object) -> None:
-            if held:
-                raise KeyboardInterrupt
-            held.append(signum)
-
-        def raise_everywhere() -> None:
-            if self.sum(len(held)):
-                raise KeyboardInterrupt
-
-        if self.is_alone or threading.current_thread() is not threading.main_thread():
-            yield raise_everywhere
-            return
-        signals = [signal.SIGINT]
-        if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
-            signals.append(signal.SIGTERM)
-        before = [signal.signal(number, hold) for number in signals]
-        try:
-            yield raise_everywhere
-        finally:
-            for number, handler in zip(signals, before, strict=True):
-                signal.signal(number, handler)
-
     # rows
 
     def meeting(self, X: NDArray[Any], sample_weight: NDArray[np.float64] | None) -> Group:
@@ -259,7 +229,10 @@ class Group(NamedTuple):
                 "sample_weight must be given in all processes of the group or in none; it is in "
                 f"{sum(have_weights)} of {self.size}. Pass ones for rows that count as one."
             )
-        given = X.shape, _digest(X), None if sample_weight is None else _digest(sample_weight)
+        digests = [
+            None if values is None else digest_of_rows(values) for values in (X, sample_weight)
+        ]
+        given = X.shape, *digests
         return self._replace(has_one_source=len(set(self.gathered(given))) == 1)
 
     def dividing(self, n_rows: int) -> tuple[Group, slice]:
@@ -383,7 +356,7 @@ def join(distributed: str) -> Group:
         and multiprocessing.parent_process() is None
     ):
         try:
-            dist.init_process_group()  # gloo on a CPU, nccl on a GPU
+            dist.init_process_group(**_store())  # gloo on a CPU, nccl on a GPU
             atexit.register(_leave)
         except (RuntimeError, ValueError) as error:
             raise RuntimeError(
@@ -394,6 +367,22 @@ def join(distributed: str) -> Group:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return ALONE
     return Group(dist.get_rank(), dist.get_world_size())
+
+
+def _store() -> dict[str, Any]:
+    """Return where processes that torchrun has restarted on one machine meet: not as before.
+
+    Its store still has the addresses of those that are dead, which torch would call. On several
+    machines there is no number that all agree on, and processes meet as torch has it.
+    """
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if restart == "0" or os.environ.get("GROUP_WORLD_SIZE") != "1":
+        return {}
+    from torch.distributed.rendezvous import rendezvous  # not in builds without processes
+
+    store, rank, size = next(iter(rendezvous("env://")))
+    prefixed = dist.PrefixStore(f"restart {restart}", store)  # type: ignore[attr-defined]
+    return {"store": prefixed, "rank": rank, "world_size": size}
 
 
 def _leave() -> None:
@@ -517,7 +506,7 @@ def _read(values: Any) -> Any:
     return values if isinstance(values, np.ndarray) or issparse(values) else np.asarray(values)
 
 
-def _digest(X: Any) -> bytes:
+def digest_of_rows(X: Any) -> bytes:
     """Return a digest of rows: an array, a sparse matrix, or some of those in a file."""
     if not isinstance(X, np.ndarray) and not issparse(X):
         X = _read(X[:: max(1, len(X) // 1000)])

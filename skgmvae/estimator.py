@@ -22,7 +22,7 @@ from sklearn.base import (
 from sklearn.utils import Tags, check_array, check_scalar
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import _fit, _stored, files
+from . import _fit, _stored, files, versions
 from ._objective import Terms
 from ._rows import Columns, Copies, LazyRows, dense, is_source
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
@@ -156,6 +156,17 @@ class GMVAEClustering(
     warm_start : bool, default=False
         Whether `fit` trains the present model on, up to `max_iter` epochs in all, as scikit-learn's
         ensembles count their estimators; not, as in `MLPClassifier`, for `max_iter` more.
+    checkpoint : str or path-like, default=None
+        A file from which a `fit` that was killed goes on. It is written while training, and once
+        more at the end; the one before stays beside it, as ``checkpoint + ".previous"``. `fit`
+        with the same parameters, rows and weights goes on from it by itself and says so
+        (:class:`~skgmvae.exceptions.ResumedFitWarning`); the result is the same to the last bit
+        (up to rounding on another device, or with another number of threads or processes). A file
+        of any other fit is refused: remove it to begin anew. It holds no rows. Needs the package
+        safetensors (``pip install "skgmvae[files]"``); not used by `partial_fit`.
+    checkpoint_every : float, default=60.0
+        Seconds of training between two times that `checkpoint` is written. Ctrl-C and SIGTERM
+        write it too.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one that works; or "cpu", "cuda:1", ...
     distributed : {"auto", "off"}, default="auto"
@@ -287,6 +298,8 @@ class GMVAEClustering(
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
+        checkpoint: PathLike | None = None,
+        checkpoint_every: float = 60.0,
         device: str | torch.device = "auto",
         distributed: str = "auto",
         n_jobs: int | None = None,
@@ -318,6 +331,8 @@ class GMVAEClustering(
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.device = device
         self.distributed = distributed
         self.n_jobs = n_jobs
@@ -334,7 +349,8 @@ class GMVAEClustering(
         The object changes at once, when all has succeeded; after an error it is as before. After
         Ctrl-C while training it holds the best model so far, and `KeyboardInterrupt` is raised
         again, so that a search around the fit ends too. SIGTERM does the same in the main thread,
-        if it has no handler and would end the process.
+        if it has no handler and would end the process. Both wait until the step under way is done;
+        a second one does not. With `checkpoint`, the same call goes on where it was.
 
         With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all;
         the clusters that it has take the place of an initial partition (`init`). With `max_iter`
@@ -361,7 +377,12 @@ class GMVAEClustering(
         Raises
         ------
         ValueError, TypeError
-            If X or a parameter is unfit, or the loss was not finite at any learning rate tried.
+            If X or a parameter is unfit, or the loss was not finite at any learning rate tried; if
+            the file `checkpoint` is of another fit.
+        InvalidModelFile
+            If the file `checkpoint` is damaged, and the one before too, or is no checkpoint.
+        ImportError
+            If `checkpoint` is set and safetensors is not installed.
 
         Examples
         --------
@@ -396,11 +417,12 @@ class GMVAEClustering(
             min_samples=2 if continued else max(2, self.n_clusters),
         )
         previous = self._previous() if continued else None
+        checkpoint = _fit.Checkpoint.of(self, copies, previous, early_stopping, group)
         known = {name: vars(columns)[name] for name in OF_COLUMNS if name in vars(columns)}
         task = _fit.FitTask(self, X, y, known, group)
         result = _fit.fit(
             self, rows, copies.part(own), image_shape, previous, group, columns._categories,
-            early_stopping, task,
+            early_stopping, task, checkpoint,
         )
         if not result.state.interrupted:
             _warn(result.warnings, stacklevel=4)  # the decorator wraps this method
@@ -895,7 +917,7 @@ class GMVAEClustering(
             )
         self._validate_params()
         state = self._state_dict(dict(vars(self)))
-        files.write(path, _stored.for_file(state), _stored.versions())
+        files.write(path, _stored.for_file(state), versions.installed())
 
     def latent_components(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return where each component lies in the latent space: the mean and covariance of p(x|z).
@@ -961,7 +983,7 @@ class GMVAEClustering(
             numbers = range(self.n_features_in_)
             names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in numbers]))
         return model_card(
-            self, fitted.units, names, self._warnings, _stored.versions(), X, y
+            self, fitted.units, names, self._warnings, versions.installed(), X, y
         )
 
     @property
@@ -1150,12 +1172,12 @@ class GMVAEClustering(
 
     def __getstate__(self) -> dict[str, Any]:
         state = self._state_dict(dict(super().__getstate__()))
-        packed, made_by = pack(state), _stored.versions()
+        packed, made_by = pack(state), versions.installed()
         return {"_versions": made_by, "sha256": digest(packed, made_by), **packed._asdict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made_by: Any = state.get("_versions")
-        _stored.check_layout(made_by)
+        versions.check_layout(made_by)
         try:
             packed = Packed(*(state[name] for name in Packed._fields))
             is_whole = state["sha256"] == digest(packed, made_by)
@@ -1173,7 +1195,7 @@ class GMVAEClustering(
             attributes |= _stored.from_state(found["fit"], skeleton)
             attributes["_fitted"].moved(available_device(found["device"]))
         super().__setstate__(attributes)
-        _stored.warn_of_other_version(made_by, type(self).__name__, stacklevel=3)
+        versions.warn_of_other_version(made_by, type(self).__name__, stacklevel=3)
 
     def _state_dict(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes, sorted into what is stored in different ways."""
@@ -1240,14 +1262,14 @@ def load(
     given = {"networks": networks, "perturbation": perturbation}
     place = select_device(device)
     with files.opened(path) as file:
-        _stored.check_layout(file.versions)
+        versions.check_layout(file.versions)
         skeleton = _stored.check_structure(_stored.from_file(file.outline, given)["fit"])
         found = _stored.from_file(file.read(), given)
         clusterer = GMVAEClustering(**found["parameters"], device=device)
         clusterer._validate_params()
         clusterer.__dict__ |= _stored.from_state(found["fit"], skeleton) | found["others"]
     clusterer._fitted.moved(place)
-    _stored.warn_of_other_version(file.versions, GMVAEClustering.__name__, stacklevel=3)
+    versions.warn_of_other_version(file.versions, GMVAEClustering.__name__, stacklevel=3)
     return clusterer
 
 

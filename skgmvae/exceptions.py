@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
-    "ClusteringWarning", "EmptyClustersWarning", "FarRowsWarning", "InitialPartitionWarning",
-    "InvalidModelFile", "OneColumnWarning", "SamplesWarning", "StyleClustersWarning",
-    "UniformPosteriorWarning",
+    "CheckpointWarning", "ClusteringWarning", "EmptyClustersWarning", "FarRowsWarning",
+    "InitialPartitionWarning", "InvalidModelFile", "OneColumnWarning", "ResumedFitWarning",
+    "SamplesWarning", "StyleClustersWarning", "UniformPosteriorWarning",
 ]
 
 
@@ -25,6 +25,32 @@ class InvalidModelFile(ValueError):
     ...     except InvalidModelFile as error:
     ...         print("too short" in str(error))
     True
+    """
+
+
+class CheckpointWarning(UserWarning):
+    """The checkpoint of a fit could not be written: a full disk, or a folder that is gone.
+
+    The fit goes on and tries again; it is said once.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skgmvae.exceptions import CheckpointWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", CheckpointWarning)  # rather no fit than one at risk
+    """
+
+
+class ResumedFitWarning(UserWarning):
+    """A fit goes on from its checkpoint, after the epochs that an earlier process has done.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skgmvae.exceptions import ResumedFitWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ResumedFitWarning)  # in a job that is often preempted
     """
 
 

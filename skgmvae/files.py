@@ -32,7 +32,10 @@ from numpy.typing import NDArray
 from .exceptions import InvalidModelFile
 from .packing import DTYPES, Packed, contiguous, digest, read_json
 
-__all__ = ["LIMITS", "Limits", "ModelFile", "PathLike", "opened", "write"]
+__all__ = [
+    "LIMITS", "Limits", "ModelFile", "PathLike", "check_installed", "opened", "previous_of",
+    "write",
+]
 
 PathLike = str | os.PathLike[str]
 KEY = "skgmvae"
@@ -56,10 +59,23 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
-def write(path: PathLike, packed: Packed, versions: dict[str, Any]) -> None:
+def write(
+    path: PathLike, packed: Packed, versions: dict[str, Any], *, keeps_previous: bool = False
+) -> None:
     """Write a file that has the new content or, whatever fails, the old.
 
     Of `packed.objects` only the names are stored.
+
+    Parameters
+    ----------
+    path : str or path-like
+    packed : Packed
+    versions : dict
+        By which it was made.
+    keeps_previous : bool, default=False
+        Whether the old file stays as `previous_of(path)`, on disks that have links. For files that
+        are written again and again: one that a process left unfinished when it was killed is
+        overwritten too.
 
     Raises
     ------
@@ -83,7 +99,12 @@ def write(path: PathLike, packed: Packed, versions: dict[str, Any]) -> None:
             f"{LIMITS.header_bytes} are the most, and a file of {len(data)} bytes, where "
             f"{LIMITS.file_bytes} are. Use shorter names of columns or categories, or pickle it."
         )
-    _replace(os.path.realpath(path), data)  # what is a link stays one
+    _replace(os.path.realpath(path), data, keeps_previous)  # what is a link stays one
+
+
+def previous_of(path: PathLike) -> str:
+    """Return the path of the file that `write` has kept of before."""
+    return os.path.realpath(path) + ".previous"
 
 
 class ModelFile(NamedTuple):
@@ -210,13 +231,15 @@ def _values(found: Any, *keys: str) -> list[Any]:
     return [found[key] for key in keys]
 
 
-def _replace(path: str, data: bytes) -> None:
+def _replace(path: str, data: bytes, keeps_previous: bool) -> None:
     """Put a file of this content in the place of another, in one step and for good."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileExistsError(errno.EEXIST, "There is something that is no file", path)
     folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
-    file = open(temporary, "xb")  # noqa: SIM115 (if it fails, there is nothing to remove)
+    name = os.path.basename(path) if keeps_previous else secrets.token_hex(8)
+    temporary = os.path.join(folder, f".{name}.tmp")
+    mode = "wb" if keeps_previous else "xb"
+    file = open(temporary, mode)  # noqa: SIM115 (if it fails, there is nothing to remove)
     try:
         with file:
             file.write(data)
@@ -224,6 +247,11 @@ def _replace(path: str, data: bytes) -> None:
             os.fsync(file.fileno())
         with suppress(FileNotFoundError):
             shutil.copymode(path, temporary)
+        if keeps_previous:  # where there are links: at no time is there no file
+            with suppress(OSError):
+                os.unlink(previous_of(path))
+            with suppress(OSError):
+                os.link(path, previous_of(path))
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -235,6 +263,11 @@ def _replace(path: str, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def check_installed() -> None:
+    """Raise an ImportError that names the remedy if safetensors is not installed."""
+    _safetensors()
 
 
 def _safetensors() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Set
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -50,6 +51,8 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "warm_start": ["boolean"],
+    "checkpoint": [str, os.PathLike, None],
+    "checkpoint_every": [Interval(Real, 0, None, closed="left")],
     "device": [str, torch.device],
     "distributed": [StrOptions({"auto", "off"})],
     "n_jobs": [Integral, None],

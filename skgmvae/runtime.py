@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 __all__ = [
     "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
     "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
-    "interrupted_by_sigterm", "new_lock", "ordinary_torch", "select_device", "staging_memory",
+    "interrupted_by_sigterm", "interrupts_held", "new_lock", "ordinary_torch", "select_device",
+    "staging_memory",
 ]
 
 CPU = torch.device("cpu")
@@ -233,6 +234,34 @@ def interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[list[int]]:
+    """Within this context Ctrl-C raises nothing; the list that it yields has each one that came.
+
+    So too SIGTERM, where it is taken for Ctrl-C. A second one is not held back, nor is any outside
+    the main thread, or where the user has a handler.
+    """
+    held: list[int] = []
+
+    def hold(signum: int, frame: object) -> None:
+        held.append(signum)
+        if len(held) > 1:
+            raise KeyboardInterrupt
+
+    signals = [
+        number for number in (signal.SIGINT, signal.SIGTERM)
+        if threading.current_thread() is threading.main_thread()
+        and signal.getsignal(number) is signal.default_int_handler
+    ]
+    for number in signals:
+        signal.signal(number, hold)
+    try:
+        yield held
+    finally:
+        for number in signals:
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Fixtures that several files share: a clusterer, a small model, and the devices that there are."""
 
+import builtins
 import os
 import warnings
 from importlib.util import module_from_spec, spec_from_file_location
@@ -15,7 +16,7 @@ from hypothesis import settings
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
-from skgmvae import GMVAEClustering
+from skgmvae import GMVAEClustering, files
 from skgmvae._model import Architecture
 from skgmvae.exceptions import ClusteringWarning
 from skgmvae.likelihoods import LIKELIHOODS
@@ -116,3 +117,65 @@ def untouched_global_state():
     assert torch.equal(before[0], after[0])
     assert np.array_equal(before[1][1], after[1][1])
     assert before[1][2] == after[1][2]
+
+
+class Faults:
+    """Lets the n-th call of what a file that is written asks of the operating system fail."""
+
+    CALLS = ("open", "fsync", "replace", "close", "link", "unlink")
+
+    def __init__(self, patch, n, error):
+        self.left, self.error, self.fired = n, error, False
+        for name in self.CALLS:
+            patch.setattr(os, name, self.wrapped(getattr(os, name)))
+        patch.setattr(files, "open", self.opened, raising=False)
+        patch.setattr(files.shutil, "copymode", self.wrapped(files.shutil.copymode))
+
+    def step(self):
+        self.left -= 1
+        if self.left == 0:
+            self.fired = True
+            raise self.error
+
+    def wrapped(self, function):
+        def call(*arguments, **keywords):
+            if function.__name__ == "close":
+                function(*arguments)  # a close that fails has closed
+                return self.step()
+            self.step()
+            return function(*arguments, **keywords)
+        return call
+
+    def opened(self, *arguments, **keywords):
+        self.step()
+        file = builtins.open(*arguments, **keywords)  # noqa: SIM115
+        faults = self
+
+        class Written:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error):
+                file.close()
+                if error[0] is None:
+                    faults.step()
+
+            def write(self, data):
+                file.write(data[: len(data) // 2])
+                faults.step()
+                return file.write(data[len(data) // 2 :])
+
+            def flush(self):
+                faults.step()
+                file.flush()
+
+            def fileno(self):
+                return file.fileno()
+
+        return Written()
+
+
+@pytest.fixture
+def faults():
+    """Return a class of faults of the disk."""
+    return Faults

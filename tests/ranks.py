@@ -5,6 +5,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import sys
 import time
@@ -20,7 +21,9 @@ import torch.distributed as dist
 from sklearn.datasets import make_blobs
 
 from skgmvae import GMVAEClustering
+from skgmvae._training import Step
 from skgmvae.distributed import Group, SampleRule
+from skgmvae.exceptions import ResumedFitWarning
 
 # in the order that a fit gives rows: processes have other rows each, and keep the order of ranks
 X = make_blobs(101, 4, centers=3, cluster_std=1.5, random_state=0)[0]
@@ -230,6 +233,37 @@ def several_more(mine, rank, found):
     found["interrupted"] = interrupted(mine)
 
 
+def killed_once(folder):
+    """Fit with a checkpoint; one rank is killed at its 20th step, unless that has happened.
+
+        torchrun --nproc-per-node=2 --max-restarts=1 ranks.py FOLDER killed_once
+    """
+    take, taken, path = Step.take, [], folder / "fit"
+
+    def dying(self, batch):
+        taken.append(1)
+        if len(taken) == 20 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take(self, batch)
+
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        Step.take = dying
+    elif os.environ["RANK"] == "0":
+        shutil.copy(path, folder / "as it was")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clusterer = GMVAEClustering(**SMALL, checkpoint=path, checkpoint_every=0).fit(X)
+    found = {
+        "killed": clusterer, "n_steps": len(taken), "whole": fitted(X, **SMALL),
+        "said": [str(one.message) for one in caught if one.category is ResumedFitWarning],
+    }
+    with open(folder / f"{os.environ['RANK']}.pickle", "wb") as file:
+        pickle.dump(found, file)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main()
+    if len(sys.argv) > 2:
+        globals()[sys.argv[2]](Path(sys.argv[1]))
+    else:
+        main()

@@ -17,7 +17,9 @@ from joblib.externals.loky import get_reusable_executor
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
+from skgmvae import GMVAEClustering
 from skgmvae.distributed import ALONE, BatchNormOfAll, Group, join
+from skgmvae.exceptions import ResumedFitWarning
 
 SCRIPT = Path(__file__).with_name("ranks.py")
 
@@ -300,3 +302,25 @@ def test_batch_norm_of_all_is_that_of_torch(group_of_one, shape, keywords):
         if of_expected.requires_grad:
             torch.testing.assert_close(of_layer.grad, of_expected.grad)
     torch.testing.assert_close(layer.eval()(z), expected.eval()(y))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_a_rank_that_is_killed_resumes_with_its_group(tmp_path, alone):
+    command = [
+        "-m", "torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1",
+        f"--master-port={free_port()}", str(SCRIPT), str(tmp_path), "killed_once",
+    ]
+    ended = subprocess.run(
+        [sys.executable, *command], env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
+        capture_output=True, text=True, check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    found = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in range(2)]
+    assert_equal_weights([fit for each in found for fit in (each["killed"], each["whole"])])
+    for each in found:
+        assert "after 3 epochs" in each["said"][0]  # of six steps
+    # the same file goes on in one process
+    with pytest.warns(ResumedFitWarning, match="after 3 epochs"):
+        clusterer = GMVAEClustering(**ranks.SMALL, checkpoint=tmp_path / "as it was").fit(ranks.X)
+    for name, value in weights(alone("start")).items():
+        torch.testing.assert_close(weights(clusterer)[name], value, rtol=0, atol=1e-5)

@@ -1,6 +1,5 @@
 """Files of models: what they hold, what stands in them, how they are written."""
 
-import builtins
 import copy
 import functools
 import json
@@ -21,8 +20,7 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
 import skgmvae
-from skgmvae import GMVAEClustering, files, load
-from skgmvae._stored import layout
+from skgmvae import GMVAEClustering, files, load, versions
 from skgmvae.exceptions import InvalidModelFile
 from skgmvae.networks import dense_networks
 
@@ -228,7 +226,7 @@ def test_a_file_of_each_layout_is_read(path):
 
 
 def test_there_is_a_file_of_this_layout():
-    assert (GOLDEN / f"layout_{layout.LAYOUT}.safetensors").exists()
+    assert (GOLDEN / f"layout_{versions.LAYOUT}.safetensors").exists()
 
 
 # versions
@@ -237,8 +235,8 @@ def test_there_is_a_file_of_this_layout():
 @pytest.mark.parametrize(("step", "remedy"), [(-1, "Load it with that version"), (1, "Upgrade")])
 def test_a_file_of_another_layout_is_refused(clusterer, path, monkeypatch, step, remedy):
     with monkeypatch.context() as patch:
-        patch.setattr(layout, "LAYOUT", layout.LAYOUT + step)
-        patch.setattr(layout, "__version__", "99.1")
+        patch.setattr(versions, "LAYOUT", versions.LAYOUT + step)
+        patch.setattr(versions, "__version__", "99.1")
         clusterer.save(path)
     with pytest.raises(InvalidModelFile, match=rf"skgmvae 99\.1.*{remedy}"):
         load(path)
@@ -246,7 +244,7 @@ def test_a_file_of_another_layout_is_refused(clusterer, path, monkeypatch, step,
 
 def test_a_file_of_another_version_warns_and_works(clusterer, X, path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(layout, "__version__", "99.1")
+        patch.setattr(versions, "__version__", "99.1")
         clusterer.save(path)
     with pytest.warns(InconsistentVersionWarning, match=r"99\.1") as caught:
         loaded = load(path, device="cpu")
@@ -391,66 +389,12 @@ def test_weights_that_are_not_numbers_are_refused(clusterer, path):
 # writing
 
 
-class Faults:
-    """Lets the n-th call of what `save` asks of the operating system fail."""
-
-    CALLS = ("open", "fsync", "replace", "close")
-
-    def __init__(self, patch, n, error):
-        self.left, self.error, self.fired = n, error, False
-        for name in self.CALLS:
-            patch.setattr(os, name, self.wrapped(getattr(os, name)))
-        patch.setattr(files, "open", self.opened, raising=False)
-        patch.setattr(files.shutil, "copymode", self.wrapped(files.shutil.copymode))
-
-    def step(self):
-        self.left -= 1
-        if self.left == 0:
-            self.fired = True
-            raise self.error
-
-    def wrapped(self, function):
-        def call(*arguments, **keywords):
-            if function is os.close or function.__name__ == "close":
-                function(*arguments)  # a close that fails has closed
-                return self.step()
-            self.step()
-            return function(*arguments, **keywords)
-        return call
-
-    def opened(self, *arguments, **keywords):
-        self.step()
-        file = builtins.open(*arguments, **keywords)  # noqa: SIM115
-        faults = self
-
-        class Written:
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *error):
-                file.close()
-                if error[0] is None:
-                    faults.step()
-
-            def write(self, data):
-                file.write(data[: len(data) // 2])
-                faults.step()
-                return file.write(data[len(data) // 2 :])
-
-            def flush(self):
-                faults.step()
-                file.flush()
-
-            def fileno(self):
-                return file.fileno()
-
-        return Written()
-
-
 @pytest.mark.parametrize("error", [
     OSError(28, "No space left on device"), OSError(5, "Input/output error"), KeyboardInterrupt(),
 ], ids=["full", "broken", "interrupted"])
-def test_whichever_call_fails_the_file_is_the_old_or_the_new(clusterer, fit, X, saved, error):
+def test_whichever_call_fails_the_file_is_the_old_or_the_new(
+    clusterer, fit, X, saved, error, faults
+):
     old = saved.read_bytes()
     other = fit(X, max_iter=1)
     n_old = n = 0
@@ -458,14 +402,14 @@ def test_whichever_call_fails_the_file_is_the_old_or_the_new(clusterer, fit, X, 
         n += 1
         saved.write_bytes(old)
         with pytest.MonkeyPatch.context() as patch:
-            faults = Faults(patch, n, error)
+            fault = faults(patch, n, error)
             if n > 50:
                 pytest.fail("save never succeeds")
             try:
                 other.save(saved)
             except type(error):
-                assert faults.fired
-        if not faults.fired:
+                assert fault.fired
+        if not fault.fired:
             break
         assert os.listdir(saved.parent) == [saved.name]
         is_old = saved.read_bytes() == old

@@ -24,7 +24,7 @@ FLOORS = [
     {"_objective", "_start", "_training", "likelihoods"},
     {"_model", "metrics"},
     {"_rows", "files", "networks", "perturbations"},
-    {"distributed", "exceptions", "packing", "runtime"},
+    {"distributed", "exceptions", "packing", "runtime", "versions"},
 ]
 # what stands beside the house: it uses the estimator by its public methods, or not at all
 BESIDE = {"datasets", "paper", "plotting"}

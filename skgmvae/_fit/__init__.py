@@ -1,5 +1,6 @@
 """What a fit does, from top to bottom."""
 
+from .checkpoint import Checkpoint
 from .description import Description
 from .history import has_converged, history, validation_scores
 from .recipe import fit
@@ -8,6 +9,6 @@ from .stream import partial_fit
 from .tasks import FitTask
 
 __all__ = [
-    "Description", "Fit", "FitState", "FitTask", "Previous", "Recorded", "fit", "has_converged",
-    "history", "partial_fit", "validation_scores",
+    "Checkpoint", "Description", "Fit", "FitState", "FitTask", "Previous", "Recorded", "fit",
+    "has_converged", "history", "partial_fit", "validation_scores",
 ]

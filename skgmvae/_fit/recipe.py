@@ -57,6 +57,7 @@ from ..parameters import (
     pseudo_label_schedule,
 )
 from ..runtime import draw_seed, interrupted_by_sigterm, ordinary_torch, select_device
+from .checkpoint import Checkpoint
 from .description import (
     Description,
     aggregated,
@@ -87,6 +88,7 @@ def fit(
     categories: Sequence[NDArray[np.intp]] = (),
     early_stopping: EarlyStopping | None = None,
     task: FitTask = NO_TASK,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit:
     """Fit a model to the rows of a checked X, or train the `previous` one on.
 
@@ -107,19 +109,25 @@ def fit(
         Its `X_val`, if there is one, are rows checked as X is.
     task : FitTask, default=NO_TASK
         The fit, as the estimator's callbacks see it; it is begun here.
+    checkpoint : Checkpoint or None, default=None
+        From which the fit goes on, if its file holds one, and where it is written.
 
     Returns
     -------
     Fit
     """
     fitted_to = copies.rows
+    checkpoint = checkpoint or Checkpoint()
+    seed = previous.state.seed if previous else draw_seed(estimator.random_state)
+    seed = checkpoint.resume(
+        group.gathered(seed)[0], group,
+        is_drawn=previous is None and estimator.random_state is None,
+    )
     n_rows, sample = group.n_rows(fitted_to.shape[0]), group.sampled(fitted_to)
     units, architecture, device = prepare(
         estimator, fitted_to, image_shape, previous, sample, group, categories
     )
     rows = _rows_of(fitted_to, units, device)
-    seed = previous.state.seed if previous else draw_seed(estimator.random_state)
-    seed = group.gathered(seed)[0]
     held_out = None
     if early_stopping is not None:
         points = copies.points(group)
@@ -171,11 +179,13 @@ def fit(
     if previous:
         arrays = to_arrays(previous.fitted.module)
         trained = run_restart(
-            architecture, rows, settings, schedule, 0, arrays, previous.records, task
+            architecture, rows, settings, schedule, 0, arrays, previous.records, task,
+            checkpoint.run_of(),
         )
     else:
         trained = run_restarts(
-            estimator.n_init, estimator.n_jobs, architecture, rows, settings, schedule, task=task
+            estimator.n_init, estimator.n_jobs, architecture, rows, settings, schedule,
+            task=task, checkpoint=checkpoint,
         )
     if trained.interrupted and not trained.records:
         raise KeyboardInterrupt

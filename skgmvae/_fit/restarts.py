@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from .._model import GMVAE, Architecture
 from .._objective import Batches, InformationWeights, Objective, RegularizerInputs
 from .._rows import Rows
-from .._training import Diverged, Schedule, train
+from .._training import Diverged, Schedule, TrainingState, train
 from ..distributed import ALONE, Group
 from ..fitted import load_arrays, to_arrays
-from ..runtime import ending_with, ordinary_torch
+from ..runtime import ending_with, interrupts_held, ordinary_torch
+from .checkpoint import NO_RUN, TRAINING, Checkpoint, Run
 from .held_out import HeldOut, held_out_bound
 from .progress import VALIDATION, Progress
 from .state import Recorded
@@ -128,8 +129,13 @@ def run_restart(
     arrays: dict[str, NDArray[Any]] | None = None,
     earlier: Sequence[Recorded] = (),
     task: FitTask = NO_TASK,
+    run: Run = NO_RUN,
 ) -> Restart:
-    """Train one model, from random weights or from `arrays` that had the records `earlier`."""
+    """Train one model, from random weights or from `arrays` that had the records `earlier`.
+
+    Ctrl-C is held back until a step is done, in a group until all have done an epoch, and the
+    state of training is written before it counts.
+    """
     module = architecture.build(rows.device, settings.seed, restart)
     if arrays is not None:
         load_arrays(module, arrays)
@@ -146,27 +152,41 @@ def run_restart(
         module, rows, schedule, trial=None if schedule.n_trial_epochs is None else restart,
         verbose=settings.verbose if group.rank == 0 else 0, log_volume=settings.log_volume,
     )
+    resumed = run.resumed_with(objective)
     so_far = list(earlier)
+    if resumed is not None:
+        so_far += [dict(zip(names, record, strict=True)) for record in resumed.records]
     begun: list[FitTask] = []  # that of the epoch, which may be repeated at a lower rate
+    now: Callable[[], TrainingState]
 
     def begin(epoch: int) -> None:
         if not begun:
             begun.append(task.subtask("epoch"))
             begun[0].begin()
 
+    def keep(state: Callable[[], TrainingState], done: bool) -> None:
+        nonlocal now
+        now = state
+        run.keep(state, at_once=done or bool(held))
+        if held and group.is_alone:
+            raise KeyboardInterrupt
+
     def report(epoch: int, record: list[float]) -> bool:
         so_far.append(dict(zip(names, record, strict=True)))
         progress.show(epoch, so_far[-1])
         stops = begun.pop().end(partial(task.snapshot, module, so_far))
-        raise_interrupts()
+        if group.sum(len(held)):
+            run.keep(now, at_once=True)
+            raise KeyboardInterrupt
         return stops
 
     try:
-        with group.interrupts() as raise_interrupts:
+        with interrupts_held() as held:
             outcome = train(
                 objective, batches, schedule, score=score, begin=begin, report=report,
                 earlier=[judged_loss(record, settings) for record in earlier],
                 debug=print if settings.verbose > 1 else lambda message: None, group=group,
+                keep=keep, resumed=resumed,
             )
     except Diverged as error:
         cause = cause_of_nan(module, batches, schedule.first_epoch, architecture, settings)
@@ -228,6 +248,7 @@ def _attempt(
     schedule: Schedule,
     restart: int,
     task: FitTask,
+    run: Run = NO_RUN,
 ) -> tuple[Restart | Diverged, bool]:
     """Return the outcome of a trial, and whether a callback asks for no more of them.
 
@@ -236,7 +257,7 @@ def _attempt(
     task.begin()
     outcome: Restart | Diverged
     try:
-        outcome = run_restart(architecture, rows, settings, schedule, restart, None, (), task)
+        outcome = run_restart(architecture, rows, settings, schedule, restart, None, (), task, run)
     except Diverged as error:
         outcome = error
     return outcome, task.end()
@@ -257,41 +278,49 @@ def run_restarts(
     schedule: Schedule,
     rule: Trials = TRIALS,
     task: FitTask = NO_TASK,
+    checkpoint: Checkpoint | None = None,
 ) -> Restart:
     """Train one model; of several the best after a short trial.
 
     A restart that diverges is passed over, unless all do. After Ctrl-C the best so far is
-    returned. A trial that stopped before its end does not go on.
+    returned. A trial that stopped before its end does not go on. What the checkpoint has of a fit
+    is not done again.
     """
     parts = architecture, rows, settings
+    checkpoint = checkpoint or Checkpoint()
     if n_restarts == 1:
-        return run_restart(*parts, schedule, 0, None, (), task)
+        return run_restart(*parts, schedule, 0, None, (), task, checkpoint.run_of())
     n_trial_epochs = math.ceil(rule.share * schedule.n_epochs)
     trial = schedule._replace(n_trial_epochs=n_trial_epochs)
     trials = [
         (*parts, trial, number, task.subtask("trial", n_trial_epochs))
         for number in range(n_restarts)
     ]
-    outcomes: list[Restart | Diverged] = []
+    outcomes = [_of_plain(trial) for trial in checkpoint.trials]
+    left = [] if checkpoint.run == TRAINING else trials[len(outcomes) :]
     interrupted = False
     # rows in a file are read by one process: a file that is open does not travel
     held_out = settings.held_out and settings.held_out.rows
     in_file = rows.mixed is not None or (held_out is not None and held_out.mixed is not None)
     in_turn = not settings.group.is_alone or in_file
     if effective_n_jobs(n_jobs) == 1 or in_turn:
-        for each in trials:
-            outcome, stops = _attempt(*each)
+        for each in left:
+            outcome, stops = _attempt(*each, checkpoint.run_of(f"trial {len(outcomes)}"))
             outcomes.append(outcome)
             interrupted = getattr(outcome, "interrupted", False)
-            if interrupted or stops:
+            if interrupted:
+                break
+            checkpoint.add_trial(_to_plain(outcome))
+            if stops:
                 break
     else:
         try:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
             for outcome, _ in parallel(
-                delayed(_attempt_for)(os.getpid(), *each) for each in trials
+                delayed(_attempt_for)(os.getpid(), *each) for each in left
             ):
                 outcomes.append(outcome)
+                checkpoint.add_trial(_to_plain(outcome))
         except KeyboardInterrupt:
             interrupted = True
     results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]
@@ -306,7 +335,24 @@ def run_restarts(
     training.begin()
     final = run_restart(
         *parts, schedule._replace(learning_rate=best.learning_rate), best.number, best.arrays,
-        best.records, training,
+        best.records, training, checkpoint.run_of(),
     )
     training.end()
     return final._replace(records=best.records + final.records)
+
+
+def _to_plain(outcome: Restart | Diverged) -> dict[str, Any]:
+    """Return the outcome of a trial as plain data."""
+    if isinstance(outcome, Diverged):
+        return {"diverged": str(outcome)}
+    names = list(outcome.records[0])
+    values = np.array([list(record.values()) for record in outcome.records], np.float64)
+    return outcome._asdict() | {"records": {"names": names, "values": values}}
+
+
+def _of_plain(trial: dict[str, Any]) -> Restart | Diverged:
+    if "diverged" in trial:
+        return Diverged(trial["diverged"])
+    names, values = trial["records"]["names"], trial["records"]["values"].tolist()
+    records = [dict(zip(names, record, strict=True)) for record in values]
+    return Restart(**trial | {"records": records})

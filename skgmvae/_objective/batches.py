@@ -132,7 +132,8 @@ class ProbabilityTable(NamedTuple):
         n_clusters, counts = given.shape[1], np.diff(given.indptr)
         width = int(counts.max(initial=1))
         if 2 * width >= n_clusters:
-            return cls(torch.tensor(given.toarray(), device=device), None, n_clusters)
+            whole = torch.tensor(given.toarray(), device=device, dtype=torch.float32)
+            return cls(whole, None, n_clusters)
         column = np.minimum(np.arange(width), counts[:, None] - 1)  # (n_rows, m)
         place = given.indptr[:-1, None] + column
         kind = next(
@@ -140,7 +141,7 @@ class ProbabilityTable(NamedTuple):
             if n_clusters <= torch.iinfo(kind).max + 1
         )
         return cls(
-            torch.tensor(given.data[place], device=device),
+            torch.tensor(given.data[place], device=device, dtype=torch.float32),
             torch.tensor(given.indices[place], device=device, dtype=kind), n_clusters,
         )
 

@@ -18,6 +18,8 @@ __all__ = ["for_file", "from_file"]
 
 #: What scikit-learn calls the containers that `set_output` has chosen, and what they may be.
 OUTPUT, CONTAINERS = "_sklearn_output_config", ("default", "pandas", "polars", None)
+#: Parameters that are of one machine.
+OF_PLACE = ("device", "checkpoint")
 #: Functions of the user's in a state, and the argument of `load` that stands for them.
 GIVEN = {
     "parameters.networks": "networks", "fit.architecture.networks": "networks",
@@ -37,7 +39,7 @@ def for_file(state: dict[str, Any]) -> Packed:
     packed = pack({
         "parameters": {
             name: _parameter_for_file(name, value)
-            for name, value in state["parameters"].items() if name != "device"
+            for name, value in state["parameters"].items() if name not in OF_PLACE
         },
         "fit": state["fit"],
         "others": {} if output is None else {OUTPUT: output},

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributed import ALONE, Group
+from .checkpoint import TrainingState
 from .cuda_graph import captured
 from .schedule import Schedule, n_epochs_without_change
 from .step import Adam, Step
@@ -72,6 +73,8 @@ def train(
     begin: Callable[[int], None] = lambda epoch: None,
     report: Callable[[int, list[float]], bool | None] | None = None,
     debug: Callable[[str], None] = lambda message: None,
+    keep: Callable[[Callable[[], TrainingState], bool], None] = lambda state, done: None,
+    resumed: TrainingState | None = None,
     retries: Retries = RETRIES,
     group: Group = ALONE,
 ) -> Training:
@@ -100,6 +103,11 @@ def train(
         Called with the number of an epoch and its record; training stops if it returns True.
     debug : callable
         Called with a message on how steps are taken.
+    keep : callable
+        Called after each step, and at the end, with a function that returns the state of training,
+        and whether it is the end.
+    resumed : TrainingState or None, default=None
+        The state from which training goes on, in place of the weights and of `earlier`.
     retries : Retries
     group : Group, default=ALONE
         Processes that train the objective together, each with rows of its own.
@@ -115,23 +123,41 @@ def train(
         best that were.
     """
     objective.train()
-    losses, records = list(earlier), []
+    losses, records, of_steps = list(earlier), [], []
     weights = objective.state_dict()  # the tensors themselves
     best_loss, best_weights = losses[-1] if losses else math.inf, _copied(weights)
-    if losses and score is not None:
+    n_retries, stopped = 0, False
+    if resumed is not None:
+        objective.load_state_dict(resumed.weights)
+        losses, records, of_steps = list(resumed.losses), resumed.records, resumed.of_steps
+        best_loss, best_weights = resumed.best_loss, resumed.best_weights
+        n_retries, stopped = resumed.n_retries, resumed.stopped
+        schedule = schedule._replace(learning_rate=resumed.learning_rate)
+    elif losses and score is not None:
         best_loss = -score()
-    n_retries = 0
-    stopped = False
+    optimizer = Adam(objective)
+    if resumed is not None:
+        optimizer.load(resumed.moments)
 
     def new_step() -> Callable[[Any, float], Tensor]:
-        step = Step(objective, Adam(objective), group)
+        step = Step(objective, optimizer, group)
         return captured(step, partial(batches, len(losses), 0), debug)
+
+    def state() -> TrainingState:
+        return TrainingState(
+            losses, records, of_steps, schedule.learning_rate, n_retries, stopped, best_loss,
+            weights, best_weights, optimizer.moments(),
+        )
 
     try:
         step = new_step()
         while (epoch := len(losses)) < schedule.end and not stopped:
             begin(epoch)
-            record = run_epoch(step, batches, epoch, schedule.learning_rate_at)
+            record = run_epoch(
+                step, batches, epoch, schedule.learning_rate_at, of_steps,
+                partial(keep, state, False),
+            )
+            of_steps.clear()
             loss = record[0]
             if score is not None:
                 record.append(score())
@@ -148,21 +174,23 @@ def train(
                 schedule = schedule._replace(
                     learning_rate=schedule.learning_rate * retries.factor
                 )
+                optimizer = Adam(objective)
                 step = new_step()
                 continue
             records.append(record)
             losses.append(loss)
             if loss < best_loss:
                 best_loss, best_weights = loss, _copied(weights)
-            stopped = report is not None and bool(report(epoch, record))
             judged = losses[schedule.n_unjudged :]
-            if n_epochs_without_change(judged, schedule.tol) >= schedule.n_iter_no_change:
+            stopped = n_epochs_without_change(judged, schedule.tol) >= schedule.n_iter_no_change
+            if report is not None and report(epoch, record):
                 stopped = True
+        if score is not None:
+            objective.load_state_dict(best_weights)
+        keep(state, True)
     except KeyboardInterrupt:
         objective.load_state_dict(best_weights)
         return Training(records, schedule.learning_rate, interrupted=True)
-    if score is not None:
-        objective.load_state_dict(best_weights)
     return Training(records, schedule.learning_rate, interrupted=False, stopped=stopped)
 
 
@@ -171,16 +199,29 @@ def run_epoch(
     batches: BatchSource,
     epoch: int,
     learning_rate: Callable[[float], float],
+    of_steps: list[Tensor] | None = None,
+    after_step: Callable[[], None] = lambda: None,
 ) -> list[float]:
     """Take the steps of one epoch and return the means of what they recorded.
 
-    `learning_rate` turns the number of epochs gone by, with fractions, into a rate.
+    Parameters
+    ----------
+    step : callable
+    batches : callable
+    epoch : int
+    learning_rate : callable
+        Turns the number of epochs gone by, with fractions, into a rate.
+    of_steps : list of Tensor or None, default=None
+        What the first steps of the epoch recorded, if these are done already; those of the others
+        are appended.
+    after_step : callable
     """
-    records = [
-        step(batches(epoch, number), learning_rate(epoch + number / batches.n_steps))
-        for number in range(batches.n_steps)
-    ]
-    means: list[float] = torch.stack(records).mean(0).tolist()  # waits for the device
+    of_steps = [] if of_steps is None else of_steps
+    while (number := len(of_steps)) < batches.n_steps:
+        rate = learning_rate(epoch + number / batches.n_steps)
+        of_steps.append(step(batches(epoch, number), rate))
+        after_step()
+    means: list[float] = torch.stack(of_steps).mean(0).tolist()  # waits for the device
     return means
 
 

@@ -48,6 +48,21 @@ class Adam:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def moments(self) -> dict[str, Tensor]:
+        """Return all that the optimizer remembers, by name: the tensors themselves."""
+        parts = {"means": self.means, "squares": self.squares, "n_steps": self.n_steps}
+        return {
+            f"{part}.{number}": tensor
+            for part, tensors in parts.items() for number, tensor in enumerate(tensors)
+        }
+
+    @torch.no_grad()
+    def load(self, moments: dict[str, Tensor]) -> None:
+        """Remember what another optimizer of such parameters did."""
+        own = self.moments()
+        for name in own.keys() | moments.keys():
+            own[name].copy_(moments[name])
+
     @torch.no_grad()
     def step(self) -> None:
         """Move the parameters that have a gradient."""

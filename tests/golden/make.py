@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from skgmvae import GMVAEClustering
-from skgmvae._stored import LAYOUT
+from skgmvae.versions import LAYOUT
 
 HERE = Path(__file__).parent
 

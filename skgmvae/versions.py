@@ -10,15 +10,15 @@ import sklearn
 import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
-from .. import __version__
+from . import __version__
 
-__all__ = ["LAYOUT", "check_layout", "versions", "warn_of_other_version"]
+__all__ = ["LAYOUT", "check_layout", "installed", "warn_of_other_version"]
 
 #: Of the state, and of pickles and files that hold it; raised when older versions could not read it
 LAYOUT = 2
 
 
-def versions() -> dict[str, Any]:
+def installed() -> dict[str, Any]:
     """Return the versions of what makes a state."""
     return {
         "layout": LAYOUT, "skgmvae": __version__, "scikit-learn": sklearn.__version__,

@@ -1,0 +1,371 @@
+"""A fit that is killed goes on from its file as if nothing had happened."""
+
+import os
+import shutil
+import signal
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+
+from skgmvae import GMVAEClustering, files, load
+from skgmvae._fit.checkpoint import Checkpoint
+from skgmvae._stored import to_state
+from skgmvae._training import Step
+from skgmvae.exceptions import CheckpointWarning, InvalidModelFile, ResumedFitWarning
+from skgmvae.networks import dense_networks
+from skgmvae.packing import digest, pack
+from skgmvae.sources import LazyRows
+
+SMALL = {
+    "n_clusters": 3, "hidden_layer_sizes": (8,), "latent_dim": 2, "style_dim": 2, "max_iter": 3,
+    "batch_size": 30, "device": "cpu", "random_state": 0,
+}
+X = make_blobs(90, 6, centers=3, random_state=0)[0]
+HOLES = np.where(np.random.RandomState(0).random_sample(X.shape) < 0.1, np.nan, X)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ResumedFitWarning"),
+]
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "fit.checkpoint"
+
+
+def new(path=None, **parameters):
+    return GMVAEClustering(
+        **(SMALL | {"checkpoint": path, "checkpoint_every": 0} | parameters)
+    )
+
+
+def content(clusterer):
+    """Return a digest of all that a fit has left."""
+    return digest(pack(to_state(dict(vars(clusterer)))), {})
+
+
+def killed_after(n_writes, fit):
+    """Whether a fit was killed after it had written so many times."""
+    write, done = Checkpoint.write, []
+
+    def killing(self, training):
+        write(self, training)
+        done.append(1)
+        if len(done) == n_writes:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "write", killing)
+        try:
+            fit()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.fixture
+def n_steps(monkeypatch):
+    """Count the steps that are taken."""
+    taken, call = [], Step.__call__
+
+    def counting(self, *arguments):
+        taken.append(1)
+        return call(self, *arguments)
+
+    monkeypatch.setattr(Step, "__call__", counting)
+    return taken
+
+
+@pytest.mark.parametrize(("parameters", "rows", "weights", "every"), [
+    ({}, X, None, 1),
+    ({"n_init": 2, "max_iter": 4}, X, None, 4),
+    ({"init": "random", "consistency": 0, "n_mc_samples": 2}, X, None, 4),
+    ({"early_stopping": True, "n_iter_no_change": 2, "max_iter": 40, "tol": 1.0}, X, None, 13),
+    ({"learning_rate_init": 1e7}, X, None, 4),
+    ({"perturbation_radius": 0.1, "likelihood": "student_t"}, HOLES, None, 4),
+    ({}, X, np.arange(90.0) % 3, 4),
+    ({}, LazyRows(X), None, 4),
+], ids=["defaults", "n_init", "paper", "early_stopping", "retries", "missing", "weights", "source"])
+def test_a_fit_goes_on_from_any_step_as_if_it_had_not_been_killed(
+    path, parameters, rows, weights, every
+):
+    whole = new(**parameters).fit(rows, sample_weight=weights)
+    assert whole.n_iter_ < 40
+    for n_writes in range(1, 100, every):
+        for file in path.parent.iterdir():
+            file.unlink()
+        if not killed_after(
+            n_writes, lambda: new(path, **parameters).fit(rows, sample_weight=weights)
+        ):
+            break
+        again = new(path, **parameters).fit(rows, sample_weight=weights)
+        assert content(again) == content(whole)
+    assert n_writes > 5
+
+
+def test_a_continued_fit_goes_on_too(path):
+    first = new(warm_start=True).fit(X)
+    before = pack(to_state(dict(vars(first))))
+    whole = content(first.set_params(max_iter=6).fit(X))
+
+    def again():
+        clusterer = new(warm_start=True).fit(X)
+        assert digest(pack(to_state(dict(vars(clusterer)))), {}) == digest(before, {})
+        return clusterer.set_params(max_iter=6, checkpoint=path)
+
+    clusterer = again()
+    assert killed_after(4, lambda: clusterer.fit(X))
+    assert content(again().fit(X)) == whole
+    with pytest.raises(ValueError, match=r"is trained on was of digest .* and is None"):
+        new(path, max_iter=6).fit(X)
+
+
+def test_it_is_said_and_no_step_is_taken_twice(path, n_steps):
+    assert killed_after(5, lambda: new(path).fit(X))
+    assert len(n_steps) == 5
+    with pytest.warns(ResumedFitWarning, match=r"fit.checkpoint.*after 1 epochs\. Remove"):
+        clusterer = new(path).fit(X)
+    assert len(n_steps) == 9
+    assert clusterer.n_iter_ == 3
+    with pytest.warns(ResumedFitWarning, match="after 3 epochs"):
+        again = new(path).fit(X)
+    assert len(n_steps) == 9
+    assert content(again) == content(clusterer)
+
+
+def test_trials_that_are_done_are_not_done_again(path, n_steps):
+    parameters = {"n_init": 3, "max_iter": 6}  # trials of an epoch
+    assert killed_after(7, lambda: new(path, **parameters).fit(X))
+    assert len(n_steps) == 5
+    with pytest.warns(ResumedFitWarning, match="after 0 epochs of trial 2"):
+        new(path, **parameters).fit(X)
+    assert len(n_steps) == 3 * 3 + 3 * 5
+
+
+def test_trials_of_other_processes_are_kept(path, n_steps):
+    parameters = {"n_init": 3, "max_iter": 6, "n_jobs": 2}
+    whole = content(new(**parameters).fit(X))
+    n_steps.clear()
+    assert killed_after(2, lambda: new(path, **parameters).fit(X))
+    assert content(new(path, **parameters).fit(X)) == whole
+    assert len(n_steps) == 15
+
+
+def test_nothing_is_written_before_it_is_time(path):
+    new(path, checkpoint_every=1000).fit(X)
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name]  # at the end
+    path.unlink()
+    assert killed_after(1, lambda: new(path, checkpoint_every=1000).fit(X))
+
+
+def test_other_rows_in_the_same_order_or_the_same_in_another(path):
+    whole = new(path).fit(X)
+    order = np.random.RandomState(0).permutation(90)
+    with pytest.warns(ResumedFitWarning):
+        np.testing.assert_array_equal(new(path).fit(X[order]).labels_, whole.labels_[order])
+    other = X.copy()
+    other[17, 3] += 1e-9
+    with pytest.raises(ValueError, match=r"X, or sample_weight, was 90 rows of 6 features \(dig"):
+        new(path).fit(other)
+    with pytest.raises(ValueError, match="X, or sample_weight, was 90"):
+        new(path).fit(X, sample_weight=np.arange(90) + 0.5)
+
+
+@pytest.mark.parametrize(("changed", "message"), [
+    ({"n_clusters": 4}, "n_clusters was 3 and is 4"),
+    ({"max_iter": 4, "tol": 0.5}, "max_iter was 3 and is 4; tol was 0.01 and is 0.5"),
+    ({"random_state": 1}, "the seed of random_state was"),
+    ({"hidden_layer_sizes": (9,)}, r"hidden_layer_sizes was \[8\] and is \[9\]"),
+    ({"perturbation": lambda y, generator: y}, "perturbation was 'adversarial' and is .*lambda"),
+    ({"early_stopping": True}, "early stopping was None and is EarlyStopping"),
+])
+def test_another_fit_is_refused_and_says_what_differs(path, changed, message):
+    new(path).fit(X)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=message) as caught:
+        new(path, **changed).fit(X)
+    assert "Remove the file to begin anew, or pass another path." in str(caught.value)
+    assert path.read_bytes() == before
+    path.unlink()
+    new(path, **changed).fit(X)
+
+
+def test_what_does_not_change_a_fit_may_differ(path):
+    new(path).fit(X)
+    with pytest.warns(ResumedFitWarning):
+        new(str(path), hidden_layer_sizes=[8], verbose=0, n_jobs=2, checkpoint_every=9).fit(X)
+
+
+def test_without_a_random_state_the_seed_is_that_of_the_file(path):
+    assert killed_after(4, lambda: new(path, random_state=None).fit(X))
+    clusterer = new(path, random_state=None).fit(X)
+    seed = clusterer._state.seed
+    assert content(new(random_state=None).fit(X)) != content(clusterer)
+    path.unlink()
+    assert new(path, random_state=None).fit(X)._state.seed != seed
+
+
+def test_if_the_newest_is_damaged_the_one_before_is_taken(path, n_steps):
+    whole = content(new().fit(X))
+    assert killed_after(5, lambda: new(path).fit(X))
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    path.write_bytes(data)
+    n_steps.clear()
+    assert content(new(path).fit(X)) == whole
+    assert len(n_steps) == 5  # of nine, the four before are in the other file
+    previous = path.parent / (path.name + ".previous")
+    for file in (path, previous):
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(InvalidModelFile, match=r"holds no fit that can go on: .*length.* Remove"):
+        new(path).fit(X)
+    path.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResumedFitWarning)
+        new(path).fit(X)  # what was kept of before is of no effect
+
+
+def test_a_file_of_a_model_is_not_overwritten(path):
+    new().fit(X).save(path)
+    before = path.read_bytes()
+    with pytest.raises(InvalidModelFile, match="of no fit that is under way"):
+        new(path).fit(X)
+    assert path.read_bytes() == before
+    path.unlink()
+    new(path).fit(X)
+    with pytest.raises(InvalidModelFile):
+        load(path)
+
+
+def test_networks_of_ones_own_may_have_changed(path):
+    width = [8]
+
+    def networks(*arguments):
+        return dense_networks(*arguments, hidden_layer_sizes=(width[0],))
+
+    new(path, networks=networks).fit(X)
+    width[0] = 9
+    with pytest.raises(ValueError, match="of other networks, by the shapes"):
+        new(path, networks=networks).fit(X)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("n_before", [1, 5])
+def test_ctrl_c_and_sigterm_write_before_they_end_a_fit(path, monkeypatch, number, n_before):
+    whole = content(new().fit(X))
+    call, taken = Step.__call__, []
+
+    def interrupted(self, *arguments):
+        taken.append(1)
+        if len(taken) == n_before:
+            os.kill(os.getpid(), number)
+        return call(self, *arguments)
+
+    clusterer = new(path, checkpoint_every=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            clusterer.fit(X)
+    assert len(taken) == n_before  # the step under way is done
+    assert hasattr(clusterer, "labels_") == (n_before == 5)
+    with pytest.warns(ResumedFitWarning):
+        clusterer.fit(X)
+    assert content(clusterer) == whole
+
+
+def test_a_disk_that_fails_is_said_once_and_the_fit_is_done(path, monkeypatch):
+    whole = content(new().fit(X))
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        patch.setattr(files, "_replace", full)
+        clusterer = new(path).fit(X)
+    said = [str(each.message) for each in caught if each.category is CheckpointWarning]
+    assert len(said) == 1
+    assert "No space left on device" in said[0]
+    assert content(clusterer) == whole
+    assert not path.exists()
+
+
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.CheckpointWarning")
+def test_whichever_call_of_the_system_fails_the_fit_is_done_and_the_file_is_whole(path, faults):
+    parameters = {"max_iter": 1, "init": "random", "perturbation_radius": 0.1}  # four writes
+    whole = content(new(**parameters).fit(X))
+    for n in range(1, 100):
+        for file in path.parent.iterdir():
+            file.unlink()
+        with pytest.MonkeyPatch.context() as patch:
+            fault = faults(patch, n, OSError(5, "Input/output error"))
+            try:
+                clusterer = new(path, **parameters).fit(X)
+            except OSError:
+                assert n <= 2  # whether there is a file is not known: nothing is overwritten
+                continue
+        if not fault.fired:
+            break
+        assert content(clusterer) == whole
+        found = Checkpoint(str(path))._read()  # no error: what is there is whole
+        assert found.run == "training"
+    assert n > 40
+
+
+def test_a_folder_that_is_removed_while_the_fit_runs(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def removing(y, source):
+        if folder.exists():
+            shutil.rmtree(folder)
+        return y
+
+    with pytest.warns(CheckpointWarning, match="No such file or directory"):
+        clusterer = new(folder / "file", perturbation=removing).fit(X)
+    assert clusterer.n_iter_ == 3
+
+
+def test_a_folder_that_is_not_there_is_said_before_any_work(tmp_path, n_steps):
+    with pytest.raises(ValueError, match=r"checkpoint=.*folder that is not there"):
+        new(tmp_path / "missing" / "file").fit(X)
+    assert not n_steps
+
+
+def test_the_path_is_not_in_files_of_models(path, tmp_path):
+    clusterer = new(path, checkpoint_every=7).fit(X)
+    clusterer.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.checkpoint is None
+    assert again.checkpoint_every == 7
+    assert str(path).encode() not in (tmp_path / "model").read_bytes()
+
+
+def test_callbacks_are_told_of_each_epoch_once(path):
+    pytest.importorskip("sklearn.callback")
+    told = []
+
+    class Listener:
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, *arguments, **named):
+            pass
+
+        def on_fit_task_end(self, estimator, context, **named):
+            told.append(context.task_name)
+
+        def teardown(self, estimator, context):
+            pass
+
+    assert killed_after(5, lambda: new(path).set_callbacks(Listener()).fit(X))
+    new(path).set_callbacks(Listener()).fit(X)
+    assert told.count("epoch") == 3
