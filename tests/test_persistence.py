@@ -14,9 +14,8 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
 import skgmvae
-from skgmvae import runtime
+from skgmvae import runtime, versions
 from skgmvae._fit.history import Terms
-from skgmvae._stored import layout as stored
 from skgmvae.fitted import Fitted, to_arrays
 
 pytestmark = [
@@ -134,7 +133,7 @@ def test_a_pickle_has_no_optimizer_and_no_remembered_rows(stream, X):
 
 def test_the_state_holds_the_versions_that_made_it(clusterer):
     assert clusterer.__getstate__()["_versions"] == {
-        "layout": stored.LAYOUT, "skgmvae": skgmvae.__version__,
+        "layout": versions.LAYOUT, "skgmvae": skgmvae.__version__,
         "scikit-learn": sklearn.__version__, "numpy": np.__version__,
         "torch": str(torch.__version__),
     }
@@ -147,8 +146,8 @@ def test_a_pickle_of_another_layout_is_refused_with_both_versions(
     clusterer, monkeypatch, fitted, step, remedy
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(stored, "LAYOUT", stored.LAYOUT + step)
-        patch.setattr(stored, "__version__", "99.1")
+        patch.setattr(versions, "LAYOUT", versions.LAYOUT + step)
+        patch.setattr(versions, "__version__", "99.1")
         data = pickle.dumps(clusterer if fitted else clone(clusterer))
     with pytest.raises(
         ValueError, match=rf"made by skgmvae 99\.1.*{skgmvae.__version__} can.*{remedy}"
@@ -165,7 +164,7 @@ def test_a_pickle_without_versions_is_refused(clusterer):
 
 def test_a_pickle_of_another_version_warns_and_works(clusterer, X, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(stored, "__version__", "99.1")
+        patch.setattr(versions, "__version__", "99.1")
         data = pickle.dumps(clusterer)
     with pytest.warns(InconsistentVersionWarning, match=r"99\.1") as caught:
         other = pickle.loads(data)

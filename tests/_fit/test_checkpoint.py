@@ -270,10 +270,12 @@ def test_ctrl_c_and_sigterm_write_before_they_end_a_fit(path, monkeypatch, numbe
         return call(self, *arguments)
 
     clusterer = new(path, checkpoint_every=1000)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as it is at a terminal
     with monkeypatch.context() as patch:
         patch.setattr(Step, "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             clusterer.fit(X)
+    signal.signal(signal.SIGINT, before)
     assert len(taken) == n_before  # the step under way is done
     assert hasattr(clusterer, "labels_") == (n_before == 5)
     with pytest.warns(ResumedFitWarning):

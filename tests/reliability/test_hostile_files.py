@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 
 import skgmvae
 from skgmvae import files, load
-from skgmvae._stored import versions
 from skgmvae.exceptions import InvalidModelFile
 from skgmvae.packing import pack, unpack
+from skgmvae.versions import installed
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -260,7 +260,7 @@ def forged(path, whole, change):
     with files.opened(path) as file:
         state = unpack(file.read())
     made = change(state)
-    files.write(path, pack(state if made is None else made), versions())
+    files.write(path, pack(state if made is None else made), installed())
     return path.read_bytes()
 
 
