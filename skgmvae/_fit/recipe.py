@@ -288,10 +288,12 @@ def prepare(
     sample: NDArray[Any] | None = None,
     group: Group = ALONE,
     categories: Sequence[NDArray[np.intp]] = (),
+    n_rows: int | None = None,
 ) -> tuple[Units, Architecture, torch.device]:
     """Return the units and the shape of the model, and where it goes.
 
-    In a group, and of rows in a file, the units are read off a sample of all rows.
+    In a group, and of rows in a file, the units are read off a sample of all rows. The networks are
+    as wide as `n_rows` ask for, if there will be more than there are in X.
     """
     sample = X if sample is None else sample
     likelihood: Likelihood = LIKELIHOODS[estimator.likelihood]
@@ -320,7 +322,7 @@ def prepare(
         units._replace(image_shape=image_shape).data_shape,
         int(estimator.n_clusters), int(estimator.latent_dim), int(estimator.style_dim),
         fitted.architecture.hidden_layer_sizes if fitted and automatic
-        else hidden_sizes(estimator, group.n_rows(X.shape[0]), X.shape[1]),
+        else hidden_sizes(estimator, n_rows or group.n_rows(X.shape[0]), X.shape[1]),
         estimator.networks, likelihood,
         reads_missing=(
             fitted.architecture.reads_missing if fitted

@@ -38,6 +38,7 @@ class StreamRule(NamedTuple):
         Rows of the stream that are remembered.
     """
 
+    n_rows: int = 10_000
     capacity: int = 2_000
 
 
@@ -59,8 +60,9 @@ def partial_fit(
     A copy of the previous model is trained, so that others may read it meanwhile. Parameters are
     those of `recipe.fit`.
     """
+    n_rows = max(copies.rows.shape[0], rule.n_rows)
     units, architecture, device = prepare(
-        estimator, copies.rows, image_shape, previous, categories=categories
+        estimator, copies.rows, image_shape, previous, categories=categories, n_rows=n_rows
     )
     chunk = Rows.standardized(copies.rows, units, device)
     weights = torch.ones(chunk.n_rows, dtype=torch.float64, device=device)
@@ -69,7 +71,7 @@ def partial_fit(
     if previous is None:
         seed = draw_seed(estimator.random_state)
         inputs = regularizer_inputs(
-            estimator, chunk, units, seed, None, begins=False,
+            estimator, chunk, units, seed, None, begins=False, n_rows=n_rows,
             likelihood=architecture.likelihood,
         )
         state = FitState(
@@ -131,7 +133,12 @@ def partial_fit(
         )
     optimizer.zero_grad()
 
-    reservoir = reservoir.updated(seen[: chunk.n_rows], weights, rule.capacity, source)
+    new, clusters = seen[: chunk.n_rows], None
+    if state.keeps_clusters:
+        clusters = torch.cat([
+            _labels(module, y) for y in (*reservoir.rows.split(BLOCK_ROWS), *new.split(BLOCK_ROWS))
+        ])
+    reservoir = reservoir.updated(new, weights, rule.capacity, source, clusters)
     state = state._replace(
         n_epochs=state.n_epochs + 1,
         n_steps=state.n_steps + n_batches(rows.n_rows, estimator.batch_size),

@@ -83,14 +83,18 @@ def _drawn_by_weight(weights: Tensor, source: torch.Generator) -> Tensor:
 
 
 class Reservoir(NamedTuple):
-    """A uniform sample of the rows of a stream: those with the smallest of random keys.
+    """A sample of the rows of a stream: those with the smallest of random keys.
+
+    It is uniform, unless it is told which clusters rows are in. Then it is a uniform sample of the
+    clusters, and has the latest rows of each.
 
     Attributes
     ----------
     rows : Tensor of shape (n_kept, *data_shape)
+        In the order in which they came.
     weights : Tensor of shape (n_kept,)
     keys : Tensor of shape (n_kept,)
-        Uniform on [0, 1], increasing.
+        Uniform on [0, 1].
     """
 
     rows: Tensor
@@ -113,13 +117,27 @@ class Reservoir(NamedTuple):
         return self.rows[index], self.weights[index]
 
     def updated(
-        self, new: Tensor, weights: Tensor, capacity: int, source: torch.Generator
+        self,
+        new: Tensor,
+        weights: Tensor,
+        capacity: int,
+        source: torch.Generator,
+        labels: Tensor | None = None,
     ) -> Reservoir:
-        """Return a reservoir, of `capacity` rows at most, that has seen `new` rows too."""
+        """Return a reservoir, of `capacity` rows at most, that has seen `new` rows too.
+
+        With labels, of the rows here and the new ones, (n_kept + n_new,), it has as many rows of
+        each cluster as without, but the latest.
+        """
         drawn = torch.rand(len(new), generator=source, dtype=torch.float64, device=source.device)
-        keys, order = torch.cat([self.keys, drawn.to(self.keys.device)]).sort(stable=True)
-        kept = order[:capacity]
+        keys = torch.cat([self.keys, drawn.to(self.keys.device)])
+        if labels is not None:  # the later a row of a cluster, the smaller of its keys it gets
+            by_age = labels.argsort(stable=True)
+            by_key = keys.argsort(descending=True, stable=True)
+            by_key = by_key[labels[by_key].argsort(stable=True)]
+            keys = torch.empty_like(keys).index_copy_(0, by_age, keys[by_key])
+        kept = keys.argsort(stable=True)[:capacity].sort().values
         rows, n_old = new.new_empty(len(kept), *new.shape[1:]), len(self.rows)
         is_old = kept < n_old
         rows[is_old], rows[~is_old] = self.rows[kept[is_old]], new[kept[~is_old] - n_old]
-        return Reservoir(rows, torch.cat([self.weights, weights])[kept], keys[:capacity])
+        return Reservoir(rows, torch.cat([self.weights, weights])[kept], keys[kept])
