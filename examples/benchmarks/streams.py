@@ -13,15 +13,12 @@ learning rate, for as many steps. A pass over a chunk takes remembered rows too,
 steps than the chunk alone: both take the same number here. With chunks of one row, the first call
 gets 500 rows, and the stream ends after `--single` more.
 
-With `--drift`, one of three clusters moves away after `fit`.
-
 Labels are used for scoring only.
 
 ::
 
     python examples/benchmarks/streams.py --seeds 4
     SKGMVAE_DATA=/path/to/npz python examples/benchmarks/streams.py --data pendigits mnist --seeds 3
-    python examples/benchmarks/streams.py --drift --seeds 3
 
 `SKGMVAE_DATA` is described in ``clustering_quality.py``.
 """
@@ -119,8 +116,6 @@ def real(options, name):
             began = time.perf_counter()
             model = make(
                 init="random", learning_rate="constant", max_iter=n_epochs,
-                hidden_layer_sizes=model._fitted.architecture.hidden_layer_sizes
-                if options.same_width else "auto",
             ).fit(X[rows])
             seconds = time.perf_counter() - began
             score = clustering_accuracy(y_test, model.predict(X_test))
@@ -144,7 +139,6 @@ def main():
     parser.add_argument("--chunks", nargs="+", type=int, default=[500, 100], help="rows")
     parser.add_argument("--rows", type=int, default=60_000, help="of each data set, at the most")
     parser.add_argument("--single", type=int, default=500, help="rows, in chunks of one")
-    parser.add_argument("--same-width", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in options.data:

@@ -26,7 +26,7 @@ __all__ = ["STREAM", "StreamRule", "partial_fit"]
 
 
 class StreamRule(NamedTuple):
-    """How `partial_fit` mixes a chunk with rows of earlier ones.
+    """How long a stream is taken to be, and how `partial_fit` mixes a chunk with earlier rows.
 
     By ``examples/benchmarks/streams.py`` (docs/results.md, "Streams"): without remembered rows
     chunks of one cluster each find nothing, with 200 most of it, with 2,000 all clusters in each
@@ -34,6 +34,11 @@ class StreamRule(NamedTuple):
 
     Attributes
     ----------
+    n_rows : int
+        Rows that a stream has at the least, for the width of the networks and the size of the
+        perturbation, whatever its first chunk has: about the fewest for which `auto_width` is
+        largest. After one pass over 10,000 images of MNIST in chunks of 100 the accuracy was .738,
+        and .542 where both went by the first chunk (three seeds).
     capacity : int
         Rows of the stream that are remembered.
     """
@@ -132,6 +137,7 @@ def partial_fit(
             f"learning_rate_init={rate:g}, or look for extreme values in X."
         )
     optimizer.zero_grad()
+    module.complete = False  # rows that are remembered, but took no part, may have missing values
 
     new, clusters = seen[: chunk.n_rows], None
     if state.keeps_clusters:

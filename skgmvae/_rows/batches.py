@@ -85,8 +85,8 @@ def _drawn_by_weight(weights: Tensor, source: torch.Generator) -> Tensor:
 class Reservoir(NamedTuple):
     """A sample of the rows of a stream: those with the smallest of random keys.
 
-    It is uniform, unless it is told which clusters rows are in. Then it is a uniform sample of the
-    clusters, and has the latest rows of each.
+    It is uniform, unless it is told which clusters rows are in. Then it has as many rows of each
+    cluster as a uniform sample has, but the latest of them.
 
     Attributes
     ----------
@@ -126,18 +126,23 @@ class Reservoir(NamedTuple):
     ) -> Reservoir:
         """Return a reservoir, of `capacity` rows at most, that has seen `new` rows too.
 
-        With labels, of the rows here and the new ones, (n_kept + n_new,), it has as many rows of
-        each cluster as without, but the latest.
+        Labels are the clusters of the rows here and of the new ones, (n_kept + n_new,).
         """
-        drawn = torch.rand(len(new), generator=source, dtype=torch.float64, device=source.device)
-        keys = torch.cat([self.keys, drawn.to(self.keys.device)])
+        n_old, device = len(self.rows), self.keys.device
+        # new rows are all of one age, and follow in a random order
+        drawn, order = torch.rand(
+            len(new), generator=source, dtype=torch.float64, device=source.device
+        ).sort(descending=True)
+        keys = torch.cat([self.keys, drawn.to(device)])
+        numbers = torch.cat([torch.arange(n_old, device=device), n_old + order.to(device)])
         if labels is not None:  # the later a row of a cluster, the smaller of its keys it gets
+            labels = labels[numbers]
             by_age = labels.argsort(stable=True)
             by_key = keys.argsort(descending=True, stable=True)
             by_key = by_key[labels[by_key].argsort(stable=True)]
-            keys = torch.empty_like(keys).index_copy_(0, by_age, keys[by_key])
+            keys = keys.index_copy(0, by_age, keys[by_key])
         kept = keys.argsort(stable=True)[:capacity].sort().values
-        rows, n_old = new.new_empty(len(kept), *new.shape[1:]), len(self.rows)
-        is_old = kept < n_old
-        rows[is_old], rows[~is_old] = self.rows[kept[is_old]], new[kept[~is_old] - n_old]
-        return Reservoir(rows, torch.cat([self.weights, weights])[kept], keys[kept])
+        keys, numbers = keys[kept], numbers[kept]
+        rows, is_old = new.new_empty(len(kept), *new.shape[1:]), numbers < n_old
+        rows[is_old], rows[~is_old] = self.rows[numbers[is_old]], new[numbers[~is_old] - n_old]
+        return Reservoir(rows, torch.cat([self.weights, weights])[numbers], keys)
