@@ -439,12 +439,14 @@ class GMVAEClustering(
     ) -> Self:
         """Take one pass over X, in batches, at a constant learning rate.
 
-        The first call fixes the location and scale of the data, the size of the perturbation and
-        the width of the networks (`hidden_layer_sizes`), so its rows should be typical, and many.
-        Up to 2,000 rows of the stream, drawn evenly from all, are remembered, and as many of them
-        as X has rows, but at least a batch, take part in the pass: chunks may come in any order,
-        one cluster after another too. Even clusters are expected; after `fit` those are kept that
-        the model has. Components keep their numbers from call to call. `labels_` and what follows
+        The first call fixes the location and scale of the data and the size of the perturbation,
+        so its rows should be typical, and many; and whether the encoder sees where values are
+        missing. The networks are as wide as 10,000 rows ask for (`hidden_layer_sizes`). Up to
+        2,000 rows of the stream, drawn evenly from all, are remembered, and as many of them as X
+        has rows, but at least a batch, take part in the pass: chunks may come in any order, one
+        cluster after another too. Even clusters are expected. After `fit` those are kept that the
+        model has, and of each cluster the latest rows are remembered, so that clusters may move,
+        slowly beside 2,000 rows, and are not lost while no rows of theirs come. Components keep their numbers from call to call. `labels_` and what follows
         from it describe the rows of the last call. A copy or a pickle starts with fresh moments of
         Adam, and remembers no rows.
 

@@ -96,7 +96,7 @@ def one_pass(model, X, size, n_rows):
 
 def real(options, name):
     """Print the table of one data set."""
-    X, y, X_test, y_test, shape = load(name)
+    X, y, X_test, y_test, _ = load(name)
     n_clusters, n_all = len(np.unique(y)), min(len(X), options.rows)
     for size in options.chunks:
         n_rows = min(n_all, FIRST + options.single) if size == 1 else n_all
