@@ -446,9 +446,11 @@ class GMVAEClustering(
         has rows, but at least a batch, take part in the pass: chunks may come in any order, one
         cluster after another too. Even clusters are expected. After `fit` those are kept that the
         model has, and of each cluster the latest rows are remembered, so that clusters may move,
-        slowly beside 2,000 rows, and are not lost while no rows of theirs come. Components keep their numbers from call to call. `labels_` and what follows
-        from it describe the rows of the last call. A copy or a pickle starts with fresh moments of
-        Adam, and remembers no rows.
+        slowly beside 2,000 rows, and are not lost while no rows of theirs come.
+
+        Components keep their numbers from call to call. `labels_` and what follows from it describe
+        the rows of the last call. A copy or a pickle starts with fresh moments of Adam, and
+        remembers no rows.
 
         Parameters
         ----------
