@@ -144,7 +144,7 @@ class LearningRateRule(NamedTuple):
 
     at_one_step: float = 0.15
     largest: float = 8e-3
-    constant: float = 2e-3
+    constant: float = 3e-3
 
 
 class ConsistencyRule(NamedTuple):
@@ -252,7 +252,7 @@ def auto_learning_rate(n_steps: int | None, rule: LearningRateRule = LEARNING_RA
     Examples
     --------
     >>> auto_learning_rate(100), auto_learning_rate(2_500), auto_learning_rate(None)
-    (0.008, 0.003, 0.002)
+    (0.008, 0.003, 0.003)
     """
     if n_steps is None:
         return rule.constant

@@ -113,18 +113,19 @@ def real(options, name):
             score = clustering_accuracy(y_test, model.predict(X_test))
             found.setdefault("partial_fit", []).append((score, seconds, n_steps, n_calls))
             n_epochs = max(1, round(n_steps / math.ceil(n_rows / 256)))
-            began = time.perf_counter()
-            model = make(
-                init="random", learning_rate="constant", max_iter=n_epochs,
-            ).fit(X[rows])
-            seconds = time.perf_counter() - began
-            score = clustering_accuracy(y_test, model.predict(X_test))
-            found.setdefault("fit", []).append((score, seconds, model._state.n_steps, n_epochs))
+            for rate in options.learning_rates:
+                began = time.perf_counter()
+                model = make(init="random", learning_rate=rate, max_iter=n_epochs).fit(X[rows])
+                seconds = time.perf_counter() - began
+                score = clustering_accuracy(y_test, model.predict(X_test))
+                found.setdefault(f"fit, {rate}", []).append(
+                    (score, seconds, model._state.n_steps, n_epochs)
+                )
         for kind, results in found.items():
             scores, seconds, n_steps, times = np.array(results).T
-            per_call = f", {1e3 * np.mean(seconds / times):.0f} ms a call" * (kind != "fit")
+            per_call = f", {1e3 * np.mean(seconds / times):.0f} ms a call" * (kind == "partial_fit")
             print(
-                f"{name}, {n_rows} rows, chunks of {size}: {kind:12} {cell(scores)}"
+                f"{name}, {n_rows} rows, chunks of {size}: {kind:13} {cell(scores)}"
                 f" {' '.join(f'{score:.3f}' for score in scores)}, {n_steps[0]:.0f} steps, "
                 f"{np.mean(seconds):.1f} s{per_call}", flush=True,
             )
@@ -138,6 +139,7 @@ def main():
     parser.add_argument("--data", nargs="+", default=[], help="pendigits, mnist, ...")
     parser.add_argument("--chunks", nargs="+", type=int, default=[500, 100], help="rows")
     parser.add_argument("--rows", type=int, default=60_000, help="of each data set, at the most")
+    parser.add_argument("--learning-rates", nargs="+", default=["cosine", "constant"])
     parser.add_argument("--single", type=int, default=500, help="rows, in chunks of one")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

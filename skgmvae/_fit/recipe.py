@@ -23,6 +23,7 @@ from .._rows import (
     BLOCK_ROWS,
     Copies,
     LazyRows,
+    Reservoir,
     Rows,
     StreamedRows,
     Units,
@@ -56,7 +57,14 @@ from ..parameters import (
     is_affine,
     pseudo_label_schedule,
 )
-from ..runtime import draw_seed, interrupted_by_sigterm, ordinary_torch, select_device
+from ..runtime import (
+    CPU,
+    draw_seed,
+    generator,
+    interrupted_by_sigterm,
+    ordinary_torch,
+    select_device,
+)
 from .checkpoint import Checkpoint
 from .description import (
     Description,
@@ -68,7 +76,7 @@ from .description import (
 from .held_out import HELD_OUT, HeldOut, split
 from .history import has_converged
 from .restarts import Settings, run_restart, run_restarts
-from .state import Fit, FitState, Previous, Recorded
+from .state import STREAM, Fit, FitState, Previous, Recorded
 from .tasks import NO_TASK, FitTask
 
 __all__ = [
@@ -207,6 +215,7 @@ def fit(
     state = state._replace(
         n_epochs=state.n_epochs + n_epochs, n_steps=state.n_steps + n_steps,
         interrupted=trained.interrupted,
+        reservoir=_remembered(rows, copies, seed) if group.has_all_at_hand else None,
     )
     records = [*(previous.records if previous else ()), *trained.records]
     converged = has_converged(records, state)
@@ -250,6 +259,14 @@ def _rows_of(X: Any, units: Units, device: torch.device) -> Rows:
     if isinstance(X, LazyRows):
         return StreamedRows.of(X, units, device)
     return Rows.standardized(X, units, device)
+
+
+def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir:
+    """Return rows that a stream begins with, which may bring those of one cluster only."""
+    weights = torch.ones(rows.n_rows, dtype=torch.float64, device=rows.device)
+    if copies.weights is not None:
+        weights = torch.tensor(copies.weights, device=rows.device)
+    return Reservoir.of_rows(rows, weights, STREAM.capacity, generator(CPU, seed, 0, 0, 0, 2))
 
 
 def _log_volume(architecture: Architecture, units: Units) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,34 +20,9 @@ from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture, of_given_rows
 from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_of_far_rows
 from .restarts import batches_of, cause_of_nan, objective_of
-from .state import Fit, FitState, Forgotten, Previous
+from .state import STREAM, Fit, FitState, Forgotten, Previous, StreamRule
 
-__all__ = ["STREAM", "StreamRule", "partial_fit"]
-
-
-class StreamRule(NamedTuple):
-    """How long a stream is taken to be, and how `partial_fit` mixes a chunk with earlier rows.
-
-    By ``examples/benchmarks/streams.py`` (docs/results.md, "Streams"): without remembered rows
-    chunks of one cluster each find nothing, with 200 most of it, with 2,000 all clusters in each
-    of four seeds.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows that a stream has at the least, for the width of the networks and the size of the
-        perturbation, whatever its first chunk has: about the fewest for which `auto_width` is
-        largest. After one pass over 10,000 images of MNIST in chunks of 100 the accuracy was .738,
-        and .542 where both went by the first chunk (three seeds).
-    capacity : int
-        Rows of the stream that are remembered.
-    """
-
-    n_rows: int = 10_000
-    capacity: int = 2_000
-
-
-STREAM = StreamRule()
+__all__ = ["STREAM", "partial_fit"]
 
 
 @ordinary_torch()

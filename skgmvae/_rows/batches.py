@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .sources import Rows
+
 __all__ = ["Reservoir", "mixed_order", "n_batches", "shuffled_batches"]
 
 
@@ -109,6 +111,17 @@ class Reservoir(NamedTuple):
             torch.empty(0, dtype=torch.float64, device=device),
             torch.empty(0, dtype=torch.float64, device=device),
         )
+
+    @classmethod
+    def of_rows(
+        cls, rows: Rows, weights: Tensor, capacity: int, source: torch.Generator
+    ) -> Reservoir:
+        """Return a reservoir that has seen some rows, all at once."""
+        keys, order = torch.rand(
+            rows.n_rows, generator=source, dtype=torch.float64, device=source.device
+        ).sort()
+        kept = order[:capacity].to(rows.device)
+        return cls(rows.take(kept), weights[kept], keys[:capacity].to(rows.device))
 
     def drawn(self, n_rows: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw so many rows, with their weights, without replacement; all if there are no more."""

@@ -23,9 +23,11 @@ CENTERS = 10 / np.sqrt(2) * np.eye(5)[:3]  # ten standard deviations apart
 @settings(max_examples=15)
 @given(
     st.integers(0, 99), st.lists(st.integers(3, 60), max_size=6).map(sorted),
-    st.floats(0, 0.6), st.booleans(),
+    st.floats(0, 0.6), st.booleans(), st.booleans(),
 )
-def test_any_chunks_of_rows_in_any_order_are_taken(seed, cuts, share, begins_complete):
+def test_any_chunks_of_rows_in_any_order_are_taken(
+    seed, cuts, share, begins_complete, has_weights
+):
     source = np.random.default_rng(seed)
     X, _ = make_blobs(60, 4, centers=3, random_state=0)
     X = source.permutation(X)
@@ -33,13 +35,15 @@ def test_any_chunks_of_rows_in_any_order_are_taken(seed, cuts, share, begins_com
     missing[: (cuts or [60])[0] if begins_complete else 1] = False  # a value in each column
     X[missing] = np.nan
     model = GMVAEClustering(**SMALL)
-    chunks = [chunk for chunk in np.split(X, cuts) if len(chunk)]
+    chunks = [part for part in np.split(np.arange(60), cuts) if len(part)]
+    weights = source.choice([0.25, 1.0, 3.0], size=60) if has_weights else np.ones(60)
     with warnings.catch_warnings(action="ignore"):
-        for n_calls, chunk in enumerate(chunks, 1):
-            model.partial_fit(chunk)
+        for n_calls, part in enumerate(chunks, 1):
+            model.partial_fit(X[part], sample_weight=weights[part] if has_weights else None)
             assert model.n_iter_ == n_calls
-            assert model.labels_.shape == (len(chunk),)
+            assert model.labels_.shape == (len(part),)
             assert set(model.labels_) <= {0, 1, 2}
+            assert model._state.n_rows == pytest.approx(weights[: part[-1] + 1].sum())
         probabilities = model.predict_proba(X)
         np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
         assert np.isfinite(model.score_samples(X)).all()
@@ -114,6 +118,18 @@ def test_a_cluster_may_move_to_where_another_was():
     labels, wanted = followed(moves)
     assert adjusted_rand_score(wanted, labels) >= 0.95
     assert (labels == wanted).mean() >= 0.98
+
+
+def test_a_stream_of_one_row_after_a_fit_forgets_no_cluster():
+    # while nothing of the fit was remembered, the index was .57 after eight calls
+    X, y = make_blobs(600, 5, centers=CENTERS, random_state=0)
+    model = GMVAEClustering(3, random_state=0).fit(X)
+    before = model.predict(X)
+    for _ in range(12):
+        model.partial_fit(X[:1])
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert adjusted_rand_score(y, before) == 1.0
+    assert len(model._state.reservoir.rows) == 612
 
 
 @pytest.mark.parametrize("size", [1, 20])

@@ -135,7 +135,7 @@ def test_with_labels_a_reservoir_has_the_latest_rows_of_each_cluster(lengths, ca
     assert torch.equal(latest.weights, 2.0 + rows.double())
     chunk_of = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
     for k in range(3):
-        of_cluster = torch.arange(k, sum(lengths), 3)
+        of_cluster = torch.arange(sum(lengths))[k::3]
         kept = rows[rows % 3 == k]
         dropped = of_cluster[~torch.isin(of_cluster, kept)]
         if len(kept) and len(dropped):
