@@ -57,7 +57,7 @@ def curve(model, X, y):
 
 def remembering(n_rows, seed):
     """Return a clusterer, after which `partial_fit` remembers so many rows."""
-    _fit.partial_fit = partial(stream.partial_fit, rule=stream.StreamRule(n_rows))
+    _fit.partial_fit = partial(stream.partial_fit, rule=stream.STREAM._replace(capacity=n_rows))
     return GMVAEClustering(3, random_state=seed)
 
 
