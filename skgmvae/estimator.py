@@ -134,7 +134,7 @@ class GMVAEClustering(
         "cosine" falls to zero on a half cosine over `max_iter` epochs.
     learning_rate_init : "auto" or float, default="auto"
         Of Adam, at first; "auto" is larger the fewer steps `max_iter` stands for, from 8e-3 for a
-        few hundred to 2e-3 for 6,000, and 2e-3 where it is constant.
+        few hundred to 2e-3 for 6,000, and 3e-3 where it is constant.
     batch_size : int, default=256
         Rows per step, at the most.
     max_iter : "auto" or int, default="auto"
@@ -439,14 +439,20 @@ class GMVAEClustering(
     ) -> Self:
         """Take one pass over X, in batches, at a constant learning rate.
 
-        The first call fixes the location and scale of the data, the size of the perturbation and
-        the width of the networks (`hidden_layer_sizes`), so its rows should be typical, and many.
-        Up to 2,000 rows of the stream, drawn evenly from all, are remembered, and as many of them
-        as X has rows, but at least a batch, take part in the pass: chunks may come in any order,
-        one cluster after another too. Even clusters are expected; after `fit` those are kept that
-        the model has. Components keep their numbers from call to call. `labels_` and what follows
-        from it describe the rows of the last call. A copy or a pickle starts with fresh moments of
-        Adam, and remembers no rows.
+        The first call fixes the location and scale of the data and the size of the perturbation,
+        so its rows should be typical, and many; and whether the encoder sees where values are
+        missing. The networks are as wide as 10,000 rows ask for (`hidden_layer_sizes`). Up to
+        2,000 rows of the stream, drawn evenly from all, are remembered, and as many of them as X
+        has rows, but at least a batch, take part in the pass: chunks may come in any order, one
+        cluster after another too. Even clusters are expected.
+
+        After `fit` to rows in memory some of these are remembered at first, and the clusters that
+        the model has are kept. Then the latest rows of each cluster are remembered, so that
+        clusters may move, slowly beside 2,000 rows, and are not lost while no rows of theirs come.
+
+        Components keep their numbers from call to call. `labels_` and what follows from it describe
+        the rows of the last call. A copy or a pickle starts with fresh moments of Adam, and
+        remembers no rows.
 
         Parameters
         ----------

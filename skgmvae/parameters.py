@@ -139,12 +139,14 @@ class LearningRateRule(NamedTuple):
         Where steps are few. On iris, wine, breast cancer and digits clusters, calibration and
         samples were the same with 2e-3 in all steps, and with 8e-3 in .4 of them.
     constant : float
-        Where it does not fall, or the number of steps is not known.
+        Where it does not fall, or the number of steps is not known. After one pass over pendigits
+        in chunks of 500 the accuracy was .573, and .518 with 2e-3 (six seeds); with 8e-3 it is
+        .32 on 10,000 images of MNIST, where it is .65 with 3e-3 and .64 with 2e-3 (two seeds).
     """
 
     at_one_step: float = 0.15
     largest: float = 8e-3
-    constant: float = 2e-3
+    constant: float = 3e-3
 
 
 class ConsistencyRule(NamedTuple):
@@ -252,7 +254,7 @@ def auto_learning_rate(n_steps: int | None, rule: LearningRateRule = LEARNING_RA
     Examples
     --------
     >>> auto_learning_rate(100), auto_learning_rate(2_500), auto_learning_rate(None)
-    (0.008, 0.003, 0.002)
+    (0.008, 0.003, 0.003)
     """
     if n_steps is None:
         return rule.constant

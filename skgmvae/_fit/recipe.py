@@ -23,6 +23,7 @@ from .._rows import (
     BLOCK_ROWS,
     Copies,
     LazyRows,
+    Reservoir,
     Rows,
     StreamedRows,
     Units,
@@ -56,7 +57,14 @@ from ..parameters import (
     is_affine,
     pseudo_label_schedule,
 )
-from ..runtime import draw_seed, interrupted_by_sigterm, ordinary_torch, select_device
+from ..runtime import (
+    CPU,
+    draw_seed,
+    generator,
+    interrupted_by_sigterm,
+    ordinary_torch,
+    select_device,
+)
 from .checkpoint import Checkpoint
 from .description import (
     Description,
@@ -68,7 +76,7 @@ from .description import (
 from .held_out import HELD_OUT, HeldOut, split
 from .history import has_converged
 from .restarts import Settings, run_restart, run_restarts
-from .state import Fit, FitState, Previous, Recorded
+from .state import STREAM, Fit, FitState, Previous, Recorded
 from .tasks import NO_TASK, FitTask
 
 __all__ = [
@@ -207,6 +215,7 @@ def fit(
     state = state._replace(
         n_epochs=state.n_epochs + n_epochs, n_steps=state.n_steps + n_steps,
         interrupted=trained.interrupted,
+        reservoir=_remembered(rows, copies, seed) if group.has_all_at_hand else None,
     )
     records = [*(previous.records if previous else ()), *trained.records]
     converged = has_converged(records, state)
@@ -252,6 +261,14 @@ def _rows_of(X: Any, units: Units, device: torch.device) -> Rows:
     return Rows.standardized(X, units, device)
 
 
+def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir:
+    """Return rows that a stream begins with, which may bring those of one cluster only."""
+    weights = torch.ones(rows.n_rows, dtype=torch.float64, device=rows.device)
+    if copies.weights is not None:
+        weights = torch.tensor(copies.weights, device=rows.device)
+    return Reservoir.of_rows(rows, weights, STREAM.capacity, generator(CPU, seed, 0, 0, 0, 2))
+
+
 def _log_volume(architecture: Architecture, units: Units) -> float:
     """Return what a bound in the model's units is above the same in the units of X."""
     likelihood = cast(Likelihood, architecture.likelihood)
@@ -288,10 +305,12 @@ def prepare(
     sample: NDArray[Any] | None = None,
     group: Group = ALONE,
     categories: Sequence[NDArray[np.intp]] = (),
+    n_rows: int | None = None,
 ) -> tuple[Units, Architecture, torch.device]:
     """Return the units and the shape of the model, and where it goes.
 
-    In a group, and of rows in a file, the units are read off a sample of all rows.
+    In a group, and of rows in a file, the units are read off a sample of all rows. The networks are
+    as wide as `n_rows` ask for, if there will be more than there are in X.
     """
     sample = X if sample is None else sample
     likelihood: Likelihood = LIKELIHOODS[estimator.likelihood]
@@ -320,7 +339,7 @@ def prepare(
         units._replace(image_shape=image_shape).data_shape,
         int(estimator.n_clusters), int(estimator.latent_dim), int(estimator.style_dim),
         fitted.architecture.hidden_layer_sizes if fitted and automatic
-        else hidden_sizes(estimator, group.n_rows(X.shape[0]), X.shape[1]),
+        else hidden_sizes(estimator, n_rows or group.n_rows(X.shape[0]), X.shape[1]),
         estimator.networks, likelihood,
         reads_missing=(
             fitted.architecture.reads_missing if fitted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,28 +20,9 @@ from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture, of_given_rows
 from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_of_far_rows
 from .restarts import batches_of, cause_of_nan, objective_of
-from .state import Fit, FitState, Forgotten, Previous
+from .state import STREAM, Fit, FitState, Forgotten, Previous, StreamRule
 
-__all__ = ["STREAM", "StreamRule", "partial_fit"]
-
-
-class StreamRule(NamedTuple):
-    """How `partial_fit` mixes a chunk with rows of earlier ones.
-
-    By ``examples/benchmarks/streams.py`` (docs/results.md, "Streams"): without remembered rows
-    chunks of one cluster each find nothing, with 200 most of it, with 2,000 all clusters in each
-    of four seeds.
-
-    Attributes
-    ----------
-    capacity : int
-        Rows of the stream that are remembered.
-    """
-
-    capacity: int = 2_000
-
-
-STREAM = StreamRule()
+__all__ = ["STREAM", "partial_fit"]
 
 
 @ordinary_torch()
@@ -59,8 +40,9 @@ def partial_fit(
     A copy of the previous model is trained, so that others may read it meanwhile. Parameters are
     those of `recipe.fit`.
     """
+    n_rows = max(copies.rows.shape[0], rule.n_rows)
     units, architecture, device = prepare(
-        estimator, copies.rows, image_shape, previous, categories=categories
+        estimator, copies.rows, image_shape, previous, categories=categories, n_rows=n_rows
     )
     chunk = Rows.standardized(copies.rows, units, device)
     weights = torch.ones(chunk.n_rows, dtype=torch.float64, device=device)
@@ -69,7 +51,7 @@ def partial_fit(
     if previous is None:
         seed = draw_seed(estimator.random_state)
         inputs = regularizer_inputs(
-            estimator, chunk, units, seed, None, begins=False,
+            estimator, chunk, units, seed, None, begins=False, n_rows=n_rows,
             likelihood=architecture.likelihood,
         )
         state = FitState(
@@ -130,8 +112,14 @@ def partial_fit(
             f"learning_rate_init={rate:g}, or look for extreme values in X."
         )
     optimizer.zero_grad()
+    module.complete = False  # rows that are remembered, but took no part, may have missing values
 
-    reservoir = reservoir.updated(seen[: chunk.n_rows], weights, rule.capacity, source)
+    new, clusters = seen[: chunk.n_rows], None
+    if state.keeps_clusters:
+        clusters = torch.cat([
+            _labels(module, y) for y in (*reservoir.rows.split(BLOCK_ROWS), *new.split(BLOCK_ROWS))
+        ])
+    reservoir = reservoir.updated(new, weights, rule.capacity, source, clusters)
     state = state._replace(
         n_epochs=state.n_epochs + 1,
         n_steps=state.n_steps + n_batches(rows.n_rows, estimator.batch_size),

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .sources import Rows
+
 __all__ = ["Reservoir", "mixed_order", "n_batches", "shuffled_batches"]
 
 
@@ -83,14 +85,18 @@ def _drawn_by_weight(weights: Tensor, source: torch.Generator) -> Tensor:
 
 
 class Reservoir(NamedTuple):
-    """A uniform sample of the rows of a stream: those with the smallest of random keys.
+    """A sample of the rows of a stream: those with the smallest of random keys.
+
+    It is uniform, unless it is told which clusters rows are in. Then it has as many rows of each
+    cluster as a uniform sample has, but the latest of them.
 
     Attributes
     ----------
     rows : Tensor of shape (n_kept, *data_shape)
+        In the order in which they came.
     weights : Tensor of shape (n_kept,)
     keys : Tensor of shape (n_kept,)
-        Uniform on [0, 1], increasing.
+        Uniform on [0, 1].
     """
 
     rows: Tensor
@@ -106,6 +112,17 @@ class Reservoir(NamedTuple):
             torch.empty(0, dtype=torch.float64, device=device),
         )
 
+    @classmethod
+    def of_rows(
+        cls, rows: Rows, weights: Tensor, capacity: int, source: torch.Generator
+    ) -> Reservoir:
+        """Return a reservoir that has seen some rows, all at once."""
+        keys, order = torch.rand(
+            rows.n_rows, generator=source, dtype=torch.float64, device=source.device
+        ).sort()
+        kept = order[:capacity].to(rows.device)
+        return cls(rows.take(kept), weights[kept], keys[:capacity].to(rows.device))
+
     def drawn(self, n_rows: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw so many rows, with their weights, without replacement; all if there are no more."""
         order = torch.randperm(len(self.rows), generator=source, device=source.device)
@@ -113,13 +130,32 @@ class Reservoir(NamedTuple):
         return self.rows[index], self.weights[index]
 
     def updated(
-        self, new: Tensor, weights: Tensor, capacity: int, source: torch.Generator
+        self,
+        new: Tensor,
+        weights: Tensor,
+        capacity: int,
+        source: torch.Generator,
+        labels: Tensor | None = None,
     ) -> Reservoir:
-        """Return a reservoir, of `capacity` rows at most, that has seen `new` rows too."""
-        drawn = torch.rand(len(new), generator=source, dtype=torch.float64, device=source.device)
-        keys, order = torch.cat([self.keys, drawn.to(self.keys.device)]).sort(stable=True)
-        kept = order[:capacity]
-        rows, n_old = new.new_empty(len(kept), *new.shape[1:]), len(self.rows)
-        is_old = kept < n_old
-        rows[is_old], rows[~is_old] = self.rows[kept[is_old]], new[kept[~is_old] - n_old]
-        return Reservoir(rows, torch.cat([self.weights, weights])[kept], keys[:capacity])
+        """Return a reservoir, of `capacity` rows at most, that has seen `new` rows too.
+
+        Labels are the clusters of the rows here and of the new ones, (n_kept + n_new,).
+        """
+        n_old, device = len(self.rows), self.keys.device
+        # new rows are all of one age, and follow in a random order
+        drawn, order = torch.rand(
+            len(new), generator=source, dtype=torch.float64, device=source.device
+        ).sort(descending=True)
+        keys = torch.cat([self.keys, drawn.to(device)])
+        numbers = torch.cat([torch.arange(n_old, device=device), n_old + order.to(device)])
+        if labels is not None:  # the later a row of a cluster, the smaller of its keys it gets
+            labels = labels[numbers]
+            by_age = labels.argsort(stable=True)
+            by_key = keys.argsort(descending=True, stable=True)
+            by_key = by_key[labels[by_key].argsort(stable=True)]
+            keys = keys.index_copy(0, by_age, keys[by_key])
+        kept = keys.argsort(stable=True)[:capacity].sort().values
+        keys, numbers = keys[kept], numbers[kept]
+        rows, is_old = new.new_empty(len(kept), *new.shape[1:]), numbers < n_old
+        rows[is_old], rows[~is_old] = self.rows[numbers[is_old]], new[numbers[~is_old] - n_old]
+        return Reservoir(rows, torch.cat([self.weights, weights])[numbers], keys)

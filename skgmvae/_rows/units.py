@@ -34,10 +34,13 @@ class FarRule(NamedTuple):
         They lie beyond a gap so many times as wide as the range of the values on its other side.
     share : float
         At either end of a column they are less than this share of the rows, or one.
+    min_rows : int
+        Of fewer rows none are far from each other: without one at either end, a range needs two.
     """
 
     gap: float = 10.0
     share: float = 0.01
+    min_rows: int = 4
 
 
 FAR = FarRule()
@@ -238,13 +241,18 @@ class Units(NamedTuple):
         """Return units for further rows X as well.
 
         Features that vary in them are no longer constant, and where most of them are is not far.
+        Of so few rows that this cannot be told, values are that are far from all before.
         """
         with np.errstate(over="ignore"):
             core = _core(X, self.image_shape)
+            reach = FAR.gap * (self.highest - self.lowest)
+        lowest, highest = core.lowest, core.highest
+        if X.shape[0] < FAR.min_rows:
+            lowest = np.where(lowest < self.lowest - reach, self.lowest, lowest)
+            highest = np.where(highest > self.highest + reach, self.highest, highest)
         return self._replace(
             constants=np.where(self.are_constant(X), self.constants, np.nan),
-            lowest=np.fmin(self.lowest, core.lowest),
-            highest=np.fmax(self.highest, core.highest),
+            lowest=np.fmin(self.lowest, lowest), highest=np.fmax(self.highest, highest),
         )
 
     def are_constant(self, X: NDArray[Any]) -> NDArray[np.bool_]:

@@ -802,6 +802,7 @@ def test_rows_that_are_not_remembered_still_count_in_the_weights(make, between):
     estimator = make(**LARGE | {"n_clusters": 2}).fit(X)
     before = estimator.weights_
     np.testing.assert_allclose(before, [0.8, 0.2], atol=0.03)
+    estimator = pickle.loads(pickle.dumps(estimator))  # remembers no rows
     for _ in range(3):  # all of the smaller cluster
         estimator.partial_fit(X[estimator.predict(X) == 1][:1])
         if between == "pickle":

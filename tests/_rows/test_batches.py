@@ -104,16 +104,53 @@ def test_a_reservoir_is_bounded_and_holds_no_row_twice(lengths, capacity):
     reservoir = reservoir_of(stream(*lengths), capacity, source())
     assert len(reservoir.rows) == len(reservoir.keys) == min(capacity, sum(lengths))
     assert len(reservoir.rows.unique()) == len(reservoir.rows)
-    assert (reservoir.keys.diff() >= 0).all()
     for rows, weights in ((reservoir.rows, reservoir.weights), reservoir.drawn(5, source())):
         assert torch.equal(weights, 2 + rows[:, 0].double())  # of the same row still
 
 
-def test_a_smaller_reservoir_of_one_stream_is_the_head_of_a_larger_one():
+def test_a_smaller_reservoir_of_one_stream_is_part_of_a_larger_one():
     chunks = stream(10, 25, 5)
     large, small = reservoir_of(chunks, 12, source(3)), reservoir_of(chunks, 5, source(3))
-    assert torch.equal(small.rows, large.rows[:5])
-    assert torch.equal(small.keys, large.keys[:5])
+    smallest = large.keys.argsort()[:5].sort().values
+    assert torch.equal(small.rows, large.rows[smallest])
+    assert torch.equal(small.keys, large.keys[smallest])
+
+
+def test_rows_of_a_reservoir_are_in_the_order_of_their_chunks():
+    reservoir = reservoir_of(stream(10, 25, 5), 20, source(3))
+    chunk = torch.bucketize(reservoir.rows.flatten(), torch.tensor([10.0, 35.0]), right=True)
+    assert (chunk.diff() >= 0).all()
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 20), st.integers(0, 9))
+def test_with_labels_a_reservoir_has_the_latest_rows_of_each_cluster(lengths, capacity, seed):
+    draws = source(seed)
+    latest = Reservoir.empty((1,), CPU)
+    for chunk in stream(*lengths):
+        labels = torch.cat([latest.rows, chunk]).flatten().long() % 3
+        weights = 2 + chunk[:, 0].double()
+        latest = latest.updated(chunk, weights, capacity, draws, labels)
+    rows = latest.rows.flatten().long()
+    assert len(rows) == min(capacity, sum(lengths))
+    assert torch.equal(latest.weights, 2.0 + rows.double())
+    chunk_of = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
+    for k in range(3):
+        of_cluster = torch.arange(sum(lengths))[k::3]
+        kept = rows[rows % 3 == k]
+        dropped = of_cluster[~torch.isin(of_cluster, kept)]
+        if len(kept) and len(dropped):
+            assert chunk_of[dropped].max() <= chunk_of[kept].min()
+
+
+def test_with_labels_a_reservoir_has_the_shares_of_a_uniform_sample():
+    draws, counts = source(), torch.zeros(2)
+    for _ in range(300):
+        latest = Reservoir.empty((1,), CPU)
+        for chunk in stream(10, 25, 5):
+            labels = (torch.cat([latest.rows, chunk]).flatten() % 4 == 0).long()
+            latest = latest.updated(chunk, torch.ones(len(chunk)).double(), 8, draws, labels)
+        counts += torch.bincount((latest.rows.flatten() % 4 == 0).long(), minlength=2)
+    assert abs(counts[1] - 300 * 2) < 4 * math.sqrt(300 * 8 * 0.25 * 0.75)
 
 
 def test_a_reservoir_depends_on_the_generator_alone(untouched_global_state):

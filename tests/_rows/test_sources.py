@@ -265,10 +265,21 @@ def test_later_rows_that_lie_elsewhere_are_winsorized_only_if_they_are_far_from_
     seen = further.to_model(later, torch.float32, CPU).numpy()
     np.testing.assert_array_equal(y[1:], seen[1:])
     np.testing.assert_array_equal(y[0], seen[1:].max(0))
-    one = later[:1]
-    np.testing.assert_array_equal(
-        Rows.standardized(one, units.seeing(one), CPU).flat(), seen[:1]
-    )
+
+
+def test_a_single_later_row_is_winsorized_if_it_is_far_from_all_before():
+    units = Units.standardizing(draw(300, 3), None)
+    near, far = units.highest + 9 * (units.highest - units.lowest), np.full(3, 1e3)
+    for row, wanted in ((near, near), (far, np.maximum(
+        units.location + 3 * units.spread, units.highest
+    ))):
+        further = units.seeing(row[None])
+        np.testing.assert_allclose(
+            Rows.standardized(row[None], further, CPU).flat(),
+            further.to_model(wanted[None], torch.float32, CPU), rtol=1e-6,
+        )
+        assert (further.lowest == units.lowest).all()
+    assert (units.seeing(np.vstack([far] * 4)).highest == far).all()
 
 
 def test_a_feature_that_was_constant_is_not_winsorized():
