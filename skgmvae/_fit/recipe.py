@@ -266,7 +266,8 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir:
     weights = torch.ones(rows.n_rows, dtype=torch.float64, device=rows.device)
     if copies.weights is not None:
         weights = torch.tensor(copies.weights, device=rows.device)
-    return Reservoir.of_rows(rows, weights, STREAM.capacity, generator(CPU, seed, 0, 0, 0, 2))
+    capacity = STREAM.n_remembered(math.prod(rows.data_shape))
+    return Reservoir.of_rows(rows, weights, capacity, generator(CPU, seed, 0, 0, 0, 2))
 
 
 def _log_volume(architecture: Architecture, units: Units) -> float:

@@ -37,10 +37,18 @@ class StreamRule(NamedTuple):
         and .542 where both went by the first chunk (three seeds).
     capacity : int
         Rows of the stream that are remembered.
+    max_values : int
+        Values that they have at the most, 64 MiB: rows of more than 8,388 columns are fewer. Chosen
+        by hand, for memory.
     """
 
     n_rows: int = 10_000
     capacity: int = 2_000
+    max_values: int = 2**24
+
+    def n_remembered(self, n_features: int) -> int:
+        """Return how many rows of so many columns are remembered."""
+        return min(self.capacity, self.max_values // n_features)
 
 
 STREAM = StreamRule()

@@ -119,7 +119,8 @@ def partial_fit(
         clusters = torch.cat([
             _labels(module, y) for y in (*reservoir.rows.split(BLOCK_ROWS), *new.split(BLOCK_ROWS))
         ])
-    reservoir = reservoir.updated(new, weights, rule.capacity, source, clusters)
+    capacity = rule.n_remembered(copies.rows.shape[1])
+    reservoir = reservoir.updated(new, weights, capacity, source, clusters)
     state = state._replace(
         n_epochs=state.n_epochs + 1,
         n_steps=state.n_steps + n_batches(rows.n_rows, estimator.batch_size),
