@@ -7,7 +7,8 @@ double precision gives, in which rows are repeated in place of weights:
 - to the bit, if rows are read in double precision, as whole numbers and half precision are;
 - up to rounding, if they are computed in single precision (float32, uint8) or made dense by parts
   (sparse). The neighbors of sparse rows are found in another way;
-- of a source in partition only, since a fit takes its rows in the order in which they lie there.
+- of a source only in the initial partition, if rows have no ties: a fit takes its rows in the order
+  in which they lie there.
 
 What cannot be combined is refused by an error that names the remedy.
 """
@@ -39,6 +40,7 @@ MODELS = {
     "bernoulli": {"likelihood": "bernoulli"}, "poisson": {"likelihood": "poisson"},
     "negative_binomial": {"likelihood": "negative_binomial"},
     "categories": {"categorical_features": CATEGORIES},
+    "images": {"image_shape": (2, 3), "perturbation": "both"},
 }
 COUNTS = "poisson", "negative_binomial"
 METHODS = (
@@ -237,9 +239,9 @@ def test_a_fit_is_that_of_the_array(model, container, dtype, missing, weighted, 
     clusterer = fitted(model, contained(container, X, dtype), method, weights)
     np.testing.assert_array_equal(clusterer.labels_, clusterer.predict(X))
     if container in SOURCES and method == "fit":
-        copied = COPIES if weighted else np.arange(N_ROWS)
-        begun = clusterer.init_labels_[copied]
-        assert adjusted_rand_score(begun, of_array.init_labels_) == 1
+        if dtype != "bool" and model != "bernoulli":  # whose rows are as far from many others
+            begun = clusterer.init_labels_[COPIES if weighted else slice(None)]
+            assert adjusted_rand_score(begun, of_array.init_labels_) == 1
         return
     np.testing.assert_array_equal(clusterer.labels_, of_array.predict(X))
     for name, value in clusterer.module_.state_dict().items():
