@@ -24,7 +24,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from . import _fit, _stored, files, versions
 from ._objective import Terms
-from ._rows import Columns, Copies, LazyRows, dense, is_source
+from ._rows import DATES, TEXT, Columns, Copies, LazyRows, check_numbers, dense, is_source
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
 from .files import PathLike
@@ -43,6 +43,20 @@ OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 #: What rows to fit to tell of the columns.
 OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
 DTYPES = [np.float64, np.float32, np.uint8]
+#: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
+REMEDIES = {
+    "unique column names": "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1).",
+    "fill value must be 0": (
+        "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
+    ),
+    "could not convert string": TEXT,
+    "not 'NAType'": "Put numpy.nan in place of pandas.NA, as X.astype('Float64') does in a table.",
+    "element with a sequence": "X must have as many numbers in each row; collect() a LazyFrame.",
+    "ScalarType BFloat16": "Pass X.float().",
+} | {f"not '{name}'": DATES for name in (
+    "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "Timestamp",
+    "Timedelta", "Period", "NaTType",
+)}
 LEAST_WEIGHT = 1e-12  # of a row; sums of smaller ones would be lost to rounding
 
 
@@ -1092,6 +1106,11 @@ class GMVAEClustering(
             raise TypeError("X is an AnnData object: pass adata.X or adata.obsm['X_pca'].")
         if isinstance(X, torch.Tensor) and X.requires_grad:
             raise TypeError("X is a tensor that requires a gradient: pass X.detach().")
+        if isinstance(X, np.ma.MaskedArray):
+            raise TypeError(
+                "X is a masked array, whose mask would be lost: mark missing values by NaN, "
+                "X.astype(float).filled(numpy.nan)."
+            )
         try:
             return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
@@ -1104,12 +1123,15 @@ class GMVAEClustering(
     def _validated_table(
         self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
     ) -> Any:
+        if (is_source(X) or issparse(X)) and not isinstance(self.categorical_features, str | None):
+            kind, where = ("sparse", "as OneHotEncoder does") if issparse(X) else (
+                "a source", "in the file"
+            )
+            raise ValueError(
+                f"categorical_features={self.categorical_features!r} is for tables in memory, but "
+                f"X is {kind}: encode categories {where}, or pass an array."
+            )
         if is_source(X):
-            if not isinstance(self.categorical_features, str | None):
-                raise ValueError(
-                    f"categorical_features={self.categorical_features!r} is for tables in memory, "
-                    "but X is a source: encode categories in the file, or read the rows."
-                )
             if columns is not None:
                 raise ValueError(
                     "X is a source of numbers, but the model was fitted to a table with "
@@ -1124,6 +1146,7 @@ class GMVAEClustering(
             validate_data(holder, lazy, skip_check_array=True, reset=reset)
             return lazy
         if columns is None:
+            check_numbers(X)
             return _canonical(validate_data(
                 holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
                 reset=reset,
@@ -1308,22 +1331,15 @@ def _checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
 
 def _remedy(X: Any, message: str) -> str:
     """Say what to do about values that are no numbers, "" if that is not what is wrong."""
+    for part, remedy in REMEDIES.items():
+        if part in message:
+            return remedy
+    if "float() argument must be" in message and hasattr(X, "shape"):
+        return "Leave out columns of X that hold no numbers, or turn them into numbers."
     if "float() argument must be" in message or "is not iterable" in message:
         return (
             f"X is a {type(X).__name__}: pass an array, a DataFrame or a sparse matrix of shape "
             "(n_samples, n_features)."
-        )
-    if "unique column names" in message:
-        return "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1)."
-    if "fill value must be 0" in message:
-        return "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
-    dtypes = list(X.dtypes) if hasattr(X, "columns") and hasattr(X, "iloc") else []
-    if any(getattr(dtype, "kind", "") in "mM" for dtype in dtypes):
-        return "Turn dates into numbers, such as days since the first: X[name].astype('int64')."
-    if "could not convert string" in message:
-        return (
-            "If such values are categories, pass a pandas DataFrame, or name their columns by "
-            "categorical_features; if they are numbers written as text, use pandas.to_numeric."
         )
     return ""
 

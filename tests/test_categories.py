@@ -225,12 +225,6 @@ def test_a_table_of_other_columns_is_refused(fitted):
         model.predict(X.to_numpy()[:, :4])
 
 
-def test_dates_are_refused_with_a_remedy():
-    X = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=20), "v": np.arange(20.0)})
-    with pytest.raises((TypeError, ValueError), match=r"dates into numbers.*int64"):
-        GMVAEClustering(2).fit(X)
-
-
 def test_annotated_data_are_refused_with_a_remedy():
     class AnnData:
         X, obsm, shape = np.ones((5, 3)), {}, (5, 3)

@@ -4,7 +4,6 @@ import pickle
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -190,13 +189,6 @@ def test_a_model_goes_on_and_comes_back(fitted):
     quiet_fit(continued, X)
     quiet_fit(continued.set_params(max_iter=4), blobs()[0])
     assert continued.n_iter_ == 4
-
-
-def test_pandas_marks_are_missing_values(fitted):
-    model, X, _ = fitted
-    frame = pd.DataFrame(X[:10]).astype("Float64")  # whose mark is pandas.NA
-    assert frame.isna().any(axis=None)
-    np.testing.assert_allclose(model.predict_proba(frame), model.predict_proba(X[:10]))
 
 
 def test_scalers_pass_them_on():

@@ -89,19 +89,6 @@ def test_the_terms_of_the_bound_too(fitted):
     np.testing.assert_allclose(model.elbo(sparse.csr_array(X)), model.elbo(X), rtol=1e-6, atol=1e-6)
 
 
-def test_probabilities_are_refused_and_their_logarithm_is_named(fitted):
-    model, X, _ = fitted
-    with pytest.raises(TypeError, match=r"no sparse X.*predict_log_proba"):
-        model.predict_proba(sparse.csr_array(X))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int64, bool])
-def test_dtypes(dtype):
-    X = (words()[0] > 0).astype(dtype)
-    model = quiet_fit(GMVAEClustering(4, **SHORT), sparse.csr_array(X))
-    np.testing.assert_array_equal(model.predict(X), model.labels_)
-
-
 def test_rows_are_not_changed():
     X = sparse.csr_array(words()[0])
     X.indices[: X.indptr[1]] = X.indices[: X.indptr[1]][::-1]  # not sorted

@@ -41,6 +41,7 @@ BLOCK = 50_000  # rows that are generated at a time
 # the functions of a fit that make up each part
 PARTS = {
     "validation": ((estimator, "validate_data"),),
+    "order": ((estimator.Copies, "of"),),
     "units": ((recipe, "prepare"), (recipe.Rows, "standardized")),
     "neighbors": (
         (recipe, "find_neighbors"), (recipe, "nearest_up_to_affine"),
@@ -49,8 +50,8 @@ PARTS = {
     "partition": ((recipe, "initial_partition"),),
     "training": ((recipe, "run_restarts"),),
     "description": (
-        (recipe, "component_weights"), (recipe, "latent_mixture"), (recipe, "describe"),
-        (recipe, "warnings_of_far_rows"), (recipe, "warnings_of_clusters"),
+        (recipe, "aggregated"), (recipe, "describe"), (recipe, "warnings_of_far_rows"),
+        (recipe, "warnings_of_clusters"),
     ),
 }
 

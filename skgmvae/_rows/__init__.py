@@ -1,7 +1,7 @@
 """Rows in, tensors out: the units and the shape of the data, and the order of its batches."""
 
 from .batches import Reservoir, mixed_order, n_batches, shuffled_batches
-from .columns import Columns
+from .columns import DATES, TEXT, Columns, check_numbers
 from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
 from .copies import Copies
 from .lazy import LazyRows, is_source
@@ -11,7 +11,9 @@ from .units import FARTHEST, Units, moments, resolution
 
 __all__ = [
     "BLOCK_ROWS",
+    "DATES",
     "FARTHEST",
+    "TEXT",
     "Columns",
     "Copies",
     "LazyRows",
@@ -21,6 +23,7 @@ __all__ = [
     "StreamedRows",
     "Units",
     "blocks",
+    "check_numbers",
     "dense",
     "has_missing",
     "is_source",

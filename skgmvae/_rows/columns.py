@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-__all__ = ["Columns"]
+__all__ = ["DATES", "TEXT", "Columns", "check_numbers"]
+
+#: What to do about values that only look like numbers.
+DATES = (
+    "Turn dates into numbers, such as days since the first: (X[name] - X[name].min()).dt.days, or "
+    "X[name].astype('int64')."
+)
+TEXT = (
+    "If such values are categories, pass a pandas DataFrame, or name their columns by "
+    "categorical_features; if they are numbers written as text, use pandas.to_numeric."
+)
 
 #: Categories of a column beyond which it is taken for a name or a number of the row.
 MOST_CATEGORIES = 1000
@@ -156,6 +166,7 @@ class Columns(NamedTuple):
         numbers = iter(())
         if others:
             table = X.iloc[:, others] if hasattr(X, "iloc") else X[:, others]
+            check_numbers(table)
             numbers = iter(check_array(
                 table, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
             ).T)
@@ -206,6 +217,25 @@ class Columns(NamedTuple):
         import pandas as pd  # type: ignore[import-untyped]  # whose tables the user has
 
         return pd.DataFrame(dict(enumerate(columns))).set_axis(self.names, axis=1)
+
+
+def check_numbers(X: Any) -> None:
+    """Raise an error if columns hold what would silently become numbers: dates, or text.
+
+    Raises
+    ------
+    TypeError
+        Of dates and times.
+    ValueError
+        Of text.
+    """
+    dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    for dtype in dtypes:
+        kind, name = getattr(dtype, "kind", ""), str(dtype)
+        if kind in tuple("mM") or name.startswith(("Date", "Time", "Duration")):  # of polars
+            raise TypeError(f"X has values of type {dtype}, not numbers. {DATES}")
+        if kind in tuple("SU") or name.startswith(("String", "Categorical", "Enum")):
+            raise ValueError(f"X has values of type {dtype}, not numbers. {TEXT}")
 
 
 def _table(X: Any) -> Any:

@@ -20,7 +20,7 @@ from .lazy import LazyRows
 __all__ = ["COPIES", "Copies", "CopyRule", "Reordered", "canonical_order"]
 
 #: Values that are brought into a form that can be sorted at a time.
-KEY_VALUES = 2**24
+KEY_VALUES = 2**22
 
 
 class CopyRule(NamedTuple):
@@ -165,27 +165,27 @@ class Copies(NamedTuple):
 class Reordered:
     """Rows of an array in another order, some of them repeated or left out; nothing is copied.
 
-    Parameters
+    Attributes
     ----------
     X : ndarray of shape (n_samples, n_features)
     order : ndarray of shape (n_rows,)
     """
 
     def __init__(self, X: NDArray[Any], order: NDArray[np.intp]) -> None:
-        self._X = X
-        self._order = order
+        self.X = X
+        self.order = order
         self.dtype = X.dtype
         self.shape = (len(order), X.shape[1])
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.order)
 
     def __getitem__(self, key: Any) -> Any:
         """Return rows as an array; of columns, ``[:, columns]``, the same in this order."""
         if isinstance(key, tuple):
             rows, columns = key
-            return Reordered(self._X[:, columns], self._order[rows])
-        return self._X[self._order[key]]
+            return Reordered(self.X[:, columns], self.order[rows])
+        return self.X[self.order[key]]
 
 
 def reordered(X: Any, order: NDArray[np.intp]) -> Any:

@@ -30,9 +30,9 @@ class LazyRows:
     Parameters
     ----------
     source : object
-        With `shape` (n_rows, n_features), `dtype`, ``len`` and ``source[key]``, where the key is a
-        slice without a step or an increasing array of row numbers: a dataset of h5py or zarr, an
-        array of dask, `numpy.memmap`, or of a class of your own.
+        With `shape` (n_rows, n_features), `dtype` and ``source[key]``, where the key is a slice
+        without a step or an increasing array of row numbers: a dataset of h5py, an array of zarr or
+        dask, `numpy.memmap`, or of a class of your own.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class LazyRows:
     def __init__(self, source: Any) -> None:
         if not _has_rows(source):
             raise TypeError(
-                f"source={type(source).__name__} must have shape, dtype, a length and rows by "
-                "slices and by sorted integer arrays, as a dataset of h5py has them."
+                f"source={type(source).__name__} must have shape, dtype and rows by slices and by "
+                "sorted integer arrays, as a dataset of h5py has them."
             )
         if len(source.shape) != 2:
             raise ValueError(
@@ -184,6 +184,7 @@ def is_source(X: Any) -> bool:
 
 
 def _has_rows(X: Any) -> bool:
-    has_protocol = all(hasattr(X, name) for name in ("shape", "__len__", "__getitem__"))
+    # of a number of numpy the shape is empty
+    has_protocol = bool(getattr(X, "shape", ())) and hasattr(X, "__getitem__")
     is_table = hasattr(X, "iloc") or issparse(X)  # of pandas, or sparse
     return has_protocol and not is_table and isinstance(getattr(X, "dtype", None), np.dtype)

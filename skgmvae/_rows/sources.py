@@ -14,6 +14,7 @@ from torch import Tensor
 from ..distributed import ALONE, Group
 from ..runtime import CPU, cached_property, free_memory, has_float64, staging_memory
 from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
+from .copies import Reordered
 from .units import FARTHEST, Units
 
 __all__ = [
@@ -119,6 +120,8 @@ class Rows:
         Where rows are asked for; None is where they are held.
     conversion : Conversion or None, default=None
         From what is held, (n_rows, n_features); None if it is in the model's units already.
+    order : Tensor of shape (n_rows,) or None, default=None
+        Which row of what is held each row is, on the same device; None if it is itself.
 
     Attributes
     ----------
@@ -134,9 +137,11 @@ class Rows:
         held: Tensor,
         device: torch.device | None = None,
         conversion: Conversion | None = None,
+        order: Tensor | None = None,
     ) -> None:
         self.device = held.device if device is None else device
         self._held = held
+        self._order = order
         self._conversion = conversion
         self._converted = None if conversion is None else conversion.on(self.device)
 
@@ -160,6 +165,8 @@ class Rows:
         n_values = len(X) * X.shape[1]
         if X.dtype in KEPT_TYPES and has_float64(device):
             home = residence.home(X.dtype.itemsize * n_values, device)
+            if isinstance(X, Reordered) and home == CPU:
+                return cls(_tensor_of(X.X), device, conversion, torch.from_numpy(X.order))
             return cls(_tensor_of(dense(X)).to(home), device, conversion)
         home = residence.home(4 * n_values, device)
         converted = (conversion.of_array(block, home) for block in blocks(X))
@@ -173,7 +180,7 @@ class Rows:
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self._held)
+        return len(self._held if self._order is None else self._order)
 
     @property
     def data_shape(self) -> tuple[int, ...]:
@@ -201,7 +208,7 @@ class Rows:
         """Yield all rows, or those of an index, a block at a time."""
         if index is None:
             for block in slices(self.n_rows, BLOCK_ROWS):
-                yield self._seen(self._held[block].to(self.device))
+                yield self._seen(self._block(block).to(self.device))
         else:
             for part in index.split(BLOCK_ROWS):
                 yield self._seen(self._gathered(part))
@@ -221,7 +228,7 @@ class Rows:
         """Whether values are missing, NaN."""
         if not self._held.is_floating_point():
             return False
-        parts = (self._held[block] for block in slices(self.n_rows, BLOCK_ROWS))
+        parts = map(self._block, slices(self.n_rows, BLOCK_ROWS))
         return any(bool(part.isnan().any()) for part in parts)
 
     def typical_norm(self, group: Group = ALONE) -> float:
@@ -235,9 +242,15 @@ class Rows:
         squares = self.take(some).flatten(1).square().nan_to_num()
         return float(group.mean(squares.sum(1)).sqrt())
 
+    def _block(self, block: slice) -> Tensor:
+        """Return what is held of neighboring rows, where it is held."""
+        return self._held[block if self._order is None else self._order[block]]
+
     def _gathered(self, index: Tensor) -> Tensor:
         """Return what is held of some rows, on the device."""
         index = index.to(self.home)
+        if self._order is not None:
+            index = self._order[index]
         if self.home == self.device:
             return self._held.index_select(0, index)
         shape = (len(index), *self._held.shape[1:])
@@ -252,7 +265,8 @@ class Rows:
     def __reduce__(self) -> tuple[Any, ...]:
         # as an array, which joblib maps into the memory of its processes instead of copying it
         held, home, device = self._held.cpu().numpy(), str(self.home), str(self.device)
-        return _from_array, (held, home, device, self._conversion)
+        order = None if self._order is None else self._order.numpy()
+        return _from_array, (held, home, device, self._conversion, order)
 
 
 class SparseRows(Rows):
@@ -319,9 +333,16 @@ def _of_sparse(sparse: csr_array, device: str, conversion: Conversion) -> Rows:
 
 
 def _from_array(
-    held: NDArray[Any], home: str, device: str, conversion: Conversion | None
+    held: NDArray[Any],
+    home: str,
+    device: str,
+    conversion: Conversion | None,
+    order: NDArray[np.intp] | None,
 ) -> Rows:
-    return Rows(_tensor_of(held).to(home), torch.device(device), conversion)
+    return Rows(
+        _tensor_of(held).to(home), torch.device(device), conversion,
+        None if order is None else _shared(order),
+    )
 
 
 def joined(blocks: Iterable[Tensor], n_rows: int) -> Tensor:
@@ -362,4 +383,8 @@ def _tensor_of(array: NDArray[Any]) -> Tensor:
     to_next_row, *_, to_next_value = array.strides
     if to_next_value != array.itemsize or to_next_row < 0 or to_next_row % array.itemsize:
         array = np.ascontiguousarray(array)
+    return _shared(array)
+
+
+def _shared(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.asarray(_Shared(array)))

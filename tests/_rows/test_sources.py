@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from skgmvae._rows import BLOCK_ROWS, Rows, Units, joined, sources
+from skgmvae._rows.copies import Reordered
 from skgmvae._rows.sources import Residence, Winsorizing
 
 CPU = torch.device("cpu")
@@ -95,8 +96,7 @@ def address(rows):
 
 
 def held_by(X):
-    X_as_numbers = X.astype(float)
-    return Rows.standardized(X, Units.standardizing(X_as_numbers, None), CPU)
+    return Rows.standardized(X, Units.standardizing(X[:].astype(float), None), CPU)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -176,6 +176,26 @@ class FullDevice(Residence):
 
     def home(self, n_bytes, device):
         return CPU
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rows_in_another_order_share_the_memory_of_the_array_too(dtype):
+    X = typed(30, 4, dtype)
+    order = np.array([3, 1, 1, 29, 7])
+    rows, expected = held_by(Reordered(X, order)), held_by(X[order])
+    assert rows.n_rows == expected.n_rows
+    if X.itemsize <= 4:
+        assert address(rows) == X.ctypes.data
+    index = torch.tensor([4, 0, 0])
+    for moved in (rows, pickle.loads(pickle.dumps(rows))):
+        assert torch.equal(moved.take(index), expected.take(index))
+        np.testing.assert_array_equal(moved.flat(), expected.flat())
+
+
+def test_rows_that_are_left_out_miss_nothing():
+    X = np.array([[1.0, 2.0], [np.nan, 0.0], [3.0, 1.0]], np.float32)
+    rows = Rows.standardized(Reordered(X, np.array([2, 0])), Units.standardizing(X, None), CPU)
+    assert not rows.has_missing
 
 
 @pytest.mark.parametrize(("n_bytes", "free", "fits"), [
