@@ -20,7 +20,7 @@ from .lazy import LazyRows
 __all__ = ["COPIES", "Copies", "CopyRule", "Reordered", "canonical_order"]
 
 #: Values that are brought into a form that can be sorted at a time.
-KEY_VALUES = 2**22
+KEY_VALUES = 2**21
 
 
 class CopyRule(NamedTuple):
@@ -97,6 +97,10 @@ class Copies(NamedTuple):
         if isinstance(X, LazyRows):
             return cls._as_they_lie(X, sample_weight, group)
         order, is_new = canonical_order(X)
+        if sample_weight is None and group.is_alone and is_new.all():  # as below, in less memory
+            inverse = np.empty_like(order)
+            inverse[order] = np.arange(len(order))
+            return cls(reordered(X, order), None, order, inverse)
         point = is_new.cumsum() - 1
         if sample_weight is None:
             sample_weight = np.ones(len(order))
