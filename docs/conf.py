@@ -69,7 +69,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "skgmvae"
 html_theme_options = {"navbar_center": []}  # all pages are in the sidebar instead
-html_sidebars = {"**": ["globaltoc"], "index": []}
+html_sidebars = {"**": ["pages.html"], "index": []}
 html_show_sourcelink = False
 
 
