@@ -57,6 +57,7 @@ GALLERY = [
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "backreferences_dir": "generated/examples",  # else the home page cannot show thumbnails
     "filename_pattern": "/plot_",
     "within_subsection_order": ExplicitOrder(GALLERY),
     "parallel": 2,
