@@ -23,8 +23,10 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import train_test_split
 
 from skgmvae import GMVAEClustering
+from skgmvae.exceptions import SamplesWarning
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # the fits are kept short
+warnings.simplefilter("ignore", SamplesWarning)  # no samples are drawn here
 
 
 def sweep(X, y, candidates, n_splits, max_iter):
