@@ -104,7 +104,7 @@ def test_the_class_documents_its_parameters_in_order_with_their_defaults():
 
 
 def test_the_page_of_parameters_has_each_once_with_its_default():
-    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| \S", PARAMETERS, re.M)
+    rows = re.findall(r"^- \*\*`(\w+)`\*\*, `([^`]+)`\. Try ", PARAMETERS, re.M)
     signature = inspect.signature(GMVAEClustering).parameters
     assert len(rows) == len(signature)
     for name, default in rows:
