@@ -23,6 +23,7 @@ extensions = [
 exclude_patterns = ["_build"]
 templates_path = ["templates"]
 default_role = "literal"
+toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3

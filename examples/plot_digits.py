@@ -60,7 +60,8 @@ new_digits, _ = gmvae.sample(100, cluster=np.arange(10).repeat(10), observation_
 display = ClusterSamplesDisplay(
     new_digits.clip(0, 16).reshape(10, 10, 64), cluster_counts=gmvae.cluster_counts_
 ).plot(image_shape=(8, 8))
-display.ax_.images[0].set_interpolation("bilinear")
+for image in display.ax_.images:
+    image.set_interpolation("bilinear")
 display.figure_.suptitle("Ten samples from each cluster", fontsize=10)
 display.figure_.savefig("digits_samples.png", dpi=120)
 print("\nwrote digits_samples.png")

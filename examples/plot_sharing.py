@@ -69,7 +69,8 @@ samples, _ = again.sample(50, cluster=np.arange(5).repeat(10), observation_noise
 display = ClusterSamplesDisplay(
     samples.clip(0, 16).reshape(5, 10, 64), cluster_counts=again.cluster_counts_
 ).plot(image_shape=(8, 8))
-display.ax_.images[0].set_interpolation("bilinear")
+for image in display.ax_.images:
+    image.set_interpolation("bilinear")
 display.figure_.suptitle("Drawn from the file", fontsize=10)
 display.figure_.savefig("sharing.png", dpi=120)
 plt.show()
