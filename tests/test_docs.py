@@ -60,6 +60,12 @@ def public_objects():
                     yield pytest.param(value, id=f"{name}.{public}")
 
 
+@pytest.mark.parametrize("module", ["callbacks", "exceptions", "metrics", "plotting"])
+def test_public_names_are_in_the_reference(module):
+    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").split()
+    assert set(importlib.import_module(f"skgmvae.{module}").__all__) <= set(page)
+
+
 @pytest.mark.parametrize("value", list(public_objects()))
 def test_public_names_have_docstrings(value):
     assert inspect.getdoc(value)
