@@ -2,6 +2,8 @@
 
 import re
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 from skgmvae import __version__
 
 project = "skgmvae"
@@ -15,22 +17,50 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["templates"]
 default_role = "literal"
+toc_object_entries_show_parents = "hide"
 
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # numpydoc's sections have the types
 numpydoc_show_class_members = False  # the template of a class lists them
 
+#: What a newcomer wants comes first; a script that is not listed is an error.
+GALLERY = [
+    "plot_digits.py",
+    "plot_customers.py",
+    "plot_displays.py",
+    "plot_comparison.py",
+    "plot_n_clusters.py",
+    # the data that people have
+    "plot_sensors.py",
+    "plot_documents.py",
+    "plot_single_cells.py",
+    "plot_out_of_core.py",
+    # after the fit
+    "plot_outliers.py",
+    "plot_calibration.py",
+    "plot_grid_search.py",
+    "plot_sharing.py",
+    # images, and the paper
+    "plot_mnist_generation.py",
+    "plot_mnist_accuracy.py",
+    "plot_svhn.py",
+    "plot_arcs.py",
+    "plot_z_prior.py",
+]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "backreferences_dir": "generated/examples",  # else the home page cannot show thumbnails
     "filename_pattern": "/plot_",
+    "within_subsection_order": ExplicitOrder(GALLERY),
     "parallel": 2,
     "ignore_pattern": r"(^|/)(?!plot_)\w+\.py$",
     "download_all_examples": False,
@@ -41,7 +71,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "skgmvae"
 html_theme_options = {"navbar_center": []}  # all pages are in the sidebar instead
-html_sidebars = {"**": ["globaltoc"], "index": []}
+html_sidebars = {"**": ["pages.html"], "index": []}
 html_show_sourcelink = False
 
 

@@ -40,7 +40,7 @@ gmvae = GMVAEClustering(
 display = ClusterSamplesDisplay.from_estimator(
     gmvae, n_samples=12, w=np.zeros(latent_dim)
 )
-display.figure_.suptitle("(a) w = 0, one component per row", fontsize=10)
+display.figure_.suptitle("Twelve new images drawn from each cluster", fontsize=10)
 display.figure_.savefig("generation_components.png", dpi=120)
 
 # %%

@@ -1,6 +1,6 @@
 """
-Outliers by density: sensors with a rare fault
-==============================================
+Outliers by density
+===================
 
 A machine that idles, works or is being cleaned, and four sensors. A fault is rare, and no sensor
 alone shows it: every value is an ordinary one, but the values do not go together. The **density**

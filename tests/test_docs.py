@@ -60,6 +60,12 @@ def public_objects():
                     yield pytest.param(value, id=f"{name}.{public}")
 
 
+@pytest.mark.parametrize("module", ["callbacks", "exceptions", "metrics", "plotting"])
+def test_public_names_are_in_the_reference(module):
+    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").split()
+    assert set(importlib.import_module(f"skgmvae.{module}").__all__) <= set(page)
+
+
 @pytest.mark.parametrize("value", list(public_objects()))
 def test_public_names_have_docstrings(value):
     assert inspect.getdoc(value)
@@ -103,6 +109,39 @@ def test_the_class_documents_its_parameters_in_order_with_their_defaults():
         assert default == str(parameter.default) or float(default) == parameter.default
 
 
+def test_the_page_of_parameters_has_each_once_with_its_default():
+    rows = re.findall(r"^- \*\*`(\w+)`\*\*, `([^`]+)`\. Try ", PARAMETERS, re.M)
+    signature = inspect.signature(GMVAEClustering).parameters
+    assert len(rows) == len(signature)
+    for name, default in rows:
+        assert ast.literal_eval(default) == signature[name].default, name
+
+
+def links_of_pages():
+    """Yield the links of README and of all pages to files of the repository."""
+    for page in [*PAGES, *sorted((ROOT / ".github").glob("*.md"))]:
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if "://" not in target and not target.startswith(("auto_examples", "generated")):
+                yield pytest.param(page, target, id=f"{page.name}-{target}")
+
+
+@pytest.mark.parametrize(("page", "target"), list(links_of_pages()))
+def test_links_lead_somewhere(page, target):
+    path, _, anchor = target.partition("#")
+    file = page.parent / path if path else page
+    assert file.exists()
+    if anchor:
+        headings = re.findall("^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
+        assert anchor in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+
+
+def test_links_to_examples_name_scripts():
+    for page in PAGES:
+        for name in re.findall(r"auto_examples/(plot_\w+)", page.read_text(encoding="utf-8")):
+            assert (ROOT / "examples" / f"{name}.py").exists(), (page.name, name)
+
+
 def texts_of(node):
     """Yield each text below a node of a syntax tree, with an ellipsis for what is filled in."""
     for child in ast.walk(node):
@@ -119,6 +158,7 @@ TREES = [
 ]
 TEXTS = {text for tree in TREES for text in texts_of(tree)}
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+PARAMETERS = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
 QUOTED = [" ".join(quote[2:].split()).rstrip("… ") for quote in re.findall("^> .+$", PAGE, re.M)]
 
 

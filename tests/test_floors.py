@@ -1,16 +1,12 @@
 """How the rooms of the package stand to one another, and what none of them does."""
 
 import ast
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import skgmvae
 
-PROJECT = Path(__file__).parents[1]
 FOLDER = Path(skgmvae.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
 
@@ -174,12 +170,3 @@ def test_every_name_made_public_is_there(path):
     assert module.__all__
     for public in module.__all__:
         assert hasattr(module, public)
-
-
-def test_another_folder_in_the_clone_does_not_stop_the_build(tmp_path):
-    for file in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
-        shutil.copy(PROJECT / file, tmp_path)
-    shutil.copytree(PROJECT / "skgmvae", tmp_path / "skgmvae")
-    (tmp_path / "environment" / "lib").mkdir(parents=True)
-    ask = "from setuptools import build_meta; build_meta.get_requires_for_build_wheel()"
-    subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, check=True, capture_output=True)
