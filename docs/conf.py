@@ -48,6 +48,7 @@ GALLERY = [
     "plot_calibration.py",
     "plot_grid_search.py",
     "plot_sharing.py",
+    "plot_resuming.py",
     # images, and the paper
     "plot_mnist_generation.py",
     "plot_mnist_accuracy.py",
