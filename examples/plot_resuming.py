@@ -4,8 +4,8 @@ A fit that is killed, and goes on
 
 A long fit should survive what happens to long jobs: a notice of the scheduler, a power cut,
 ``kill -9``. With ``checkpoint`` it is written to a file while it runs, and the same script, started
-once more, goes on where it was, to the same result bit by bit. Here the fit runs in a process of its
-own, which is killed twice.
+once more, goes on where it was, to the same result bit by bit. Here the fit runs in a process of
+its own, which is killed twice.
 """
 
 # %%
