@@ -127,11 +127,13 @@ class Checkpoint:
         """
         if estimator.checkpoint is None:
             return cls()
-        path = os.fspath(estimator.checkpoint)
+        path = os.fsdecode(estimator.checkpoint)
         with group.agreement():
             files.check_installed()
-            folder = os.path.dirname(os.path.realpath(path))
-            if group.rank == 0 and not os.path.isdir(folder):
+            whole = os.path.realpath(path)
+            if group.rank == 0 and os.path.isdir(whole):
+                raise ValueError(f"checkpoint={path!r} is a folder: name a file in it.")
+            if group.rank == 0 and not os.path.isdir(os.path.dirname(whole)):
                 raise ValueError(
                     f"checkpoint={path!r} is in a folder that is not there: make it first."
                 )

@@ -339,6 +339,9 @@ def test_a_folder_that_is_removed_while_the_fit_runs(tmp_path):
 def test_a_folder_that_is_not_there_is_said_before_any_work(tmp_path, n_steps):
     with pytest.raises(ValueError, match=r"checkpoint=.*folder that is not there"):
         new(tmp_path / "missing" / "file").fit(X)
+    for folder in (tmp_path, ""):
+        with pytest.raises(ValueError, match=r"checkpoint=.* is a folder: name a file in it"):
+            new(folder).fit(X)
     assert not n_steps
 
 

@@ -48,6 +48,12 @@ def raises(*arguments):
     raise ZeroDivisionError("of the user's")
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Have files that are named by a parameter come and go."""
+    monkeypatch.chdir(tmp_path)
+
+
 # no fraction: scikit-learn's check of intervals cannot take one
 VALUES = [
     None, True, False, np.True_, 0, 1, 2, 3, 5, -1, -2, 10**6, 2**31, 2**63, 10**40, 0.0, -0.0, 0.5,
