@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from numbers import Integral
@@ -176,7 +177,9 @@ class GMVAEClustering(
         with the same parameters, rows and weights goes on from it by itself and says so
         (:class:`~skgmvae.exceptions.ResumedFitWarning`); the result is the same to the last bit
         (up to rounding on another device, or with another number of threads or processes). A file
-        of any other fit is refused: remove it to begin anew. It holds no rows. Needs the package
+        of any other fit is refused: remove it to begin anew. Callables are compared by their code
+        and attributes, not by what they call; with a RandomState instance each call has another
+        seed. The file holds no rows. Needs the package
         safetensors (``pip install "skgmvae[files]"``); not used by `partial_fit`.
     checkpoint_every : float, default=60.0
         Seconds of training between two times that `checkpoint` is written. Ctrl-C and SIGTERM
@@ -403,8 +406,9 @@ class GMVAEClustering(
         >>> clusterer.fit(X).n_clusters_found_
         3
         """
-        continued = self.warm_start and self.__sklearn_is_fitted__()
         group = join(self.distributed)
+        continued = self.warm_start and self.__sklearn_is_fitted__()
+        continued = continued and not group.of_first(self._can_go_on)
         with group.agreement():
             columns = self._holder_of_columns(X, continued=continued)
         if not group.is_alone:
@@ -1107,10 +1111,12 @@ class GMVAEClustering(
         if isinstance(X, torch.Tensor) and X.requires_grad:
             raise TypeError("X is a tensor that requires a gradient: pass X.detach().")
         if isinstance(X, np.ma.MaskedArray):
-            raise TypeError(
-                "X is a masked array, whose mask would be lost: mark missing values by NaN, "
-                "X.astype(float).filled(numpy.nan)."
-            )
+            if np.ma.is_masked(X):
+                raise TypeError(
+                    "X is a masked array, whose mask would be lost: mark missing values by NaN, "
+                    "X.astype(float).filled(numpy.nan)."
+                )
+            X = X.data
         try:
             return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
@@ -1123,7 +1129,11 @@ class GMVAEClustering(
     def _validated_table(
         self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
     ) -> Any:
-        if (is_source(X) or issparse(X)) and not isinstance(self.categorical_features, str | None):
+        named = self.categorical_features
+        if (
+            (is_source(X) or issparse(X)) and named is not None and not isinstance(named, str)
+            and np.size(named)
+        ):
             kind, where = ("sparse", "as OneHotEncoder does") if issparse(X) else (
                 "a source", "in the file"
             )
@@ -1182,6 +1192,13 @@ class GMVAEClustering(
         """Return encoded rows in the form that the model was fitted to."""
         return rows if self._columns is None else self._columns.decoded(rows)
 
+    def _can_go_on(self) -> bool:
+        """Whether the fit that left this model was interrupted, and has a file to go on from."""
+        return (
+            self.checkpoint is not None and self._state.interrupted
+            and os.path.exists(self.checkpoint)
+        )
+
     def _previous(self) -> _fit.Previous:
         return _fit.Previous(self._fitted, self._state, self._records[: self._n_records])
 
@@ -1231,6 +1248,8 @@ class GMVAEClustering(
         parameters = {
             name: attributes.pop(name) for name in self._get_param_names() if name in attributes
         }
+        if isinstance(parameters.get("checkpoint"), os.PathLike):  # of one system
+            parameters["checkpoint"] = os.fspath(parameters["checkpoint"])
         is_fitted = "_fitted" in attributes
         return {
             "parameters": parameters,

@@ -34,7 +34,7 @@ from .packing import DTYPES, Packed, contiguous, digest, read_json
 
 __all__ = [
     "LIMITS", "Limits", "ModelFile", "PathLike", "check_installed", "opened", "previous_of",
-    "write",
+    "remove_unfinished", "write",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -73,9 +73,7 @@ def write(
     versions : dict
         By which it was made.
     keeps_previous : bool, default=False
-        Whether the old file stays as `previous_of(path)`, on disks that have links. For files that
-        are written again and again: one that a process left unfinished when it was killed is
-        overwritten too.
+        Whether the old file stays as `previous_of(path)`, on disks that have links.
 
     Raises
     ------
@@ -236,10 +234,8 @@ def _replace(path: str, data: bytes, keeps_previous: bool) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileExistsError(errno.EEXIST, "There is something that is no file", path)
     folder = os.path.dirname(path)
-    name = os.path.basename(path) if keeps_previous else secrets.token_hex(8)
-    temporary = os.path.join(folder, f".{name}.tmp")
-    mode = "wb" if keeps_previous else "xb"
-    file = open(temporary, mode)  # noqa: SIM115 (if it fails, there is nothing to remove)
+    temporary = os.path.join(folder, f"{_beginning(path)}{secrets.token_hex(8)}.tmp")
+    file = open(temporary, "xb")  # noqa: SIM115 (if it fails, there is nothing to remove)
     try:
         with file:
             file.write(data)
@@ -263,6 +259,20 @@ def _replace(path: str, data: bytes, keeps_previous: bool) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def remove_unfinished(path: PathLike) -> None:
+    """Remove what processes left that were killed while they wrote this file."""
+    whole = os.path.realpath(path)
+    with suppress(OSError):
+        for entry in os.scandir(os.path.dirname(whole)):
+            if entry.name.startswith(_beginning(whole)) and entry.name.endswith(".tmp"):
+                os.unlink(entry.path)
+
+
+def _beginning(path: str) -> str:
+    """Return how names of files begin that are to take the place of this one."""
+    return f".{os.path.basename(path)[:100]}."
 
 
 def check_installed() -> None:

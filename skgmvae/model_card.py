@@ -72,7 +72,7 @@ def _settings(clusterer: Any) -> list[str]:
     return [
         f"- {name}: {_text(getattr(value, '__qualname__', repr(value)))}"
         for name, value in clusterer.get_params(deep=False).items()
-        if repr(value) != repr(defaults[name].default)
+        if name != "checkpoint" and repr(value) != repr(defaults[name].default)
     ] or ["None."]
 
 

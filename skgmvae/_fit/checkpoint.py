@@ -6,45 +6,40 @@ computed again. Nor are rows.
 
 from __future__ import annotations
 
-import hashlib
+import math
 import os
-import reprlib
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from .. import __version__, files
-from .._rows import BLOCK_ROWS, Copies, LazyRows, dense, slices
-from .._training import TrainingState
+from .. import files
+from .._rows import Copies
+from .._training import Adam, TrainingState
 from ..callbacks import EarlyStopping
-from ..distributed import Group, digest_of_rows
+from ..distributed import Group
 from ..exceptions import CheckpointWarning, InvalidModelFile, ResumedFitWarning
-from ..fitted import to_arrays
 from ..packing import pack, unpack
 from ..runtime import CPU
 from ..versions import check_layout, installed
+from .identity import difference, identity_of
 from .state import Previous
 
 __all__ = ["NO_RUN", "TRAINING", "Checkpoint", "Run"]
 
-#: Parameters that do not change what a fit comes to, beside `random_state`, whose seed is compared.
-OF_NO_EFFECT = {
-    "checkpoint", "checkpoint_every", "device", "distributed", "n_jobs", "random_state", "verbose",
-    "warm_start",
-}
 TENSORS = "weights", "best_weights", "moments"
-SHORT = reprlib.Repr()
-SHORT.maxstring = 100
+#: Frames from the warning of a resumed fit to the user's call of `fit`.
+N_FRAMES = 7
 #: Name of the run that follows the trials.
 TRAINING = "training"
 
 
-class Found(NamedTuple):
+class Content(NamedTuple):
     """What a file holds.
 
     Attributes
@@ -127,36 +122,17 @@ class Checkpoint:
         """
         if estimator.checkpoint is None:
             return cls()
-        path = os.fsdecode(estimator.checkpoint)
+        path = os.path.abspath(os.fsdecode(estimator.checkpoint))
         with group.agreement():
             files.check_installed()
-            whole = os.path.realpath(path)
-            if group.rank == 0 and os.path.isdir(whole):
+            if group.rank == 0 and os.path.isdir(path):
                 raise ValueError(f"checkpoint={path!r} is a folder: name a file in it.")
-            if group.rank == 0 and not os.path.isdir(os.path.dirname(whole)):
+            if group.rank == 0 and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
                 raise ValueError(
                     f"checkpoint={path!r} is in a folder that is not there: make it first."
                 )
-        digests = [_digest(copies.rows, copies.weights)]
-        n_rows = len(copies.inverse)
-        if not group.has_one_source:
-            digests, n_rows = group.gathered(digests[0]), group.sum(n_rows)
-        rows = f"{n_rows} rows of {copies.rows.shape[1]} features (digest {', '.join(digests)})"
-        rule = None if early_stopping is None else (
-            f"{early_stopping!r} (digest {_digest(early_stopping.X_val)})"
-        )
-        model = None if previous is None else "of digest " + _digest(*(
-            array.reshape(-1, 1) for array in to_arrays(previous.fitted.module).values()
-        ))
-        parameters = estimator.get_params(deep=False)
-        return cls(path, float(estimator.checkpoint_every), {
-            **{
-                name: _plain_text(value) for name, value in parameters.items()
-                if name not in OF_NO_EFFECT
-            },
-            "X, or sample_weight,": rows, "early stopping": str(rule),
-            "the model that is trained on": str(model), "the version of skgmvae": __version__,
-        })
+        identity = identity_of(estimator, copies, previous, early_stopping, group)
+        return cls(path, float(estimator.checkpoint_every), identity)
 
     def resume(self, seed: int, group: Group, *, is_drawn: bool) -> int:
         """Take over what the file holds, if there is one; return the seed of the fit.
@@ -184,7 +160,7 @@ class Checkpoint:
         if found is None:
             return self.seed
         different = [
-            f"{name} was {SHORT.repr(before)[1:-1]} and is {SHORT.repr(now)[1:-1]}"
+            f"{name} {difference(before, now)}"
             for name, now in self.identity.items()
             if (before := found.identity.get(name, "not known")) != now
         ]
@@ -201,7 +177,7 @@ class Checkpoint:
                 f"{'' if found.run == TRAINING else f' of trial {len(found.trials) + 1}'}. Remove "
                 "the file to begin anew."
             ),
-            stacklevel=2,
+            stacklevel=N_FRAMES,
         )
         return self.seed
 
@@ -211,11 +187,10 @@ class Checkpoint:
         self.run, self._training = name, None
         return Run(self, resumed)
 
-    def add_trial(self, trial: dict[str, Any]) -> None:
-        """Write that a trial is done."""
-        self.trials.append(trial)
-        self.run = ""
-        if self.is_writer:
+    def keep_trials(self, trials: list[dict[str, Any]]) -> None:
+        """Note which trials are done, and write it if it is time to."""
+        self.trials, self.run = trials, ""
+        if self.is_due:
             self.write(None)
 
     @property
@@ -226,7 +201,7 @@ class Checkpoint:
     def write(self, training: TrainingState | None) -> None:
         """Write how far the fit has come. It goes on if that fails."""
         assert self.path is not None
-        state = Found(self.identity, self.seed, self.trials, self.run, training)
+        state = Content(self.identity, self.seed, self.trials, self.run, training)
         plain = state._asdict() | {"training": training and _to_plain(training)}
         try:
             files.write(self.path, pack(plain), installed(), keeps_previous=True)
@@ -242,21 +217,30 @@ class Checkpoint:
                 )
         self._written = time.monotonic()
 
-    def _read(self) -> Found | None:
+    def _read(self) -> Content | None:
         """Return what the file holds, or the one before if it is damaged; None if there is none."""
         assert self.path is not None
+        files.remove_unfinished(self.path)
         try:
             return _read(self.path)
         except FileNotFoundError:
             return None
         except InvalidModelFile as error:
+            previous = files.previous_of(self.path)
             try:
-                return _read(files.previous_of(self.path))
+                found = _read(previous)
             except (FileNotFoundError, InvalidModelFile):
-                raise InvalidModelFile(
-                    f"checkpoint={self.path!r} holds no fit that can go on: {error} Remove it to "
-                    "begin anew, or pass another path."
-                ) from error
+                raise self.unfit(error) from error
+            with suppress(OSError):
+                os.replace(previous, self.path)  # else the next write would drop the only one
+            return found
+
+    def unfit(self, reason: object) -> InvalidModelFile:
+        """Return the error of a file that holds no fit that can go on."""
+        return InvalidModelFile(
+            f"checkpoint={self.path!r} holds no fit that can go on: {reason} Remove it to begin "
+            "anew, or pass another path."
+        )
 
 
 class Run(NamedTuple):
@@ -272,25 +256,32 @@ class Run(NamedTuple):
     checkpoint: Checkpoint
     resumed: TrainingState | None = None
 
-    def resumed_with(self, objective: nn.Module) -> TrainingState | None:
-        """Return the state to go on from.
+    def resumed_with(self, objective: nn.Module, n_recorded: int) -> TrainingState | None:
+        """Return the state to go on from, which is one of such an objective.
 
         Raises
         ------
         ValueError
             If it is of an objective with other weights.
+        InvalidModelFile
+            If it is of no objective.
         """
-        if self.resumed is not None:
-            shapes, found = (
-                {name: (tensor.shape, tensor.dtype) for name, tensor in weights.items()}
-                for weights in (objective.state_dict(), self.resumed.weights)
+        state = self.resumed
+        if state is None:
+            return None
+        expected = _shapes(objective.state_dict())
+        if _shapes(state.weights) != expected:
+            raise ValueError(
+                f"checkpoint={self.checkpoint.path!r} is of other networks, by the shapes of their "
+                "weights. Remove the file to begin anew, or pass another path."
             )
-            if shapes != found:
-                raise ValueError(
-                    f"checkpoint={self.checkpoint.path!r} is of other networks, by the shapes of "
-                    "their weights. Remove the file to begin anew, or pass another path."
-                )
-        return self.resumed
+        if (
+            _shapes(state.best_weights) != expected
+            or _shapes(state.moments) != _shapes(Adam(objective).moments())
+            or {len(record) for record in state.records} - {n_recorded}
+        ):
+            raise self.checkpoint.unfit("its parts do not go together.")
+        return state
 
     def keep(self, state: Callable[[], TrainingState], *, at_once: bool = False) -> None:
         """Write the state of training, if it is time to, or at once."""
@@ -311,17 +302,21 @@ def _to_plain(state: TrainingState) -> dict[str, Any]:
     return state._asdict() | tensors | {
         "losses": np.array(state.losses, np.float64),
         "records": np.array(state.records, np.float64),
-        "of_steps": np.array([record.tolist() for record in state.of_steps], np.float32),
+        "step_records": np.array([record.tolist() for record in state.step_records], np.float32),
     }
 
 
-def _read(path: str) -> Found:
+def _read(path: str) -> Content:
     with files.opened(path) as file:
         check_layout(file.versions)
         return _from_plain(unpack(file.read()))
 
 
-def _from_plain(plain: Any) -> Found:
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+
+
+def _from_plain(plain: Any) -> Content:
     """Return what is stored.
 
     Raises
@@ -330,40 +325,34 @@ def _from_plain(plain: Any) -> Found:
         If that is no fit under way.
     """
     try:
-        found = Found(**plain)
+        found = Content(**plain)
+        _need(
+            isinstance(found.identity, dict) and type(found.seed) is int
+            and isinstance(found.trials, list) and type(found.run) is str
+        )
         if found.training is None:
             return found
         training: dict[str, Any] = dict(cast(Any, found.training))
         for name in TENSORS:
-            training[name] = {
+            tensors = training[name] = {
                 key: torch.tensor(value, device=CPU) for key, value in training[name].items()
             }
+            if name == "best_weights" or not len(training["step_records"]):  # an epoch may fail
+                _need(all(bool(tensor.isfinite().all()) for tensor in tensors.values()))
         for name in ("losses", "records"):
             training[name] = training[name].tolist()
-        training["of_steps"] = list(torch.tensor(training["of_steps"], device=CPU))
-        return found._replace(training=TrainingState(**training))
+        training["step_records"] = list(torch.tensor(training["step_records"], device=CPU))
+        state = TrainingState(**training)
+        _need(
+            len(state.losses) >= len(state.records) and type(state.n_retries) is int
+            and 0 < state.learning_rate < math.inf and type(state.stopped) is bool
+            and type(state.best_loss) is float
+        )
+        return found._replace(training=state)
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError("it is of no fit that is under way.") from error
+        raise ValueError("it is no checkpoint.") from error
 
 
-def _plain_text(value: Any) -> str:
-    """Return the value of a parameter as text that is the same in another process."""
-    if callable(value):
-        name = getattr(value, "__qualname__", type(value).__qualname__)
-        return f"{getattr(value, '__module__', '')}.{name}"
-    if isinstance(value, str | None):
-        return repr(value)
-    return repr(np.asarray(value).tolist())
-
-
-def _digest(*parts: Any) -> str:
-    """Return a digest of arrays and matrices, which may be None; of rows in a file, of some."""
-    found = hashlib.blake2b(digest_size=6)
-    for part in parts:
-        if isinstance(part, LazyRows):
-            found.update(digest_of_rows(part))
-        elif part is not None:
-            for block in slices(part.shape[0], BLOCK_ROWS):
-                found.update(digest_of_rows(dense(part[block])))
-        found.update(str(None if part is None else (part.shape, part.dtype)).encode())
-    return found.hexdigest()
+def _need(condition: bool) -> None:
+    if not condition:
+        raise ValueError("it is no checkpoint.")

@@ -61,6 +61,7 @@ from ..runtime import (
     CPU,
     draw_seed,
     generator,
+    has_float64,
     interrupted_by_sigterm,
     ordinary_torch,
     select_device,
@@ -261,8 +262,10 @@ def _rows_of(X: Any, units: Units, device: torch.device) -> Rows:
     return Rows.standardized(X, units, device)
 
 
-def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir:
+def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
     """Return rows that a stream begins with, which may bring those of one cluster only."""
+    if not has_float64(rows.device):
+        return None
     weights = torch.ones(rows.n_rows, dtype=torch.float64, device=rows.device)
     if copies.weights is not None:
         weights = torch.tensor(copies.weights, device=rows.device)

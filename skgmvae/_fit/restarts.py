@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,7 +153,7 @@ def run_restart(
         module, rows, schedule, trial=None if schedule.n_trial_epochs is None else restart,
         verbose=settings.verbose if group.rank == 0 else 0, log_volume=settings.log_volume,
     )
-    resumed = run.resumed_with(objective)
+    resumed = run.resumed_with(objective, len(names))
     so_far = list(earlier)
     if resumed is not None:
         so_far += [dict(zip(names, record, strict=True)) for record in resumed.records]
@@ -188,6 +189,8 @@ def run_restart(
                 debug=print if settings.verbose > 1 else lambda message: None, group=group,
                 keep=keep, resumed=resumed,
             )
+        if not outcome.interrupted and group.sum(len(held)):  # one that came after the last step
+            outcome = outcome._replace(interrupted=True)
     except Diverged as error:
         cause = cause_of_nan(module, batches, schedule.first_epoch, architecture, settings)
         if not cause:
@@ -296,7 +299,7 @@ def run_restarts(
         (*parts, trial, number, task.subtask("trial", n_trial_epochs))
         for number in range(n_restarts)
     ]
-    outcomes = [_of_plain(trial) for trial in checkpoint.trials]
+    outcomes = _of_plain(checkpoint)
     left = [] if checkpoint.run == TRAINING else trials[len(outcomes) :]
     interrupted = False
     # rows in a file are read by one process: a file that is open does not travel
@@ -310,7 +313,8 @@ def run_restarts(
             interrupted = getattr(outcome, "interrupted", False)
             if interrupted:
                 break
-            checkpoint.add_trial(_to_plain(outcome))
+            if checkpoint.is_writer:
+                checkpoint.keep_trials(_to_plain(outcomes))
             if stops:
                 break
     else:
@@ -320,7 +324,9 @@ def run_restarts(
                 delayed(_attempt_for)(os.getpid(), *each) for each in left
             ):
                 outcomes.append(outcome)
-                checkpoint.add_trial(_to_plain(outcome))
+                if checkpoint.is_writer:  # a worker may be interrupted, and the others not
+                    done = takewhile(lambda one: not getattr(one, "interrupted", False), outcomes)
+                    checkpoint.keep_trials(_to_plain(list(done)))
         except KeyboardInterrupt:
             interrupted = True
     results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]
@@ -328,7 +334,7 @@ def run_restarts(
         raise KeyboardInterrupt
     if not results:
         raise next(outcome for outcome in outcomes if isinstance(outcome, Diverged))
-    best = max(results, key=lambda result: result.score)
+    best = _best(results)
     if interrupted or best.stopped:
         return best._replace(interrupted=interrupted)
     training = task.subtask("training", schedule.n_epochs - len(best.records))
@@ -341,18 +347,45 @@ def run_restarts(
     return final._replace(records=best.records + final.records)
 
 
-def _to_plain(outcome: Restart | Diverged) -> dict[str, Any]:
-    """Return the outcome of a trial as plain data."""
-    if isinstance(outcome, Diverged):
-        return {"diverged": str(outcome)}
-    names = list(outcome.records[0])
-    values = np.array([list(record.values()) for record in outcome.records], np.float64)
-    return outcome._asdict() | {"records": {"names": names, "values": values}}
+def _best(results: list[Restart]) -> Restart:
+    return max(results, key=lambda result: result.score)
 
 
-def _of_plain(trial: dict[str, Any]) -> Restart | Diverged:
-    if "diverged" in trial:
-        return Diverged(trial["diverged"])
-    names, values = trial["records"]["names"], trial["records"]["values"].tolist()
-    records = [dict(zip(names, record, strict=True)) for record in values]
-    return Restart(**trial | {"records": records})
+def _to_plain(outcomes: list[Restart | Diverged]) -> list[dict[str, Any]]:
+    """Return the outcomes of trials as plain data, with the weights of the best alone."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]
+    best = _best(results) if results else None
+    trials: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Diverged):
+            trials.append({"diverged": str(outcome)})
+            continue
+        names = list(outcome.records[0])
+        values = np.array([list(record.values()) for record in outcome.records], np.float64)
+        trials.append(outcome._asdict() | {
+            "records": {"names": names, "values": values},
+            "arrays": outcome.arrays if outcome is best else {},
+        })
+    return trials
+
+
+def _of_plain(checkpoint: Checkpoint) -> list[Restart | Diverged]:
+    """Return the outcomes of trials that the file has.
+
+    Raises
+    ------
+    InvalidModelFile
+        If it has others.
+    """
+    outcomes: list[Restart | Diverged] = []
+    try:
+        for trial in checkpoint.trials:
+            if "diverged" in trial:
+                outcomes.append(Diverged(trial["diverged"]))
+                continue
+            names, values = trial["records"]["names"], trial["records"]["values"].tolist()
+            records = [dict(zip(names, record, strict=True)) for record in values]
+            outcomes.append(Restart(**trial | {"records": records}))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise checkpoint.unfit("a trial is not described as one.") from error
+    return outcomes

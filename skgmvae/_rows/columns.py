@@ -166,7 +166,8 @@ class Columns(NamedTuple):
         numbers = iter(())
         if others:
             table = X.iloc[:, others] if hasattr(X, "iloc") else X[:, others]
-            check_numbers(table)
+            if hasattr(table, "dtypes"):  # numbers beside text in an array are text
+                check_numbers(table)
             numbers = iter(check_array(
                 table, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
             ).T)
@@ -229,7 +230,9 @@ def check_numbers(X: Any) -> None:
     ValueError
         Of text.
     """
-    dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is None or not hasattr(X, "columns"):
+        dtypes = [getattr(X, "dtype", None)]
     for dtype in dtypes:
         kind, name = getattr(dtype, "kind", ""), str(dtype)
         if kind in tuple("mM") or name.startswith(("Date", "Time", "Duration")):  # of polars

@@ -21,7 +21,7 @@ class TrainingState(NamedTuple):
         Of all epochs, those of earlier fits included.
     records : list of list of float
         Of the epochs of this run that are done.
-    of_steps : list of Tensor
+    step_records : list of Tensor
         What the steps of the epoch that has begun recorded.
     learning_rate : float
         At first; lower than asked for where that was too high.
@@ -39,7 +39,7 @@ class TrainingState(NamedTuple):
 
     losses: list[float]
     records: list[list[float]]
-    of_steps: list[Tensor]
+    step_records: list[Tensor]
     learning_rate: float
     n_retries: int
     stopped: bool

@@ -123,13 +123,13 @@ def train(
         best that were.
     """
     objective.train()
-    losses, records, of_steps = list(earlier), [], []
+    losses, records, step_records = list(earlier), [], []
     weights = objective.state_dict()  # the tensors themselves
     best_loss, best_weights = losses[-1] if losses else math.inf, _copied(weights)
     n_retries, stopped = 0, False
     if resumed is not None:
         objective.load_state_dict(resumed.weights)
-        losses, records, of_steps = list(resumed.losses), resumed.records, resumed.of_steps
+        losses, records, step_records = list(resumed.losses), resumed.records, resumed.step_records
         best_loss, best_weights = resumed.best_loss, resumed.best_weights
         n_retries, stopped = resumed.n_retries, resumed.stopped
         schedule = schedule._replace(learning_rate=resumed.learning_rate)
@@ -145,7 +145,7 @@ def train(
 
     def state() -> TrainingState:
         return TrainingState(
-            losses, records, of_steps, schedule.learning_rate, n_retries, stopped, best_loss,
+            losses, records, step_records, schedule.learning_rate, n_retries, stopped, best_loss,
             weights, best_weights, optimizer.moments(),
         )
 
@@ -154,10 +154,10 @@ def train(
         while (epoch := len(losses)) < schedule.end and not stopped:
             begin(epoch)
             record = run_epoch(
-                step, batches, epoch, schedule.learning_rate_at, of_steps,
+                step, batches, epoch, schedule.learning_rate_at, step_records,
                 partial(keep, state, False),
             )
-            of_steps.clear()
+            step_records.clear()
             loss = record[0]
             if score is not None:
                 record.append(score())
@@ -199,7 +199,7 @@ def run_epoch(
     batches: BatchSource,
     epoch: int,
     learning_rate: Callable[[float], float],
-    of_steps: list[Tensor] | None = None,
+    step_records: list[Tensor] | None = None,
     after_step: Callable[[], None] = lambda: None,
 ) -> list[float]:
     """Take the steps of one epoch and return the means of what they recorded.
@@ -211,17 +211,17 @@ def run_epoch(
     epoch : int
     learning_rate : callable
         Turns the number of epochs gone by, with fractions, into a rate.
-    of_steps : list of Tensor or None, default=None
+    step_records : list of Tensor or None, default=None
         What the first steps of the epoch recorded, if these are done already; those of the others
         are appended.
     after_step : callable
     """
-    of_steps = [] if of_steps is None else of_steps
-    while (number := len(of_steps)) < batches.n_steps:
+    step_records = [] if step_records is None else step_records
+    while (number := len(step_records)) < batches.n_steps:
         rate = learning_rate(epoch + number / batches.n_steps)
-        of_steps.append(step(batches(epoch, number), rate))
+        step_records.append(step(batches(epoch, number), rate))
         after_step()
-    means: list[float] = torch.stack(of_steps).mean(0).tolist()  # waits for the device
+    means: list[float] = torch.stack(step_records).mean(0).tolist()  # waits for the device
     return means
 
 

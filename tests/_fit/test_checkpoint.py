@@ -1,9 +1,14 @@
 """A fit that is killed goes on from its file as if nothing had happened."""
 
+import copy
+import multiprocessing
 import os
+import pickle
 import shutil
 import signal
+import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,11 +16,12 @@ from sklearn.datasets import make_blobs
 
 from skgmvae import GMVAEClustering, files, load
 from skgmvae._fit.checkpoint import Checkpoint
+from skgmvae._fit.identity import difference
 from skgmvae._stored import to_state
 from skgmvae._training import Step
 from skgmvae.exceptions import CheckpointWarning, InvalidModelFile, ResumedFitWarning
 from skgmvae.networks import dense_networks
-from skgmvae.packing import digest, pack
+from skgmvae.packing import digest, pack, unpack
 from skgmvae.sources import LazyRows
 
 SMALL = {
@@ -131,8 +137,9 @@ def test_a_continued_fit_goes_on_too(path):
 def test_it_is_said_and_no_step_is_taken_twice(path, n_steps):
     assert killed_after(5, lambda: new(path).fit(X))
     assert len(n_steps) == 5
-    with pytest.warns(ResumedFitWarning, match=r"fit.checkpoint.*after 1 epochs\. Remove"):
+    with pytest.warns(ResumedFitWarning, match=r"fit.checkpoint.*after 1 epochs\. Remove") as said:
         clusterer = new(path).fit(X)
+    assert [one.filename for one in said if one.category is ResumedFitWarning] == [__file__]
     assert len(n_steps) == 9
     assert clusterer.n_iter_ == 3
     with pytest.warns(ResumedFitWarning, match="after 3 epochs"):
@@ -173,9 +180,9 @@ def test_other_rows_in_the_same_order_or_the_same_in_another(path):
         np.testing.assert_array_equal(new(path).fit(X[order]).labels_, whole.labels_[order])
     other = X.copy()
     other[17, 3] += 1e-9
-    with pytest.raises(ValueError, match=r"X, or sample_weight, was 90 rows of 6 features \(dig"):
+    with pytest.raises(ValueError, match=r"X, with sample_weight, was 90 rows of 6 features \("):
         new(path).fit(other)
-    with pytest.raises(ValueError, match="X, or sample_weight, was 90"):
+    with pytest.raises(ValueError, match="X, with sample_weight, was 90"):
         new(path).fit(X, sample_weight=np.arange(90) + 0.5)
 
 
@@ -183,9 +190,9 @@ def test_other_rows_in_the_same_order_or_the_same_in_another(path):
     ({"n_clusters": 4}, "n_clusters was 3 and is 4"),
     ({"max_iter": 4, "tol": 0.5}, "max_iter was 3 and is 4; tol was 0.01 and is 0.5"),
     ({"random_state": 1}, "the seed of random_state was"),
-    ({"hidden_layer_sizes": (9,)}, r"hidden_layer_sizes was \[8\] and is \[9\]"),
+    ({"hidden_layer_sizes": (9,)}, r"hidden_layer_sizes was \(8\) and is \(9\)"),
     ({"perturbation": lambda y, generator: y}, "perturbation was 'adversarial' and is .*lambda"),
-    ({"early_stopping": True}, "early stopping was None and is EarlyStopping"),
+    ({"early_stopping": True}, "early stopping was None and is validation_fraction=0.1"),
 ])
 def test_another_fit_is_refused_and_says_what_differs(path, changed, message):
     new(path).fit(X)
@@ -220,7 +227,10 @@ def test_if_the_newest_is_damaged_the_one_before_is_taken(path, n_steps):
     data[-9] ^= 1
     path.write_bytes(data)
     n_steps.clear()
+    assert killed_after(1, lambda: new(path).fit(X))
+    n_steps.clear()
     assert content(new(path).fit(X)) == whole
+    n_steps.append(1)
     assert len(n_steps) == 5  # of nine, the four before are in the other file
     previous = path.parent / (path.name + ".previous")
     for file in (path, previous):
@@ -236,7 +246,7 @@ def test_if_the_newest_is_damaged_the_one_before_is_taken(path, n_steps):
 def test_a_file_of_a_model_is_not_overwritten(path):
     new().fit(X).save(path)
     before = path.read_bytes()
-    with pytest.raises(InvalidModelFile, match="of no fit that is under way"):
+    with pytest.raises(InvalidModelFile, match="it is no checkpoint"):
         new(path).fit(X)
     assert path.read_bytes() == before
     path.unlink()
@@ -245,14 +255,16 @@ def test_a_file_of_a_model_is_not_overwritten(path):
         load(path)
 
 
-def test_networks_of_ones_own_may_have_changed(path):
-    width = [8]
+WIDTHS = [8]
 
-    def networks(*arguments):
-        return dense_networks(*arguments, hidden_layer_sizes=(width[0],))
 
+def networks(*arguments):
+    return dense_networks(*arguments, hidden_layer_sizes=WIDTHS)
+
+
+def test_networks_may_call_what_has_changed(path, monkeypatch):
     new(path, networks=networks).fit(X)
-    width[0] = 9
+    monkeypatch.setattr(sys.modules[__name__], "WIDTHS", [9])
     with pytest.raises(ValueError, match="of other networks, by the shapes"):
         new(path, networks=networks).fit(X)
 
@@ -374,3 +386,151 @@ def test_callbacks_are_told_of_each_epoch_once(path):
     assert killed_after(5, lambda: new(path).set_callbacks(Listener()).fit(X))
     new(path).set_callbacks(Listener()).fit(X)
     assert told.count("epoch") == 3
+
+
+def moved(y, source, by=0.0):
+    return y + by
+
+
+class Moving:
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, y, source):
+        return y + self.by
+
+
+def by(amount):
+    return lambda y, source: y + amount
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (partial(moved, by=0.0), partial(moved, by=0.1)), (Moving(0.0), Moving(0.1)),
+    (Moving(0.0).__call__, Moving(0.1).__call__), (by(0.0), by(0.1)),
+    (lambda y, source: y, lambda y, source: y + 1.0), (moved, Moving(0.0)),
+], ids=["partial", "object", "method", "closure", "code", "kind"])
+def test_callables_are_compared_by_their_code_and_attributes(path, one, other):
+    new(path, perturbation=one).fit(X)
+    with pytest.raises(ValueError, match="perturbation was"):
+        new(path, perturbation=other).fit(X)
+    with pytest.warns(ResumedFitWarning):
+        new(path, perturbation=copy.copy(one)).fit(X)
+
+
+def test_what_differs_is_shown_where_texts_are_long():
+    before = ", ".join(map(str, range(200)))
+    now = before.replace("150", "777")
+    shown = difference(before, now)
+    assert "150" in shown
+    assert "777" in shown
+    assert len(shown) < 300
+
+
+@pytest.mark.parametrize("change", [
+    lambda state: state.update(identity=[1]), lambda state: state.update(seed="0"),
+    lambda state: state.update(trials={}), lambda state: state.pop("run"),
+    lambda state: state["training"].update(learning_rate="fast"),
+    lambda state: state["training"].update(best_loss=None),
+    lambda state: state["training"].update(losses=np.zeros(0)),
+    lambda state: state["training"].update(records=np.zeros((1, 3))),
+    lambda state: state["training"].update(best_weights={}),
+    lambda state: state["training"]["moments"].popitem(),
+    lambda state: state["training"]["moments"].update(more=np.zeros(2)),
+    lambda state: state["training"]["best_weights"].update(
+        {name: value * np.nan for name, value in state["training"]["best_weights"].items()}
+    ),
+    lambda state: state["training"].pop("step_records"),
+])
+def test_a_file_with_the_right_digest_that_no_fit_has_written(path, change):
+    assert killed_after(5, lambda: new(path).fit(X))
+    with files.opened(path) as file:
+        packed = file.read()
+        made_by = file.versions
+    state = unpack(packed)
+    change(state)
+    files.write(path, pack(state), made_by)
+    (path.parent / (path.name + ".previous")).unlink()
+    with pytest.raises(InvalidModelFile, match="holds no fit that can go on"):
+        new(path).fit(X)
+
+
+def test_trials_in_a_file_are_checked(path):
+    parameters = {"n_init": 3, "max_iter": 6}
+    assert killed_after(8, lambda: new(path, **parameters).fit(X))
+    with files.opened(path) as file:
+        packed = file.read()
+        made_by = file.versions
+    state = unpack(packed)
+    assert [bool(trial["arrays"]) for trial in state["trials"]].count(True) == 1  # of the best
+    del state["trials"][0]["records"]
+    files.write(path, pack(state), made_by)
+    with pytest.raises(InvalidModelFile, match="a trial is not described"):
+        new(path, **parameters).fit(X)
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(path, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / f".{path.name}.0123.tmp").symlink_to(victim)
+    (tmp_path / ".other.0123.tmp").write_text("of another file")
+    new(path).fit(X)
+    assert victim.read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [".other.0123.tmp", path.name, path.name + ".previous", "victim"]
+    )
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def leaving(y, source):
+        os.chdir(tmp_path / "elsewhere")
+        return y
+
+    new("fit", perturbation=leaving).fit(X)
+    assert os.listdir(tmp_path / "elsewhere") == []
+    assert (tmp_path / "fit").exists()
+
+
+def test_after_ctrl_c_a_fit_goes_on_from_its_file_with_warm_start_too(path, monkeypatch):
+    whole = content(new().fit(X))
+    clusterer, call, taken = new(path, warm_start=True), Step.__call__, []
+
+    def interrupted(self, *arguments):
+        taken.append(1)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        return call(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            clusterer.fit(X)
+    assert clusterer.n_iter_ == 1
+    with pytest.warns(ResumedFitWarning):
+        clusterer.fit(X)
+    assert content(clusterer) == whole
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_worker_that_is_interrupted_leaves_the_fit_as_it_was_without(path):
+    flag = path.parent / "sent"
+
+    def interrupting(y, source):
+        if multiprocessing.parent_process() is not None and not flag.exists():
+            flag.touch()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.kill(os.getpid(), signal.SIGINT)
+        return y
+
+    clusterer = new(path, n_init=2, n_jobs=2, max_iter=6, perturbation=interrupting).fit(X)
+    assert flag.exists()
+    assert clusterer.n_iter_ == 6
+
+
+def test_cards_and_pickles_do_not_name_the_place(path):
+    clusterer = new(path).fit(X)
+    assert str(path) not in clusterer.to_markdown()
+    assert pickle.loads(pickle.dumps(clusterer)).checkpoint == str(path)
+    assert b"pathlib" not in pickle.dumps(clusterer)

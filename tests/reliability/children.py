@@ -123,7 +123,7 @@ def progress(found):
     training = found.training
     n_epochs, n_steps = 0, 0
     if training is not None:
-        n_epochs, n_steps = len(training.losses), len(training.of_steps)
+        n_epochs, n_steps = len(training.losses), len(training.step_records)
     return (len(found.trials) * 1000 + n_epochs) * 1000 + n_steps
 
 
