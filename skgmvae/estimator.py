@@ -1157,10 +1157,11 @@ class GMVAEClustering(
             return lazy
         if columns is None:
             check_numbers(X)
-            return _canonical(validate_data(
-                holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
-                reset=reset,
-            ))
+            with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
+                return _canonical(validate_data(
+                    holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
+                    reset=reset,
+                ))
         if self.image_shape is not None:
             raise ValueError(
                 f"image_shape={self.image_shape!r} is for images, but X has columns that are "

@@ -26,7 +26,7 @@ __all__ = [
     "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
     "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
     "interrupted_by_sigterm", "interrupts_held", "new_lock", "ordinary_torch", "select_device",
-    "staging_memory",
+    "staging_memory", "uninterrupted",
 ]
 
 CPU = torch.device("cpu")
@@ -237,17 +237,29 @@ def interrupted_by_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[list[int]]:
+def uninterrupted() -> Iterator[None]:
+    """Within this context, of milliseconds, no Ctrl-C is heard; it counts afterwards.
+
+    For what torch does not put in order again if it is interrupted at a bad instant.
+    """
+    with interrupts_held(math.inf) as held:
+        yield
+    if held:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_held(n_held: float = 1) -> Iterator[list[int]]:
     """Within this context Ctrl-C raises nothing; the list that it yields has each one that came.
 
-    So too SIGTERM, where it is taken for Ctrl-C. A second one is not held back, nor is any outside
-    the main thread, or where the user has a handler.
+    So too SIGTERM, where it is taken for Ctrl-C. A second one is not held back, unless more are to
+    be, nor is any outside the main thread, or where the user has a handler.
     """
     held: list[int] = []
 
     def hold(signum: int, frame: object) -> None:
         held.append(signum)
-        if len(held) > 1:
+        if len(held) > n_held:
             raise KeyboardInterrupt
 
     signals = [

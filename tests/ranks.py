@@ -22,6 +22,7 @@ from sklearn.datasets import make_blobs
 
 from skgmvae import GMVAEClustering
 from skgmvae._training import Step
+from skgmvae.callbacks import EarlyStopping
 from skgmvae.distributed import Group, SampleRule
 from skgmvae.exceptions import ResumedFitWarning
 
@@ -201,14 +202,24 @@ def main():
         if size == 3 and name == "random":
             found[name, "same"] = fitted(rows, **parameters)
     if size == 2:
-        several_more(mine, rank, found)
+        several_more(mine, rank, found, folder)
     leave = (lambda y: os._exit(3)) if size == 2 else (lambda y: time.sleep(12) or y)
     keep()
     found["without"] = without(rank, size, folder, leave)
     keep()
 
 
-def several_more(mine, rank, found):
+def resumed_by_own_rows(mine, folder):
+    """Return two fits with one checkpoint, each process with other rows to stop by."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [
+            GMVAEClustering(**QUICK, checkpoint=folder / "of two", checkpoint_every=0)
+            .set_callbacks(EarlyStopping(X_val=mine)).fit(mine) for _ in range(2)
+        ]
+
+
+def several_more(mine, rank, found, folder):
     found["several", "same"] = fitted(X, **SETTINGS["several"], n_jobs=2)
     found["no seed"] = fitted(mine, **QUICK | {"random_state": None})
     found["continued"] = continued(mine)
@@ -219,6 +230,7 @@ def several_more(mine, rank, found):
     if find_spec("sklearn.callback"):
         found["watched"] = watched_by_one(mine, rank, lambda: True)
         found["failed"] = watched_by_one(mine, rank, lambda: 1 / 0)
+        found["resumed"] = resumed_by_own_rows(mine, folder)
     found["off"] = fitted(X[rank::2], **QUICK, distributed="off")
     found["partial_fit"] = partial(mine)
     # errors of one process are those of all, and the next fit begins with all of them

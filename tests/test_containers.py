@@ -335,3 +335,21 @@ def test_probabilities_of_sparse_rows_are_refused_and_their_logarithm_is_named(c
     clusterer, X, _ = asked("gaussian", "any", False)
     with pytest.raises(TypeError, match=r"no sparse X.*predict_log_proba"):
         clusterer.predict_proba(contained(container, X, "float64"))
+
+
+def test_what_is_refused_for_nothing_is_taken():
+    clusterer, X, _ = asked("gaussian", "any", False)
+    expected = clusterer.predict_proba(X)
+    np.testing.assert_array_equal(clusterer.predict_proba(np.ma.array(X)), expected)  # no mask
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({f"x{number}": column for number, column in enumerate(X.T)})
+    np.testing.assert_array_equal(clusterer.predict_proba(table), expected)
+    named = GMVAEClustering(**SHORT, categorical_features=[])
+    assert named.fit(sparse.csr_array(X)).labels_.shape == (N_ROWS,)
+
+
+def test_numbers_beside_a_category_may_be_text_in_an_array():
+    values = np.array([["a", "1"], ["b", "2"], ["c", "3"]] * 20)
+    of_text = GMVAEClustering(**SHORT, categorical_features=[0]).fit(values)
+    table = pd.DataFrame({"name": values[:, 0], "number": values[:, 1].astype(float)})
+    np.testing.assert_array_equal(of_text.labels_, GMVAEClustering(**SHORT).fit(table).labels_)

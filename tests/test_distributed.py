@@ -186,6 +186,12 @@ def test_all_stop_early_by_the_rows_that_are_held_out_of_all(results):
         np.testing.assert_allclose(fit.validation_scores_, alone.validation_scores_, atol=1e-3)
 
 
+def test_a_group_goes_on_where_each_process_has_rows_of_its_own_to_stop_by(results):
+    if "resumed" not in results[2][0]:
+        pytest.skip("scikit-learn before 1.9 has no callbacks")
+    assert_equal_weights([fit for found in results[2] for fit in found["resumed"]])
+
+
 def test_a_callback_of_one_rank_ends_the_fit_of_all(results):
     if "watched" not in results[2][0]:
         pytest.skip("scikit-learn before 1.9 has no callbacks")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from ..networks import NetworkFactory, Networks, conv_networks, dense_networks
-from ..runtime import CPU, generator, global_draws_from
+from ..runtime import CPU, generator, global_draws_from, uninterrupted
 from .gmvae import GMVAE
 
 __all__ = ["INITIALIZATION", "NETWORKS", "Architecture", "Family", "Initialization"]
@@ -105,7 +105,7 @@ class Architecture(NamedTuple):
                 output_shape, networks, self._in_shapes
             )
         else:
-            with torch.device("meta"):
+            with uninterrupted(), torch.device("meta"):
                 # whose decoders do not depend on the shape of a row
                 networks = NETWORKS[self.networks](
                     self._in_shapes[0], *self._factory_arguments[1:],
@@ -113,7 +113,7 @@ class Architecture(NamedTuple):
                 )
             n_features, n_prior_features, n_decoded = map(width, networks)
             decoded = (n_decoded,)
-        with torch.device("meta"):
+        with uninterrupted(), torch.device("meta"):
             whole = len(decoded) > 1
             return GMVAE(
                 networks,

@@ -230,6 +230,8 @@ def check_numbers(X: Any) -> None:
     ValueError
         Of text.
     """
+    if not hasattr(X, "__len__"):  # a LazyFrame would be asked to compute
+        return
     dtypes = getattr(X, "dtypes", None)
     if dtypes is None or not hasattr(X, "columns"):
         dtypes = [getattr(X, "dtype", None)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from joblib import parallel_config
 from sklearn.model_selection import GridSearchCV
@@ -37,8 +38,11 @@ pytestmark = [
 def at_a_terminal():
     """Have signals interrupt as they do there: a shell has jobs in the background ignore them."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    configuration = sklearn.get_config()
     yield
     signal.signal(signal.SIGINT, before)
+    # scikit-learn's own context around a fit may be left if Ctrl-C comes within its last lines
+    sklearn.set_config(**configuration)
 
 
 def surroundings():
@@ -166,9 +170,10 @@ def test_ctrl_c_at_any_line(tried, interrupts, n_cases, parameters):
     if "likelihood" in parameters:
         X = np.clip(abs(X) / 20, 0, 1)
     count = []
-    interrupted(
-        lambda: interrupts.new(**parameters).fit(X), lambda: count.append(pressing_at_line(0))
-    )
+    for _ in range(2):  # the first may run lines that are run once
+        interrupted(
+            lambda: interrupts.new(**parameters).fit(X), lambda: count.append(pressing_at_line(0))
+        )
     source = random.Random(n_cases)
     before = surroundings()
     for _ in range(n_cases // 4 + 1):
@@ -176,7 +181,7 @@ def test_ctrl_c_at_any_line(tried, interrupts, n_cases, parameters):
         estimator = interrupts.new(**parameters)
         assert interrupted(
             lambda estimator=estimator: estimator.fit(X), pressing_at_line,
-            source.randint(1, count[0]()),
+            source.randint(1, min(each() for each in count)),
         )
         assert surroundings() == before
         usable(estimator, X)
