@@ -228,7 +228,8 @@ REFUSED = {
     "matrix", "columns twice", "dates", "lazy", "series", "sparse frame", "tensor with gradient",
     "words", "complex", "empty", "no columns", "row", "cube", "number", "None", "dict",
     "generator", "set", "ragged", "array.array", "structured", "records", "infinite",
-    "None inside", "void", "sparse complex", "one-dimensional sparse",
+    "None inside", "void", "sparse complex", "one-dimensional sparse", "text", "times",
+    "bytestrings",
 }
 OFTEN = ["dict", "series", "sparse frame", "tensor with gradient", "tensor", "interface", "records"]
 
