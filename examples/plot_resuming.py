@@ -55,7 +55,7 @@ def run(seconds=None):
         time.sleep(0.05)
     printed = process.communicate()[1]
     said = [line for line in printed.splitlines() if "ResumedFitWarning:" in line]
-    print("killed" if process.returncode else "done", *(line.split(": ", 2)[-1] for line in said))
+    print("killed" if process.returncode else "done", *(line.split("', ")[-1] for line in said))
 
 
 run(seconds=1)
