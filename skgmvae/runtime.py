@@ -229,11 +229,11 @@ def interrupted_by_sigterm() -> Iterator[None]:
     ):
         yield
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _handle({signal.SIGTERM: signal.SIG_DFL})
 
 
 @contextmanager
@@ -267,13 +267,22 @@ def interrupts_held(n_held: float = 1) -> Iterator[list[int]]:
         if threading.current_thread() is threading.main_thread()
         and signal.getsignal(number) is signal.default_int_handler
     ]
-    for number in signals:
-        signal.signal(number, hold)
     try:
+        for number in signals:
+            signal.signal(number, hold)
         yield held
     finally:
-        for number in signals:
-            signal.signal(number, signal.default_int_handler)
+        _handle(dict.fromkeys(signals, signal.default_int_handler))
+
+
+def _handle(handlers: dict[signal.Signals, Any]) -> None:
+    """Set handlers of signals, though Ctrl-C may come before that is done."""
+    try:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
