@@ -275,6 +275,7 @@ def killed_once(folder):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its jobs ignore it
     if len(sys.argv) > 2:
         globals()[sys.argv[2]](Path(sys.argv[1]))
     else:
