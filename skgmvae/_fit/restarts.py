@@ -319,7 +319,9 @@ def run_restarts(
                 break
     else:
         try:
-            parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+            # arrays in shared memory leave tasks so small that a pipe takes them whole: of a parent
+            # that is killed meanwhile, workers would wait for the rest of a larger one forever
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes="1K")
             for outcome, _ in parallel(
                 delayed(_attempt_for)(os.getpid(), *each) for each in left
             ):

@@ -319,9 +319,7 @@ def of_session(number):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="processes are told by /proc")
 @pytest.mark.parametrize(("number", "training"), [
     (signal.SIGKILL, True),
-    pytest.param(signal.SIGKILL, False, marks=[pytest.mark.slow, pytest.mark.xfail(
-        reason="workers wait for the rest of a task of which joblib's queue has got a part",
-    )]),
+    pytest.param(signal.SIGKILL, False, marks=pytest.mark.slow),
     pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
     pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
 ])
