@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -25,7 +26,7 @@ from threadpoolctl import threadpool_limits
 __all__ = [
     "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
     "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
-    "interrupted_by_sigterm", "interrupts_held", "new_lock", "ordinary_torch", "select_device",
+    "interruptible", "interrupts_held", "new_lock", "ordinary_torch", "select_device",
     "staging_memory", "uninterrupted",
 ]
 
@@ -58,6 +59,7 @@ class cached_property(functools.cached_property[T]):
 
 _GLOBAL_GENERATOR = new_lock()  # held by the thread that torch's global generator is lent to
 _first_process: int | None = None  # that computed here
+_last_interrupt = -math.inf  # when it came
 _of_thread = threading.local()  # whether it was limited, and in which process
 
 
@@ -216,24 +218,57 @@ def _compute_on_one_thread_if_forked() -> None:
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Within this context, also a decorator, SIGTERM raises `KeyboardInterrupt`, as Ctrl-C does.
+def interruptible() -> Iterator[None]:
+    """Within this context, also a decorator, Ctrl-C is heard once, and SIGTERM is taken for it.
 
-    A scheduler sends it some seconds before it kills a process. Handlers of the user's stay, and
-    processes that another one has started by `multiprocessing`, as joblib does, are ended by it.
+    Either raises `KeyboardInterrupt`; another one half a second later or sooner is taken for the
+    same, so that the lines which put things in order are not interrupted in turn. A scheduler
+    sends SIGTERM some seconds before it kills a process; processes that another one has started by
+    `multiprocessing`, as joblib does, are ended by it. Handlers of the user's stay.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or multiprocessing.parent_process() is not None
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
+    global _last_interrupt
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield
         return
+    before: dict[signal.Signals, Any] = {}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.default_int_handler
+    if (
+        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        and multiprocessing.parent_process() is None
+    ):
+        before[signal.SIGTERM] = signal.SIG_DFL
+    _last_interrupt = -math.inf
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        yield
+        for number in before:
+            signal.signal(number, _interrupt)
+        # what is interrupted as it begins to put one of these back leaves it to this line
+        with (
+            warnings.catch_warnings(), np.errstate(),
+            torch.set_grad_enabled(torch.is_grad_enabled()),
+        ):
+            try:
+                yield
+            finally:
+                _last_interrupt = math.inf  # none is heard any more
     finally:
-        _handle({signal.SIGTERM: signal.SIG_DFL})
+        _handle(before)
+        _last_interrupt = -math.inf
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    if _is_another_interrupt():
+        raise KeyboardInterrupt
+
+
+def _is_another_interrupt() -> bool:
+    """Take note of an interrupt; return whether the last one was more than half a second ago."""
+    global _last_interrupt
+    now = time.monotonic()
+    if now < _last_interrupt + 0.5:
+        return False
+    _last_interrupt = now
+    return True
 
 
 @contextmanager
@@ -258,21 +293,22 @@ def interrupts_held(n_held: float = 1) -> Iterator[list[int]]:
     held: list[int] = []
 
     def hold(signum: int, frame: object) -> None:
-        held.append(signum)
+        if _is_another_interrupt():
+            held.append(signum)
         if len(held) > n_held:
             raise KeyboardInterrupt
 
-    signals = [
-        number for number in (signal.SIGINT, signal.SIGTERM)
+    before = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
         if threading.current_thread() is threading.main_thread()
-        and signal.getsignal(number) is signal.default_int_handler
-    ]
+        and signal.getsignal(number) in (_interrupt, signal.default_int_handler)
+    }
     try:
-        for number in signals:
+        for number in before:
             signal.signal(number, hold)
         yield held
     finally:
-        _handle(dict.fromkeys(signals, signal.default_int_handler))
+        _handle(before)
 
 
 def _handle(handlers: dict[signal.Signals, Any]) -> None:

@@ -1,5 +1,6 @@
 """Devices, random numbers and torch's modes."""
 
+import signal
 import sys
 import threading
 import warnings
@@ -20,6 +21,8 @@ from skgmvae.runtime import (
     draw_seed,
     generator,
     global_draws_from,
+    interruptible,
+    interrupts_held,
     ordinary_torch,
     select_device,
 )
@@ -365,3 +368,69 @@ def test_a_device_that_holds_no_data_or_torch_was_not_built_for_is_refused(name)
 @pytest.mark.parametrize(("name", "whether"), [("cpu", True), ("cuda", False), ("mps", False)])
 def test_double_precision_is_worth_its_time_on_a_cpu_only(name, whether):
     assert computes_in_float64(torch.device(name)) is whether
+
+
+# Ctrl-C
+
+
+@pytest.fixture
+def press():
+    """Return a function that presses Ctrl-C; signals interrupt as they do at a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_what_puts_things_in_order_is_not_interrupted_by_a_second_ctrl_c(press):
+    in_order = []
+
+    @interruptible()
+    def fit():
+        try:
+            press()
+        finally:
+            press()
+            in_order.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    assert in_order == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_is_heard_later(press, monkeypatch):
+    clock = iter([10.0, 10.4, 10.6])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            press()
+        press()
+        with pytest.raises(KeyboardInterrupt):
+            press()
+
+
+def test_one_ctrl_c_is_held_and_another_later_is_not(press, monkeypatch):
+    clock = iter([10.0, 10.4, 10.6])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with interruptible(), interrupts_held() as held:
+        press()
+        press()
+        assert held == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            press()
+
+
+def test_each_fit_hears_ctrl_c_soon_after_the_one_before(press):
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            press()
+
+
+def test_a_handler_of_the_users_stays(press):
+    calls = []
+    signal.signal(signal.SIGINT, lambda *arguments: calls.append(arguments))
+    with interruptible(), interrupts_held() as held:
+        press()
+        press()
+    assert len(calls) == 2
+    assert not held

@@ -62,7 +62,7 @@ from ..runtime import (
     draw_seed,
     generator,
     has_float64,
-    interrupted_by_sigterm,
+    interruptible,
     ordinary_torch,
     select_device,
 )
@@ -85,7 +85,7 @@ __all__ = [
 ]
 
 
-@interrupted_by_sigterm()
+@interruptible()
 @ordinary_torch()
 def fit(
     estimator: Any,
