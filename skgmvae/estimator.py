@@ -367,7 +367,8 @@ class GMVAEClustering(
         Ctrl-C while training it holds the best model so far, and `KeyboardInterrupt` is raised
         again, so that a search around the fit ends too. SIGTERM does the same in the main thread,
         if it has no handler and would end the process. Both wait until the step under way is done;
-        a second one does not. With `checkpoint`, the same call goes on where it was.
+        a second one, more than half a second later, does not. With `checkpoint`, the same call
+        goes on where it was.
 
         With ``warm_start=True`` a fitted model is trained on, up to `max_iter` epochs in all;
         the clusters that it has take the place of an initial partition (`init`). With `max_iter`
