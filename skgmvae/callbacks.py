@@ -1,4 +1,4 @@
-"""What a fit may be given to look at it, or to end it: `set_callbacks` of `GMVAEClustering`.
+"""Callbacks that watch a fit or end it, for `set_callbacks` of `GMVAEClustering`.
 
 They are for scikit-learn's callback protocol (:mod:`sklearn.callback`, from scikit-learn 1.9 on),
 as are its own `ProgressBar` and `ScoringMonitor`.

@@ -83,8 +83,8 @@ class GMVAEClustering(
         Dimension N_w of the style noise w.
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the encoder's dense layers; the decoder has them in reverse. "auto" is two
-        layers, the wider the more rows: from 32 for 50 rows to 512 for 60,000 (256 at the most
-        after convolutions).
+        layers, the wider the more rows: from 32 for 50 rows to 512 for 10,000 (at most 128 for
+        50 features or fewer, and 256 after convolutions).
     networks : {"dense", "conv"} or callable, default="dense"
         "conv" has convolutions before the encoder's dense layers and needs `image_shape`. A
         callable returns modules of your own, or the paper's, see :mod:`skgmvae.networks`;
@@ -95,15 +95,15 @@ class GMVAEClustering(
             default="gaussian"
         Family of p(y|x), see :mod:`skgmvae.likelihoods`. "student_t" is for values with outliers
         or heavy tails, and learns degrees of freedom for each column. "bernoulli" is for values in
-        [0, 1], or bytes, which are scaled by 255 unless they are zeros and ones. What is a unit is
-        decided by `fit`: a model fitted to bytes takes floats from 0 to 255. "poisson" and
+        [0, 1], or bytes, which are divided by 255 unless they are zeros and ones. `fit` decides
+        on the unit: a model fitted to bytes takes floats from 0 to 255. "poisson" and
         "negative_binomial" are for counts as they were counted: rows may have different totals
         (size factors), by which clusters do not differ.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns are categories, without an order: names, indices, or a mask. "from_dtype"
         are those of a DataFrame that hold strings or booleans, or are of the dtype "category". They
-        are one-hot encoded inside, and have probabilities for a likelihood. What was no category of
-        the training data is missing.
+        are one-hot encoded inside, and p(y|x) gives their values probabilities. A value that the
+        training data did not have counts as missing.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for "gaussian" and "student_t" only. "range" is the range of the column,
@@ -124,7 +124,7 @@ class GMVAEClustering(
     perturbation : {"adversarial", "affine", "both"} or callable, default="adversarial"
         The change of a row that its cluster should survive. "adversarial" knows nothing of the
         data; "affine" rotates, scales, shears and shifts images (`image_shape`), and "both"
-        changes what comes of that adversarially. A callable is described in
+        then makes an adversarial change as well. A callable is described in
         :mod:`skgmvae.perturbations`.
     perturbation_radius : "auto" or float, default="auto"
         Length of the adversarial step in the model's units, in which the mean variance of a
@@ -148,7 +148,8 @@ class GMVAEClustering(
     learning_rate : {"cosine", "constant"}, default="cosine"
         "cosine" falls to zero on a half cosine over `max_iter` epochs.
     learning_rate_init : "auto" or float, default="auto"
-        Of Adam, at first; "auto" is larger the fewer steps `max_iter` stands for, from 8e-3 for a
+        Initial learning rate of Adam; "auto" is larger the fewer steps `max_iter` stands for, from
+        8e-3 for a
         few hundred to 2e-3 for 6,000, and 3e-3 where it is constant.
     batch_size : int, default=256
         Rows per step, at the most.
@@ -215,8 +216,8 @@ class GMVAEClustering(
         `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b) or, where there is an
         initial partition, the share of each cluster in it; with the paper's objective
         (``consistency=0``) it stays uniform. Otherwise it is then set to the mean posterior
-        probability of each component over the training rows, drawn to uniform as far as rows are
-        less decided than in the initial partition. With it the distribution p(x|z) that
+        probability of each component over the training rows, shrunk toward uniform as far as rows
+        are less decided than in the initial partition. With it the distribution p(x|z) that
         `latent_components` returns is fitted.
     cluster_counts_ : ndarray of shape (n_clusters,)
         Rows in each component. After `fit` the largest comes first, by weight, empty ones last.
@@ -395,8 +396,8 @@ class GMVAEClustering(
         Raises
         ------
         ValueError, TypeError
-            If X or a parameter is unfit, or the loss was not finite at any learning rate tried; if
-            the file `checkpoint` is of another fit.
+            If X or a parameter is invalid, or the loss was not finite at any learning rate tried;
+            if the file `checkpoint` is of another fit.
         InvalidModelFile
             If the file `checkpoint` is damaged, and the one before too, or is no checkpoint.
         ImportError
@@ -458,9 +459,9 @@ class GMVAEClustering(
     ) -> Self:
         """Take one pass over X, in batches, at a constant learning rate.
 
-        The first call fixes the location and scale of the data and the size of the perturbation,
-        so its rows should be typical, and many; and whether the encoder sees where values are
-        missing. The networks are as wide as 10,000 rows ask for (`hidden_layer_sizes`). Up to
+        The first call fixes the location and scale of the data, the size of the perturbation, and
+        whether the encoder sees where values are missing, so its rows should be typical, and many.
+        The networks are as wide as 10,000 rows ask for (`hidden_layer_sizes`). Up to
         2,000 rows of the stream, drawn evenly from all, are remembered, and as many of them as X
         has rows, but at least a batch, take part in the pass: chunks may come in any order, one
         cluster after another too. Even clusters are expected.
@@ -478,7 +479,8 @@ class GMVAEClustering(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
         sample_weight : array-like of shape (n_samples,), default=None
-            How many rows each counts for, see `fit`; also below 1, against rows of other calls.
+            How many rows each counts for, as in `fit`, except that weights below 1 are kept as they
+            are, relative to the rows of other calls.
 
         Returns
         -------
@@ -487,7 +489,7 @@ class GMVAEClustering(
         Raises
         ------
         ValueError, TypeError
-            If X or a parameter is unfit, or the loss is not finite; the object is then as before
+            If X or a parameter is invalid, or the loss is not finite; the object is then as before
             the call.
 
         Examples
@@ -541,7 +543,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -568,7 +570,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -600,7 +602,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -630,7 +632,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -657,7 +659,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -718,7 +720,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -747,7 +749,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -787,7 +789,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         TypeError, ValueError
-            If `n_draws` is not a positive integer; ValueError also if X is unfit.
+            If `n_draws` is not a positive integer; ValueError also if X is invalid.
 
         Examples
         --------
@@ -823,7 +825,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If X is unfit.
+            If X is invalid.
 
         Examples
         --------
@@ -919,8 +921,8 @@ class GMVAEClustering(
         ImportError
             If safetensors is not installed.
         ValueError, TypeError
-            If a parameter is unfit or holds what is no plain data, or this is a subclass, of which
-            a file does not know.
+            If a parameter is invalid or does not hold plain data, or if the object is an instance
+            of a subclass, which a file cannot represent.
         OSError
             If the file cannot be written.
 
@@ -994,7 +996,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         ValueError
-            If only one of X and y is given, X is unfit, or y has fewer than two classes.
+            If only one of X and y is given, X is invalid, or y has fewer than two classes.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""The warnings of the package, by which they can be filtered, and the error of its files."""
+"""The warnings of the package, a class each so that they can be filtered, and its file error."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def dense_networks(
     *,
     hidden_layer_sizes: Sequence[int] = (500, 500),
 ) -> Networks:
-    """Build fully connected networks; the decoder is the encoder run backwards.
+    """Build fully connected networks; the decoder is the encoder run backward.
 
     Parameters
     ----------

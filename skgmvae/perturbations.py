@@ -24,8 +24,8 @@ Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 class AffineRanges(NamedTuple):
     """Ranges, uniform around no change, of the transformation of one image.
 
-    The largest that leave handwritten digits what they are, by eye; used in all experiments of
-    docs/results.md on MNIST, USPS and Fashion-MNIST and never varied.
+    The largest that leave handwritten digits what they are, by eye. All experiments of
+    docs/results.md on MNIST and USPS use them, and they were never varied.
 
     Attributes
     ----------
