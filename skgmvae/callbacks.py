@@ -93,6 +93,8 @@ class EarlyStopping:
             include_boundaries="neither",
         )
         check_scalar(patience, "patience", Integral, min_val=1)
+        if isinstance(patience, bool):
+            raise TypeError(f"patience={patience} must be a number, not a bool.")
         self.validation_fraction = validation_fraction
         self.X_val: Any = X_val
         self.patience = patience

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +19,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import Tags, check_array, check_scalar
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _fit, _stored, files, versions
@@ -33,7 +32,7 @@ from .fitted import Fitted
 from .model_card import model_card
 from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
-from .parameters import PARAMETER_CONSTRAINTS, check_parameters
+from .parameters import PARAMETER_CONSTRAINTS, check_parameters, check_positive_integer
 from .perturbations import Perturbation
 from .runtime import available_device, draw_seed, select_device
 
@@ -229,7 +228,8 @@ class GMVAEClustering(
         `predict` puts that point in another cluster (the mean of a ring may be in the disc that it
         surrounds), the training row of the cluster that is nearest to the component's mean in the
         latent space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own
-        number.
+        number, in tables of numbers without missing values. A DataFrame after a fit to one with
+        categories, each of which is the most frequent one.
     exemplar_indices_ : ndarray of shape (n_clusters,)
         The training row that most surely belongs to each component; -1 if it has no row of any
         weight. If processes pass different rows, they are numbered in the order of ranks.
@@ -799,7 +799,7 @@ class GMVAEClustering(
         True
         """
         if n_draws is not None:
-            check_scalar(n_draws, "n_draws", Integral, min_val=1)
+            check_positive_integer(n_draws, "n_draws")
         fitted, rows = self._checked_rows(X)
         return fitted.elbo(rows).bound if n_draws is None else fitted.log_density(rows, n_draws)
 
@@ -888,9 +888,7 @@ class GMVAEClustering(
         ((4, 4), array([0, 1, 2, 2]))
         """
         fitted = self._fitted_model()
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        if isinstance(n_samples, bool):
-            raise TypeError(f"n_samples={n_samples} must be a number, not a bool.")
+        check_positive_integer(n_samples, "n_samples")
         rows, labels = fitted.sample(
             int(n_samples), draw_seed(self.random_state),
             labels=_components(cluster, n_samples, fitted.architecture.n_clusters),
@@ -1335,7 +1333,14 @@ def _checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     """Return a weight for each row; None where none were given."""
     if sample_weight is None:
         return None
-    weights: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    try:
+        weights: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    except ValueError as error:
+        if "sample_weight" in str(error).lower():
+            raise
+        raise ValueError(
+            f"sample_weight must be a number for each row of X, or one for all: {error}"
+        ) from error
     if (weights < 0).any():
         raise ValueError(
             f"sample_weight has the value {weights.min():g}: weights must not be negative. Give 0 "
@@ -1384,7 +1389,10 @@ def _components(
     """Return the component of each of `n_samples` rows, checked."""
     if cluster is None:
         return None
-    given = np.asarray(cluster)
+    try:
+        given = np.asarray(cluster)
+    except ValueError as error:
+        raise ValueError(f"cluster={cluster!r} is no array: {error}") from error
     if given.shape not in [(), (n_samples,)]:
         raise ValueError(
             f"cluster has shape {given.shape}; it must be one number or n_samples={n_samples} of "

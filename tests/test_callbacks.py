@@ -473,7 +473,7 @@ def test_rows_to_validate_by_are_checked_as_x_is(clusterer, X):
 @pytest.mark.parametrize(("parameters", "kind"), [
     ({"validation_fraction": 0.0}, ValueError), ({"validation_fraction": 1.0}, ValueError),
     ({"validation_fraction": "some"}, TypeError), ({"patience": 0}, ValueError),
-    ({"patience": 1.5}, TypeError),
+    ({"patience": 1.5}, TypeError), ({"patience": True}, TypeError),
 ])
 def test_a_wrong_rule_is_refused(parameters, kind):
     (name,) = parameters

@@ -267,3 +267,38 @@ def test_no_rows_are_refused(fitted):
     for rows in (X.head(0), X[["color"]].head(0)):
         with pytest.raises(ValueError, match=r"0 sample|feature names"):
             model.predict(rows)
+
+
+def small_table():
+    X = np.random.default_rng(0).standard_normal((60, 4)) + np.repeat([[0], [6]], 30, axis=0)
+    return pd.DataFrame(X, columns=list("abcd")).assign(e=np.where(X[:, 0] > 3, "u", "v"))
+
+
+def test_a_chunk_may_lack_all_values_of_a_category():
+    table = small_table()
+    clusterer = GMVAEClustering(2, **SHORT).fit(table)
+    assert clusterer.partial_fit(table[:9].assign(e=None)).n_iter_ == 4
+
+
+def test_a_chunk_with_columns_in_another_order_is_refused_by_its_names():
+    clusterer = GMVAEClustering(2, **SHORT).fit(small_table())
+    with pytest.raises(ValueError, match="feature names should match"):
+        clusterer.partial_fit(small_table()[["e", "a", "b", "c", "d"]])
+
+
+def test_a_category_may_be_named_twice():
+    clusterer = GMVAEClustering(2, **SHORT, categorical_features=["e", "e"]).fit(small_table())
+    assert clusterer.partial_fit(small_table()).n_iter_ == 4
+
+
+def test_a_column_alone_is_no_chunk():
+    clusterer = GMVAEClustering(2, **SHORT).fit(small_table())
+    with pytest.raises(ValueError, match="2"):
+        clusterer.partial_fit(small_table()["a"])
+
+
+def test_a_value_that_cannot_be_a_category_is_refused_in_words():
+    table = small_table()
+    clusterer = GMVAEClustering(2, **SHORT).fit(table)
+    with pytest.raises(TypeError, match="Column 'e' of X holds values that cannot be categories"):
+        clusterer.predict(table.assign(e=[["u"]] * len(table)))

@@ -401,7 +401,9 @@ def test_values_that_are_no_probabilities_get_an_error_that_says_what_to_do(blob
         estimator.predict((255 * values).astype(np.uint8))
 
 
-@pytest.mark.parametrize(("n_draws", "error"), [(0, ValueError), (1.5, TypeError)])
+@pytest.mark.parametrize(("n_draws", "error"), [
+    (0, ValueError), (1.5, TypeError), (True, TypeError),
+])
 def test_a_bad_number_of_draws_is_named(fitted, blobs, n_draws, error):
     with pytest.raises(error, match="n_draws"):
         fitted.score_samples(blobs[0], n_draws=n_draws)
@@ -812,3 +814,13 @@ def test_rows_far_away_are_told_of_in_the_line_that_asked(fitted, blobs):
         with pytest.warns(DataConversionWarning, match="120 of 120 rows lie more than") as caught:
             getattr(fitted, method)(1e30 * X)
         assert len(caught) == 1
+
+
+def test_components_of_several_lengths_are_refused_in_words(fitted):
+    with pytest.raises(ValueError, match="cluster="):
+        fitted.sample(2, cluster=[[0], [1, 2]])
+
+
+def test_weights_that_are_no_numbers_are_named(blobs):
+    with pytest.raises(ValueError, match="sample_weight must be a number for each row"):
+        GMVAEClustering(3, max_iter=1).fit(blobs[0], sample_weight="many")

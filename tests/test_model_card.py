@@ -101,3 +101,7 @@ def test_what_it_cannot_describe(clusterer):
         clusterer.to_markdown(X, np.zeros(120))
     with pytest.raises(ValueError, match="y_true"):
         clusterer.to_markdown(X, Y[:5])
+
+
+def test_labels_may_be_a_column(clusterer):
+    assert clusterer.to_markdown(X, Y[:, None]) == clusterer.to_markdown(X, Y)

@@ -227,9 +227,13 @@ def cause_of_nan(
         batch = batches(epoch, step)
         q_x, q_w = module.q(batch.y)
         made = module.encoder(batch.y), module.prior(q_w.mean), module.decoder(q_x.mean)
-        if batch.perturbed is not None and settings.inputs and not _are_finite(batch.perturbed):
-            blamed = f"perturbation={settings.inputs.perturbation!r}"
-        elif not _are_finite(*made):
+        perturbation = settings.inputs.perturbation if settings.inputs else None
+        if (
+            batch.perturbed is not None and callable(perturbation)
+            and not _are_finite(batch.perturbed)
+        ):
+            blamed = f"perturbation={perturbation!r}"
+        elif callable(architecture.networks) and not _are_finite(*made):
             blamed = f"networks={architecture.networks!r}"
         blamed = next(filter(None, settings.group.gathered(blamed)), "")
         if blamed:

@@ -99,8 +99,17 @@ class Columns(NamedTuple):
         is_frame = hasattr(X, "iloc")
         if issparse(X) or (not is_frame and isinstance(which, str)):
             return
-        chosen = [] if which is None else _chosen(_table(X), which, is_frame)
+        table = _table(X)
+        known_names = None if before is None else before.names
+        if len(table.shape) != 2:
+            check_array(table, dtype=None, ensure_all_finite=False, input_name="X")
+        if is_frame and known_names is not None and list(table.columns) != known_names:
+            return  # it is refused with scikit-learn's words
+        chosen = [] if which is None else _chosen(table, which, is_frame)
         known = [] if before is None else sorted(before.categories)
+        if is_frame and isinstance(which, str):  # a column that has no values has no dtype to go by
+            empty = table.isna().all().to_numpy()
+            chosen = sorted({*chosen, *(number for number in known if empty[number])})
         if chosen != known:
             raise ValueError(
                 f"A fitted model cannot be changed in categorical_features: columns "
@@ -177,7 +186,8 @@ class Columns(NamedTuple):
                 parts.append(next(numbers)[:, None])
                 continue
             codes = {value: code for code, value in enumerate(self.categories[number])}
-            found = np.array([codes.get(value, -1) for value in _column(X, number)], np.intp)
+            name = number if self.names is None else self.names[number]
+            found = _codes(_column(X, number), codes, name)
             one_hot = np.eye(len(codes))[found]
             one_hot[found < 0] = np.nan
             parts.append(one_hot)
@@ -286,7 +296,7 @@ def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
                 f"categorical_features has {unknown[0]!r}, which is not a column of X: "
                 + (f"these are {names}." if is_frame else "X is an array, pass indices.")
             )
-        return sorted(names.index(name) for name in given.tolist())
+        return sorted({names.index(name) for name in given.tolist()})
     if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= n_features:
         raise ValueError(
             f"categorical_features={which!r} must hold numbers of columns from 0 to "
@@ -309,14 +319,25 @@ def _column(X: Any, number: int) -> list[Any]:
     return found
 
 
+_NO_CATEGORIES = (
+    "Column {name!r} of X holds values that cannot be categories, such as lists: {error}."
+)
+
+
 def _distinct(column: list[Any], name: Any) -> list[Any]:
     """Return the distinct values of a column that are not missing."""
     try:
         return _ordered(column)
     except TypeError as error:
-        raise TypeError(
-            f"Column {name!r} of X holds values that cannot be categories, such as lists: {error}."
-        ) from error
+        raise TypeError(_NO_CATEGORIES.format(name=name, error=error)) from error
+
+
+def _codes(column: list[Any], codes: dict[Any, int], name: Any) -> NDArray[np.intp]:
+    """Return the code of each value, -1 of those that have none."""
+    try:
+        return np.array([codes.get(value, -1) for value in column], np.intp)
+    except TypeError as error:
+        raise TypeError(_NO_CATEGORIES.format(name=name, error=error)) from error
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:

@@ -113,14 +113,21 @@ class LazyRows:
             selected._rows = rows[key]
             return selected
         numbers = np.asarray(key)
+        if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iub"):
+            raise TypeError(
+                f"LazyRows selects several rows at a time, by whole numbers or a mask, not "
+                f"key={key!r}."
+            )
         if numbers.dtype == bool:
+            if len(numbers) != len(rows):
+                raise IndexError(
+                    f"The mask has {len(numbers)} values, and there are {len(rows)} rows."
+                )
             numbers = np.flatnonzero(numbers)
-        if numbers.ndim != 1:
-            raise TypeError(f"LazyRows selects several rows at a time, not key={key!r}.")
         numbers = np.where(numbers < 0, numbers + len(rows), numbers).astype(np.intp)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(rows):
+            raise IndexError(f"Rows {key!r} are asked for, and there are {len(rows)}.")
         if isinstance(rows, range):
-            if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(rows):
-                raise IndexError(f"Rows {key!r} are asked for, and there are {len(rows)}.")
             selected._rows = rows.start + rows.step * numbers
         else:
             selected._rows = rows[numbers]

@@ -68,9 +68,11 @@ def draw_images(
     if images.shape[4:] not in [(3,), (4,)]:
         # neither RGB nor RGBA: channels are averaged
         images = _to_rgba(images if images.ndim == 4 else images.mean(-1), cmap)
+    else:
+        images = np.nan_to_num(images, nan=1.0)
     right, down = width / 2, height / 2 / distance
     for row, column in np.ndindex(n_clusters, n_columns):
-        if np.isfinite(rows[row, column]).all():
+        if not np.isnan(rows[row, column]).all():  # pixels that are missing are left white
             ax.imshow(
                 images[row, column],
                 extent=(column - right, column + right, row + down, row - down),
@@ -93,7 +95,7 @@ def draw_profiles(
     ax = make_axes(ax, (6, max(1 + 1.3 * _cell(n_clusters) * n_clusters, LAYOUT.min_height)))
     from matplotlib.ticker import MaxNLocator
 
-    low, high = np.nanmin(rows, (0, 1)), np.nanmax(rows, (0, 1))
+    low, high = (extreme.reduce(rows, (0, 1)) for extreme in (np.fmin, np.fmax))
     scaled = (rows - low) / np.where(high > low, high - low, 1.0)
     features = np.arange(n_features)
     colors = cluster_colors(n_clusters)

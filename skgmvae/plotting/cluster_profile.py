@@ -220,4 +220,5 @@ class ClusterProfileDisplay:
 
 def _scaler_of(rows: Any) -> StandardScaler:
     """Return the mean and the scale of each column, over the values that are there."""
-    return StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows)
+    with np.errstate(invalid="ignore"):  # columns without any
+        return StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows)

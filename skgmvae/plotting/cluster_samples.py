@@ -98,7 +98,8 @@ class ClusterSamplesDisplay:
         n_samples : int, default=10
             Number of samples for each cluster.
         w : array-like of shape (style_dim,) or (n_samples, style_dim), default=None
-            The style of all samples, or of each column. ``None`` draws it from N(0, I).
+            The style of all samples, or of each column. ``None`` does without a style, as
+            `sample` does.
         observation_noise : bool, default=False
             Whether the samples are draws from p(y|x) rather than its means.
         image_shape : tuple of int, default=None

@@ -141,3 +141,13 @@ def test_a_table_is_no_source():
     pandas = pytest.importorskip("pandas")
     assert not is_source(pandas.DataFrame(X))
     assert not is_source(pandas.Series(X[:, 0]))
+
+
+@pytest.mark.parametrize("rows", [slice(None), [0, 2, 1]])
+@pytest.mark.parametrize(("key", "error"), [
+    ([-5], IndexError), ([4], IndexError), ([True, False], IndexError), ([1.0], TypeError),
+])
+def test_rows_that_are_not_there_are_refused(rows, key, error):
+    with pytest.raises(error, match=r"[Rr]ows"):
+        LazyRows(np.arange(8.0).reshape(4, 2))[rows][key]
+    assert np.asarray(LazyRows(np.eye(4))[rows][[]]).shape == (0, 4)

@@ -125,3 +125,16 @@ def test_a_number_of_features_that_is_none_is_refused(n_features):
     with pytest.raises((TypeError, ValueError), match="n_features"):
         ClusterProfileDisplay(made_up(), list("abcde"), n_features=n_features).plot()
     assert not plt.get_fignums()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_cluster_without_values_in_a_column_has_no_deviation_there(fit, X):
+    gaps = X.copy()
+    gaps[::2, 1] = np.nan
+    clusterer = fit(gaps)
+    labels = clusterer.predict(gaps)
+    gaps[labels == 0, 1] = np.nan
+    labels = clusterer.predict(gaps)
+    found = ClusterProfileDisplay.from_estimator(clusterer, gaps).deviations
+    expected = [np.isfinite(gaps[labels == k, 1]).any() for k in range(3)]
+    assert np.isfinite(found[:, 1]).tolist() == expected

@@ -98,3 +98,24 @@ def test_the_options_are_kept(clusterer, X):
 def test_a_number_of_exemplars_that_is_none_is_refused(n_exemplars, clusterer, X):
     with pytest.raises((TypeError, ValueError), match="n_exemplars"):
         ExemplarsDisplay.from_estimator(clusterer, X, n_exemplars=n_exemplars)
+
+
+@pytest.mark.parametrize("image_shape", [(2, 2), (1, 1, 4)])
+def test_members_with_missing_pixels_are_drawn(fit, X, image_shape):
+    gaps = X.copy()
+    gaps[::2, 1] = np.nan
+    display = ExemplarsDisplay.from_estimator(
+        fit(gaps, image_shape=image_shape), gaps, n_exemplars=2
+    )
+    is_member = ~np.isnan(display.rows).all(-1)
+    assert np.isnan(display.rows[is_member]).any()
+    assert len(display.ax_.images) == is_member.sum()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_column_without_values_is_no_matter(fit, X):
+    gaps = X.copy()
+    gaps[::2, 1] = np.nan
+    clusterer = fit(gaps)
+    gaps[:, 1] = np.nan
+    assert ExemplarsDisplay.from_estimator(clusterer, gaps).rows.shape == (3, 10, 4)
