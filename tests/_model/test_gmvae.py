@@ -103,7 +103,8 @@ def test_reordering_permutes_the_components_and_their_weights(make_model):
     model.reorder_components(torch.tensor(order))
     after = model.p_x(w)
     assert torch.equal(after.mean, before.mean[:, order])
-    assert torch.equal(after.stddev, before.stddev[:, order])
+    # exp of a value may depend on where it is in memory, in the last digit
+    torch.testing.assert_close(after.stddev, before.stddev[:, order], rtol=1e-14, atol=0)
     assert not torch.equal(after.mean, before.mean)
     np.testing.assert_allclose(model.log_weights.exp(), UNEVEN[order])
 
