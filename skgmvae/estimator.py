@@ -148,8 +148,7 @@ class GMVAEClustering(
         "cosine" falls to zero on a half cosine over `max_iter` epochs.
     learning_rate_init : "auto" or float, default="auto"
         Initial learning rate of Adam; "auto" is larger the fewer steps `max_iter` stands for, from
-        8e-3 for a
-        few hundred to 2e-3 for 6,000, and 3e-3 where it is constant.
+        8e-3 for a few hundred to 2e-3 for 6,000, and 3e-3 where it is constant.
     batch_size : int, default=256
         Rows per step, at the most.
     max_iter : "auto" or int, default="auto"

@@ -220,5 +220,5 @@ class ClusterProfileDisplay:
 
 def _scaler_of(rows: Any) -> StandardScaler:
     """Return the mean and the scale of each column, over the values that are there."""
-    with np.errstate(invalid="ignore"):  # columns without any
+    with np.errstate(invalid="ignore"):  # of columns without any value
         return StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows)
