@@ -4,8 +4,8 @@ House numbers
 
 Figure 6 of the paper (arXiv:1611.02648v2, Section 4.2.1): ten samples from each component of a
 model of the Street View House Numbers, with the paper's objective and convolutional networks
-(Tables A.1-A.3). The paper trains on about 600,000 images; :func:`skgmvae.datasets.load_svhn` maps them
-from disk.
+(Tables A.1-A.3). The paper trains on about 600,000 images; :func:`skgmvae.datasets.load_svhn` maps
+them from disk.
 
 Runs on small color images made from scikit-learn's digits, in less than a minute. If the
 environment variable `SKGMVAE_DATA` names a folder with ``svhn_test10k.npz`` (``x``, ``y``), 8,000
