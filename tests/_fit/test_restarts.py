@@ -321,3 +321,12 @@ def test_the_callable_that_makes_nan_is_named(X):
     assert blamed(X, perturbation=lambda y, source: torch.where(y == row, torch.nan, y))
     assert blamed(X) == ""
     assert blamed(X, perturbation=lambda y, source: y) == ""
+
+
+def test_networks_of_the_package_are_not_blamed_for_weights_that_are_too_large(X):
+    architecture, rows, settings, schedule = task(X)
+    batches = restarts.batches_of(architecture, rows, settings, schedule.progress, 0)
+    module = architecture.build(CPU, 0)
+    for parameter in module.parameters():
+        torch.nn.init.constant_(parameter, 1e30)
+    assert cause_of_nan(module, batches, 0, architecture, settings) == ""
