@@ -71,6 +71,8 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skgmvae"
+html_static_path = ["static"]
+html_css_files = ["narrow.css"]
 html_theme_options = {"navbar_center": []}  # all pages are in the sidebar instead
 html_sidebars = {"**": ["pages.html"], "index": []}
 html_show_sourcelink = False
