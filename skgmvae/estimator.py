@@ -99,10 +99,11 @@ class GMVAEClustering(
         "negative_binomial" are for counts as they were counted: rows may have different totals
         (size factors), by which clusters do not differ.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
-        Which columns are categories, without an order: names, indices, or a mask. "from_dtype"
-        are those of a DataFrame that hold strings or booleans, or are of the dtype "category". They
-        are one-hot encoded inside, and p(y|x) gives their values probabilities. A value that the
-        training data did not have counts as missing.
+        Which columns are categories, without an order: names or indices, or a mask of shape
+        (n_features,). "from_dtype" are those of a DataFrame that hold strings or booleans, or are
+        of the dtype "category". They are one-hot encoded inside, and p(y|x) gives their values
+        probabilities. A value that the training data did not have counts as missing. A column may
+        have 1,000 values at most; not with `image_shape`, sparse rows or a likelihood of counts.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for "gaussian" and "student_t" only. "range" is the range of the column,
@@ -117,9 +118,10 @@ class GMVAEClustering(
     min_information : float, default=0.0
         The threshold lambda of Eq. 7 in nats, below log(n_clusters).
     consistency : "auto" or float, default="auto"
-        Weight of the regularizer. "auto" is ``1.8 * sqrt(n_features)``, since the bound that it
-        is weighed against is a sum over features, and 50 where `perturbation` is "affine" or
-        "both". 0 gives exactly the paper's objective, without an initial partition.
+        Weight of the regularizer. "auto" is ``1.8 * sqrt(n_features)`` (of encoded categories, the
+        columns), since the bound that it is weighed against is a sum over features, and 50 where
+        `perturbation` is "affine" or "both". 0 gives exactly the paper's objective, without an
+        initial partition.
     perturbation : {"adversarial", "affine", "both"} or callable, default="adversarial"
         The change of a row that its cluster should survive. "adversarial" knows nothing of the
         data; "affine" rotates, scales, shears and shifts images (`image_shape`), and "both"
@@ -127,18 +129,19 @@ class GMVAEClustering(
         :mod:`skgmvae.perturbations`.
     perturbation_radius : "auto" or float, default="auto"
         Length of the adversarial step in the model's units, in which the mean variance of a
-        feature is 1 (Gaussian) or values lie in [0, 1] (Bernoulli). "auto" is a share of each
-        row's distance to its 10th neighbor.
+        feature (of counts, of log(1 + count)) is 1, or values lie in [0, 1] (Bernoulli). "auto" is
+        0.175 of each row's distance to its 10th neighbor. Not used with "affine" or a callable.
     init : {"neighbors", "random"}, default="neighbors"
         "neighbors" begins with a partition of the rows, the best of several cuts of the graph of
-        nearest neighbors and of its minimum spanning tree by a criterion that needs no labels; or
-        with a Gaussian mixture, where BIC says that it is the right model. The posterior is fitted
-        to the probabilities of clusters there, with the same weight to the end. With many rows of
-        many features (more than 2,500 rows, 50 features and 10 rows for each feature), or if images
-        should survive affine changes, the weight falls early to a small one, unless it is a mixture
-        that the fit begins with. Images that should survive affine changes are compared
-        up to such changes. "random" begins with no partition and asks for even clusters;
-        `consistency=0` begins with none.
+        nearest neighbors and of its minimum spanning tree by a criterion that needs no labels; with
+        a Gaussian mixture, where BIC says that it is the right model; or, where all columns are
+        categories or have two values, with a latent class model. The posterior is fitted to the
+        probabilities of clusters there, with the same weight to the end. With many rows of many
+        features (more than 2,500 rows, 50 features and 10 rows for each feature), or if images
+        should survive affine changes, the weight falls to a small one, the sooner the more rows,
+        unless the fit begins with a mixture or latent classes. Images that should survive affine
+        changes are compared up to such changes. "random" begins with no partition and asks for even
+        clusters; `consistency=0` begins with none.
     n_init : int, default=1
         Number of random initializations of the weights, of which only the best is trained to the
         end: each is run for a sixth of the epochs, and the one whose clusters have most
@@ -152,8 +155,9 @@ class GMVAEClustering(
     batch_size : int, default=256
         Rows per step, at the most.
     max_iter : "auto" or int, default="auto"
-        Epochs in all, those of earlier fits included where `warm_start` is set; "auto" gives few
-        rows enough steps to converge and many rows few epochs.
+        Epochs in all, those of earlier fits included where `warm_start` is set. "auto" gives few
+        rows enough steps to converge and many rows few epochs: about 150 steps of 600 rows, at
+        least 24 epochs up to 6,000 steps, and beyond, 6,000 steps or one epoch.
     tol : float, default=1e-2
         Change of the loss that counts, as a share of its fall since the first epoch.
     n_iter_no_change : int, default=100
@@ -181,8 +185,8 @@ class GMVAEClustering(
         seed. The file holds no rows. Needs the package
         safetensors (``pip install "skgmvae[files]"``); not used by `partial_fit`.
     checkpoint_every : float, default=60.0
-        Seconds of training between two times that `checkpoint` is written. Ctrl-C and SIGTERM
-        write it too.
+        Seconds of training between two times that `checkpoint` is written; 0 writes it after each
+        step. Ctrl-C and SIGTERM write it too.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device if there is one that works; or "cpu", "cuda:1", ...
     distributed : {"auto", "off"}, default="auto"
@@ -196,9 +200,10 @@ class GMVAEClustering(
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0
-        1 prints ten lines for a fit: the epoch, the bound in the units of X while training, how
-        many clusters have rows, the share of rows that changed cluster since the line before (both
-        of up to 2,048 rows), and how long the fit will take at most. 2 prints a line an epoch.
+        1 prints 11 lines at most for each training run: the epoch, the bound in the units of X
+        while training (and that of held-out rows), how many clusters have rows, the share of rows
+        that changed cluster since the line before (both of up to 2,048 rows), and the seconds that
+        are left at most. 2 prints a line an epoch. Trials (`n_init`) are runs of their own.
 
     Attributes
     ----------
@@ -207,16 +212,16 @@ class GMVAEClustering(
         together (`distributed`). All other attributes are then the same in all of them, and
         describe all rows.
     init_labels_ : ndarray of shape (n_samples,) or None
-        Component of each training row in the initial partition, -1 of a row without weight; None
-        if the fit began with none.
+        Component of each training row in the initial partition, -1 of a row without weight. Where
+        a fit was continued (`warm_start`), its component before; None if the fit began with none.
     weights_ : ndarray of shape (n_clusters,)
         p(z) of the fitted model, by which `sample` draws components, and `predict_proba` and
         `score_samples` weigh them. While fitting, p(z) is uniform (Eq. 1b) or, where there is an
         initial partition, the share of each cluster in it; with the paper's objective
         (``consistency=0``) it stays uniform. Otherwise it is then set to the mean posterior
         probability of each component over the training rows, shrunk toward uniform as far as rows
-        are less decided than in the initial partition. With it the distribution p(x|z) that
-        `latent_components` returns is fitted.
+        are undecided, or less decided than in the initial partition if there is one. With it the
+        distribution p(x|z) that `latent_components` returns is fitted.
     cluster_counts_ : ndarray of shape (n_clusters,)
         Rows in each component. After `fit` the largest comes first, by weight, empty ones last.
     n_clusters_found_ : int
@@ -227,8 +232,9 @@ class GMVAEClustering(
         `predict` puts that point in another cluster (the mean of a ring may be in the disc that it
         surrounds), the training row of the cluster that is nearest to the component's mean in the
         latent space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own
-        number, in tables of numbers without missing values. A DataFrame after a fit to one with
-        categories, each of which is the most frequent one.
+        number, in tables of numbers without missing values. With categories, each of which is the
+        most frequent one, it is a DataFrame or, after a fit to an array with text, an array of
+        objects.
     exemplar_indices_ : ndarray of shape (n_clusters,)
         The training row that most surely belongs to each component; -1 if it has no row of any
         weight. If processes pass different rows, they are numbered in the order of ranks.
@@ -236,9 +242,11 @@ class GMVAEClustering(
         Mean bound of the training rows under the fitted model (Eq. 3), in nats per row, in the
         units of X: ``score(X)``, of 10,000 rows at the most.
     history_ : dict of str to ndarray of shape (`n_iter_`,)
-        Means per epoch, while training: the four terms of Eq. 3 (`reconstruction`,
-        `conditional_prior`, `w_prior`, `z_prior`), `lower_bound`, and the `regularizer`, which
-        `consistency` weighs, with its parts and `pseudo_label_loss`, which has its own weights.
+        Means per epoch, while training, in nats per row: the four terms of Eq. 3
+        (`reconstruction`, in the units of X, `conditional_prior`, `w_prior`, `z_prior`),
+        `lower_bound`, and the `regularizer`, which `consistency` weighs. Unless it is 0, also the
+        parts of the regularizer (`disagreement`, `information`; `conditional_entropy`,
+        `marginal_entropy`, `imbalance`) and `pseudo_label_loss`, which has its own weights.
     validation_scores_ : ndarray of shape (`n_iter_`,) or None
         With `early_stopping`, the mean bound of the rows that were held out after each epoch, as
         `lower_bound` in `history_`; NaN for those of an earlier fit without. Else None.
@@ -265,7 +273,11 @@ class GMVAEClustering(
     References
     ----------
     Dilokthanakul et al., Deep Unsupervised Clustering with Gaussian Mixture Variational
-    Autoencoders, arXiv:1611.02648v2.
+    Autoencoders, arXiv:1611.02648v2. Equation numbers are those of this paper.
+
+    The regularizer follows Hu et al., Learning Discrete Representations via Information Maximizing
+    Self-Augmented Training, arXiv:1702.08720, and Miyato et al., Virtual Adversarial Training,
+    arXiv:1704.03976.
 
     Examples
     --------
@@ -378,7 +390,9 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows at any location and scale. If a few are far from all others,
+            Rows at any location and scale; NaN is a missing value, infinity is refused. It may be a
+            DataFrame with categories (`categorical_features`) or a source of rows in a file
+            (:mod:`skgmvae.sources`). If a few rows are far from all others,
             :class:`~skgmvae.exceptions.FarRowsWarning` is issued. Of rows in memory neither the
             order makes a difference, nor copies of a row in place of a weight.
         y : array-like of shape (n_samples,), default=None
@@ -401,6 +415,18 @@ class GMVAEClustering(
             If the file `checkpoint` is damaged, and the one before too, or is no checkpoint.
         ImportError
             If `checkpoint` is set and safetensors is not installed.
+        OSError
+            If the file `checkpoint` cannot be read.
+        KeyboardInterrupt
+            After Ctrl-C or SIGTERM, see above.
+
+        Warns
+        -----
+        ClusteringWarning
+            Of the data or the clusters, see :mod:`skgmvae.exceptions`.
+        ConvergenceWarning
+            If the loss was still changing after `max_iter` epochs that were asked for, no epoch was
+            run, or the loss was not finite until the learning rate was lowered.
 
         Examples
         --------
@@ -476,6 +502,7 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As in `fit`.
         y : Ignored
         sample_weight : array-like of shape (n_samples,), default=None
             How many rows each counts for, as in `fit`, except that weights below 1 are kept as they
@@ -532,16 +559,18 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
+            Number of the component, from 0 to n_clusters - 1, of dtype intp.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
-        ValueError
+        ValueError, TypeError
             If X is invalid.
 
         Examples
@@ -558,11 +587,12 @@ class GMVAEClustering(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_clusters)
-            In the precision of X, as all methods return.
+            Rows sum to 1. Of dtype float64 if X is float64, and float32 if X is float32 or uint8.
 
         Raises
         ------
@@ -570,6 +600,8 @@ class GMVAEClustering(
             Before `fit`.
         ValueError
             If X is invalid.
+        TypeError
+            If X is sparse (use `predict_log_proba`) or holds no numbers, such as dates.
 
         Examples
         --------
@@ -591,16 +623,18 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
 
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_clusters)
+            In nats, at most 0; of the dtype that `predict_proba` has.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
-        ValueError
+        ValueError, TypeError
             If X is invalid.
 
         Examples
@@ -620,17 +654,19 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
 
         Returns
         -------
         log_odds : ndarray of shape (n_samples, n_clusters)
-            Infinite where there is one component only.
+            In nats, of the dtype that `predict_proba` has. Infinite where there is one component
+            only.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
-        ValueError
+        ValueError, TypeError
             If X is invalid.
 
         Examples
@@ -648,16 +684,18 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
 
         Returns
         -------
         latent : ndarray of shape (n_samples, latent_dim)
+            Of the dtype that `predict_proba` has.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
-        ValueError
+        ValueError, TypeError
             If X is invalid.
 
         Examples
@@ -671,20 +709,27 @@ class GMVAEClustering(
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Decode latent points: the mean of p(y|x), in the units of the data.
 
+        Of counts it returns those of a row with the median total of the training rows.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, latent_dim)
+            Points of the latent space, as `transform` returns them.
 
         Returns
         -------
         decoded : ndarray of shape (n_samples, n_features)
+            In the units of the training data. A DataFrame if the model was fitted to one with
+            categories; an array of objects if it was fitted to an array with text categories.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If X is not what `transform` returns.
+            If X has NaN or infinity, or not `latent_dim` columns.
+        TypeError
+            If X is sparse.
 
         Examples
         --------
@@ -706,19 +751,23 @@ class GMVAEClustering(
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Encode and decode: the mean of p(y|x) at the mean of q(x|y), in the units of X.
 
+        So missing values are imputed. Of counts it returns those expected of a row with its total.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
 
         Returns
         -------
         reconstruction : ndarray of shape (n_samples, n_features)
+            In the units of the training data, of the type that `inverse_transform` returns.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
-        ValueError
+        ValueError, TypeError
             If X is invalid.
 
         Examples
@@ -735,19 +784,21 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
 
         Returns
         -------
-        terms : Terms
-            Named arrays of shape (n_samples,), in nats: `reconstruction` (a log-density in the
-            units of X), `conditional_prior`, `w_prior`, `z_prior` (against `weights_`); their
-            `bound` is the first minus the others.
+        terms : named tuple of ndarray of shape (n_samples,)
+            In nats, means over 16 draws of x and w: `reconstruction` (a log-density in the units of
+            X; a log-probability of binary values and counts), `conditional_prior` (Eq. 5),
+            `w_prior` and `z_prior` (Eq. 6, against `weights_`). The property `bound` is the first
+            minus the others.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
-        ValueError
+        ValueError, TypeError
             If X is invalid.
 
         Examples
@@ -772,6 +823,7 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
         n_draws : int, default=None
             ``None`` gives the bound of Eq. 3. A number gives the importance-weighted estimate of
             the density by so many points x, which are fixed: 64 to 100 suffice in up to ten
@@ -788,7 +840,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         TypeError, ValueError
-            If `n_draws` is not a positive integer; ValueError also if X is invalid.
+            If `n_draws` is not a positive integer, or X is invalid.
 
         Examples
         --------
@@ -810,6 +862,7 @@ class GMVAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of the training data; NaN is a missing value.
         y : Ignored
         sample_weight : array-like of shape (n_samples,), default=None
             By which the mean is weighted.
@@ -823,8 +876,9 @@ class GMVAEClustering(
         ------
         NotFittedError
             Before `fit`.
-        ValueError
-            If X is invalid.
+        ValueError, TypeError
+            If X is invalid; if `sample_weight` is not numeric, negative, zero for all rows, or of
+            another length.
 
         Examples
         --------
@@ -852,11 +906,16 @@ class GMVAEClustering(
         that was asked for is drawn again. With `w`, x is drawn from the paper's p(x|w, z) (Eq. 1c),
         as for the paper's figures. With ``consistency=0`` it is the paper's in any case.
 
+        With an integer `random_state` each call draws the same rows; with None or a RandomState
+        instance each call draws others.
+
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows to draw.
         cluster : int or array-like of shape (n_samples,), default=None
-            Cluster of each row; ``None`` draws it by `weights_`.
+            Cluster of each row. With ``None`` it is drawn by `weights_` if `w` is given or
+            ``consistency=0``; otherwise a component is, and the row may lie in another cluster.
         w : array-like of shape (style_dim,) or (n_samples, style_dim), default=None
             The style. Zeros give the typical style; draws from N(0, I) (Eq. 1a) give the paper's
             generative process. ``None`` does without a style, see above.
@@ -866,9 +925,10 @@ class GMVAEClustering(
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            In the units of the training data; a feature that had one value there has it here, as
-            it has in `reconstruct`, `inverse_transform` and `cluster_centers_`.
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            In the units of the training data, of the type that `inverse_transform` returns; a
+            feature that had one value there has it here, as it has in `reconstruct`,
+            `inverse_transform` and `cluster_centers_`.
         labels : ndarray of shape (n_samples,)
             The cluster of each row.
 
@@ -876,9 +936,11 @@ class GMVAEClustering(
         ------
         NotFittedError
             Before `fit`.
-        TypeError, ValueError
-            If `n_samples` is not a positive integer, a component does not exist, or `w` has
-            another shape.
+        TypeError
+            If `n_samples` is not an integer.
+        ValueError
+            If `n_samples` is not positive, `cluster` has another length or names a component that
+            does not exist, or `w` has another shape or values that are not finite numbers.
 
         Examples
         --------
@@ -900,7 +962,7 @@ class GMVAEClustering(
         """Write the fitted model to a file, which :func:`skgmvae.load` reads.
 
         The file holds arrays and JSON, no code: unlike a pickle it may be opened if it comes from
-        somebody else (docs/trust.md). It is replaced in one step: after an error the old one is
+        somebody else (:doc:`/trust`). It is replaced in one step: after an error the old one is
         there, as it was. Networks and perturbations of your own are not in it, they are passed to
         `load`; nor are `device`, the rows that `partial_fit` remembers, and attributes that you
         have added. A `random_state` that is a RandomState is stored as it is now. Needs the
@@ -918,8 +980,8 @@ class GMVAEClustering(
         ImportError
             If safetensors is not installed.
         ValueError, TypeError
-            If a parameter is invalid or does not hold plain data, or if the object is an instance
-            of a subclass, which a file cannot represent.
+            If a parameter is invalid or does not hold plain data, if `path` is not a path, or if
+            the object is an instance of a subclass, which a file cannot represent.
         OSError
             If the file cannot be written.
 
@@ -953,7 +1015,9 @@ class GMVAEClustering(
         Returns
         -------
         means : ndarray of shape (n_clusters, latent_dim)
+            In the coordinates that `transform` returns; float64 (float32 with ``consistency=0``).
         covariances : ndarray of shape (n_clusters, latent_dim, latent_dim)
+            Of the same dtype; diagonal with ``consistency=0``.
 
         Raises
         ------
@@ -987,13 +1051,15 @@ class GMVAEClustering(
         Returns
         -------
         card : str
+            The text, with headings of levels 1 and 2.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
-        ValueError
-            If only one of X and y is given, X is invalid, or y has fewer than two classes.
+        ValueError, TypeError
+            If only one of X and y is given, X is invalid, or y has fewer than two classes, missing
+            labels or labels of mixed types.
 
         Examples
         --------
@@ -1012,34 +1078,34 @@ class GMVAEClustering(
 
     @property
     def module_(self) -> torch.nn.Module:
-        """The trained GMVAE."""
+        """The trained GMVAE, a torch.nn.Module in evaluation mode. To be read only."""
         return self._fitted_model().module
 
     @property
     def device_(self) -> str:
-        """Where the model is."""
+        """The device of the model, a str with its index, such as "cuda:0"."""
         return str(self._fitted_model().device)
 
     @property
     def weights_(self) -> NDArray[np.float64]:
-        """p(z) of the fitted model."""
+        """p(z) of the fitted model, an ndarray of shape (n_clusters,) that sums to 1."""
         return self._fitted_model().weights
 
     @property
     def history_(self) -> dict[str, NDArray[np.float64]]:
-        """Means per epoch, while training."""
+        """Means per epoch while training, a dict of ndarrays (n_iter_,), in nats per row."""
         fitted = self._fitted_model()
         return _fit.history(self._records[: self._n_records], fitted)
 
     @property
     def validation_scores_(self) -> NDArray[np.float64] | None:
-        """Mean bound of the rows that were held out, per epoch."""
+        """Mean bound of held-out rows after each epoch, (n_iter_,), in nats per row, or None."""
         check_is_fitted(self)
         return _fit.validation_scores(self._records[: self._n_records])
 
     @property
     def n_iter_(self) -> int:
-        """Epochs run."""
+        """Number of epochs run, an int; those of earlier fits and of `partial_fit` included."""
         check_is_fitted(self)
         return self._n_records
 
@@ -1269,8 +1335,8 @@ def load(
 ) -> GMVAEClustering:
     """Read a fitted model from a file that `GMVAEClustering.save` has written.
 
-    A file may come from anywhere: it holds no code, and nothing in it is believed before it is
-    checked. docs/trust.md says what that promises, and what it does not.
+    A file may come from anywhere: it holds no code, and nothing in it is used before it is
+    checked. :doc:`/trust` says what that promises, and what it does not.
 
     Parameters
     ----------
@@ -1294,6 +1360,8 @@ def load(
         by the shapes of their weights.
     ValueError
         If the device cannot be used.
+    TypeError
+        If `path` or `device` is not of a type listed above.
     ImportError
         If safetensors is not installed.
     OSError
