@@ -66,7 +66,9 @@ class EarlyStopping:
     Raises
     ------
     TypeError, ValueError
-        If `validation_fraction` is not between 0 and 1, or `patience` no positive integer.
+        If `validation_fraction` is not a number between 0 and 1, both excluded, or `patience` is
+        not a positive integer. `fit` raises a ValueError if `X_val` does not have the columns of X,
+        or if ``early_stopping=True`` or another EarlyStopping is set too.
 
     See Also
     --------

@@ -38,9 +38,10 @@ class Split(NamedTuple):
     Attributes
     ----------
     X_train, X_test : ndarray of shape (n_images, n_values)
-        The images as flat rows of values from 0 to 255.
+        The images as flat rows, of dtype uint8 with values from 0 to 255. Images of a file of your
+        own keep its dtype and range.
     y_train, y_test : ndarray of shape (n_images,)
-        The label of each image.
+        The label of each image, of dtype intp.
 
     Examples
     --------
@@ -89,16 +90,17 @@ def make_arcs(
     Returns
     -------
     X : ndarray of shape (n_samples, 2)
-        The points, in random order.
+        The points, in random order, of dtype float64.
     y : ndarray of shape (n_samples,)
-        The arc of each point, 0 to 4.
+        The arc of each point, 0 to 4, of dtype intp.
 
     Raises
     ------
     TypeError
         If `n_samples` is not an integer, or another parameter is not a number.
     ValueError
-        If `n_samples` is less than 1, or another parameter is negative, infinite or NaN.
+        If `n_samples` is less than 1, another parameter is negative, infinite or NaN, or
+        `random_state` cannot seed a generator.
 
     Examples
     --------
@@ -153,6 +155,10 @@ def load_mnist(
         If the file at `path` does not hold the four arrays, or images and labels are not equally
         many.
 
+    References
+    ----------
+    LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE, 1998.
+
     Examples
     --------
     >>> from skgmvae.datasets import load_mnist
@@ -179,8 +185,8 @@ def load_svhn(
 ) -> Split:
     """Load SVHN, the Street View House Numbers: color images of 32 x 32 pixels.
 
-    The data are for non-commercial use only. The training images are memory-mapped, since with
-    `extra` they take 1.9 GB.
+    The data are for non-commercial use only. Images that were downloaded are memory-mapped and
+    read-only, since with `extra` they take 1.9 GB; those of `path` are read at once.
 
     Parameters
     ----------
@@ -208,6 +214,11 @@ def load_svhn(
     ValueError
         If the file at `path` does not hold the four arrays, or images and labels are not equally
         many.
+
+    References
+    ----------
+    Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, NIPS
+    Workshop, 2011.
 
     Examples
     --------

@@ -10,9 +10,10 @@ __all__ = [
 
 
 class InvalidModelFile(ValueError):
-    """A file that `skgmvae.load` cannot read: damaged, of a newer version, or no model at all.
+    """A file of a model or a checkpoint that cannot be used: damaged, too new, or neither of them.
 
-    A file that cannot be opened, or is not there, is an OSError as everywhere.
+    `skgmvae.load` raises it, and `fit` of a clusterer with `checkpoint`. A file that cannot be
+    opened, or is not there, is an OSError as everywhere.
 
     Examples
     --------
@@ -31,7 +32,7 @@ class InvalidModelFile(ValueError):
 class CheckpointWarning(UserWarning):
     """The checkpoint of a fit could not be written: a full disk, or a folder that is gone.
 
-    The fit goes on and tries again; it is said once.
+    The fit goes on and tries again. The warning is issued once for each fit.
 
     Examples
     --------
@@ -145,7 +146,7 @@ class SamplesWarning(ClusteringWarning):
 
 
 class UniformPosteriorWarning(ClusteringWarning):
-    """Nearly all rows have the same probability of every cluster: the components have merged.
+    """The components have merged: of most rows no cluster is much more probable than the others.
 
     Examples
     --------
@@ -163,7 +164,10 @@ class UniformPosteriorWarning(ClusteringWarning):
 
 
 class StyleClustersWarning(ClusteringWarning):
-    """The model reads the cluster of a row from the noise in its style w.
+    """The clusters depend on the random draw of the style w rather than on the row.
+
+    The cluster of a row at the means of q(x|y) and q(w|y) has less than half of its probability at
+    draws from these distributions. Raise `consistency`.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The families of p(y|x): what one is called, its units, its head, its density and its draws.
 
-To add one, write a subclass of `Likelihood` and name it in `LIKELIHOODS`: nothing else in the
-package knows which there are.
+To add one to the package, write a subclass of `Likelihood` here and name it in `LIKELIHOODS`: no
+other file lists them. A name that is added after the import is refused by `GMVAEClustering`.
 """
 
 from __future__ import annotations
@@ -44,35 +44,61 @@ class Likelihood(ABC):
     def units(
         self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
     ) -> Units:
-        """Read the units that the model sees off the training data (n_samples, n_features).
+        """Read the units that the model sees off the training data.
 
-        `scale` is the parameter of the estimator, for those whose features have no fixed range.
+        Parameters
+        ----------
+        X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+        image_shape : tuple of int or None
+            (height, width) or (height, width, channels).
+        scale : {"auto", "range", "std"} or None, default="auto"
+            The parameter of the estimator; used by families of real values only.
+
+        Returns
+        -------
+        units : Units
+            Location and scale of each feature.
+
+        Raises
+        ------
+        ValueError
+            If X has columns without values, or values that the family does not take.
         """
 
     @abstractmethod
     def check(self, X: NDArray[Any], units: Units) -> None:
-        """Raise a ValueError where rows of X can have no density."""
+        """Raise a ValueError if rows of X, (n_samples, n_features), can have no density."""
 
     @abstractmethod
     def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
         """Turn log-densities in the model's units into such in the units of X.
 
-        `observed` (..., n_features) are the values that are there, or the share of them; None is
-        all.
+        Parameters
+        ----------
+        log_density : ndarray of shape (n_samples,) or float
+            In nats.
+        units : Units
+        observed : ndarray of shape (..., n_features), default=None
+            Which values are there, or the share of them; ``None`` is all.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,) or float
+            In nats, in the units of X.
         """
 
     @abstractmethod
     def distribution(self, parameters: Tensor) -> Independent[Any]:
-        """Turn parameters (B, n_parameters, *data_shape) into p(y|x) over (B, *data_shape).
+        """Turn parameters (B, n_parameters, *data_shape) into p(y|x) over (B, *data_shape), Eq. 1d.
 
-        Values are independent, so that missing ones can be left out.
+        Values are independent given x, so that missing ones can be left out.
         """
 
     @abstractmethod
     def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:
-        """Draw a row from each distribution, (B, *data_shape).
+        """Draw a row from each distribution, (B, *data_shape), in the model's units.
 
-        The randomness is drawn where `source` is, so that it is the same on every device.
+        Random numbers are drawn on the device of `source`, so that they are the same everywhere.
         """
 
     def head(self, n_features: int, data_shape: tuple[int, ...]) -> nn.Module:

@@ -38,10 +38,10 @@ def max_probability_labels(y_true: ArrayLike, scores: ArrayLike) -> NDArray[Any]
     Returns
     -------
     labels : ndarray of shape (n_clusters,)
-        If several rows share the highest score of a cluster, it gets the most frequent label among
-        them, and of equally frequent labels the first in sorted order. The order of the rows
-        therefore does not matter. A cluster to which no row is assigned gets a label in the same
-        way, although nothing uses it.
+        Of the dtype of `y_true`. If several rows share the highest score of a cluster, it gets the
+        most frequent label among them, and of equally frequent labels the first in sorted order.
+        The order of the rows therefore does not matter. A cluster to which no row is assigned gets
+        a label in the same way, although nothing uses it.
 
     Raises
     ------
@@ -49,7 +49,8 @@ def max_probability_labels(y_true: ArrayLike, scores: ArrayLike) -> NDArray[Any]
         If `y_true` is None, empty, not one-dimensional or has missing labels; if `scores` is not a
         two-dimensional array of numbers or contains NaN; or if their lengths differ.
     TypeError
-        If the labels cannot be sorted, or `scores` is sparse.
+        If `y_true` is a single value or its labels cannot be sorted, or if `scores` is sparse or
+        holds dates.
 
     References
     ----------
@@ -70,7 +71,7 @@ def max_probability_accuracy(
     y_labeling: ArrayLike | None = None,
     scores_labeling: ArrayLike | None = None,
 ) -> float:
-    """Return the max-probability accuracy, which is the accuracy reported in the paper.
+    """Return the max-probability accuracy, as in Table 1 of the paper (Section 4.2).
 
     The accuracy rises with the number of clusters, however poor they are, and reaches 1 with one
     cluster per row. Compare it only between clusterings with the same number of clusters, and do
@@ -83,10 +84,12 @@ def max_probability_accuracy(
     scores : array-like of shape (n_samples, n_clusters)
         The confidence that each row belongs to each cluster, as in
         :func:`max_probability_labels`. A row is assigned to the cluster with its highest score.
-    y_labeling, scores_labeling : array-like, default=None
-        The known labels and the scores of a separate set of rows that names the clusters, as in
-        the protocol of Makhzani et al. By default, the evaluated rows name the clusters
-        themselves, as in the GMVAE paper.
+    y_labeling : array-like of shape (n_labeling,), default=None
+        The known labels of a separate set of rows that names the clusters, as in the protocol of
+        Makhzani et al. By default, the evaluated rows name the clusters themselves, as in the
+        GMVAE paper.
+    scores_labeling : array-like of shape (n_labeling, n_clusters), default=None
+        The scores of these rows. Pass both or neither.
 
     Returns
     -------
@@ -138,10 +141,10 @@ def max_probability_scorer(estimator: Any, X: Any, y: ArrayLike | None = None) -
     estimator : estimator
         A fitted estimator with at least one of the methods `decision_function`,
         `predict_log_proba` and `predict_proba`. The first one that exists is used.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         The rows to score.
-    y : array-like of shape (n_samples,)
-        The known labels.
+    y : array-like of shape (n_samples,), default=None
+        The known labels. They are required: the default is there for scikit-learn's scorers.
 
     Returns
     -------
@@ -194,7 +197,11 @@ def clustering_accuracy(y_true: ArrayLike, labels: ArrayLike) -> float:
         If `y_true` or `labels` is None, empty, not one-dimensional or has missing labels, or if
         their lengths differ.
     TypeError
-        If the labels cannot be sorted.
+        If an argument is a single value, or its labels cannot be sorted.
+
+    References
+    ----------
+    Xie et al., Unsupervised Deep Embedding for Clustering Analysis, arXiv:1511.06335.
 
     Examples
     --------

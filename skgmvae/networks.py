@@ -5,11 +5,14 @@ returns three modules:
 
 1. ``encoder``: ``(B, *data_shape) -> (B, any width)``, the trunk that q(x|y) and q(w|y) share;
 2. ``prior``: ``(B, style_dim) -> (B, any width)``, the trunk of p(x|w, z);
-3. ``decoder``: ``(B, latent_dim) -> (B, any width)``, the trunk of p(y|x); or, where its last
-   layer is not a linear one, ``(B, n_parameters, *data_shape)``, the parameters of p(y|x): the
-   logit (Bernoulli, 1) or the mean and the log-variance (Gaussian, 2).
+3. ``decoder``: ``(B, latent_dim) -> (B, any width)``, the trunk of p(y|x), which a linear layer
+   follows; or ``(B, n_parameters, *data_shape)``, the parameters of p(y|x) themselves: the logit
+   (Bernoulli, 1), the mean and the log-variance (Gaussian, 2), these and a number for the degrees
+   of freedom (Student's t, 3), the logit of the share (Poisson, 1), or this and the logarithm of
+   the dispersion (negative binomial, 2).
 
-Batch norm aside, a network should have no state that training changes, and draw no noise.
+Batch norm aside, a network must have no state that training changes. `fit` raises a ValueError if
+one draws random numbers while training, as dropout does.
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ class Networks(NamedTuple):
     decoder: nn.Module
 
 
+#: A callable from (data_shape, latent_dim, style_dim, n_parameters) to three modules.
 NetworkFactory = Callable[[tuple[int, ...], int, int, int], tuple[nn.Module, nn.Module, nn.Module]]
 
 
@@ -64,7 +68,7 @@ class ConvLayer(NamedTuple):
     Attributes
     ----------
     channels : int
-        That it puts out.
+        Number of channels of its output.
     kernel, stride, padding : int
         In pixels, the same in height and width.
 
@@ -80,16 +84,24 @@ class ConvLayer(NamedTuple):
     padding: int
 
     def out_size(self, size: int) -> int:
-        """Side of the image after the layer."""
+        """Return the side of the image after the layer, in pixels."""
         return (size + 2 * self.padding - self.kernel) // self.stride + 1
 
 
-#: Few channels, halving the image twice: an encoder in an eighth of the time of `MNIST_LAYERS`.
+#: Two layers of few channels, each of which halves the image: an eighth of the time of
+#: `MNIST_LAYERS`.
 LIGHT_LAYERS = (ConvLayer(16, 4, 2, 1), ConvLayer(32, 4, 2, 1))
 #: The convolutions of the MNIST experiment (Tables A.1 and A.3).
 MNIST_LAYERS = (ConvLayer(16, 6, 1, 0), ConvLayer(32, 6, 1, 0), ConvLayer(64, 4, 2, 1))
 #: The convolutions of the SVHN experiment; 246 is the paper's figure.
 SVHN_LAYERS = (ConvLayer(64, 4, 2, 1), ConvLayer(128, 4, 2, 1), ConvLayer(246, 4, 2, 1))
+
+
+def _widths(hidden_layer_sizes: Sequence[int]) -> list[int]:
+    widths = list(hidden_layer_sizes)
+    if not widths:
+        raise ValueError("hidden_layer_sizes=() must hold at least one width, as in (500, 500).")
+    return widths
 
 
 def _dense_stack(sizes: Sequence[int]) -> list[nn.Module]:
@@ -125,13 +137,20 @@ def dense_networks(
     latent_dim, style_dim : int
         N_x and N_w.
     n_parameters : int
-        Parameters of p(y|x) for each value: 1 (Bernoulli) or 2 (Gaussian).
+        Parameters of p(y|x) for each value: 1 (Bernoulli, Poisson), 2 (Gaussian, negative
+        binomial) or 3 (Student's t).
     hidden_layer_sizes : sequence of int, default=(500, 500)
         Widths of the encoder's layers; batch norm and ReLU follow each.
 
     Returns
     -------
-    Networks
+    networks : Networks
+        The encoder, the prior and the decoder.
+
+    Raises
+    ------
+    ValueError
+        If `hidden_layer_sizes` is empty.
 
     Examples
     --------
@@ -140,7 +159,7 @@ def dense_networks(
     >>> networks.decoder(torch.zeros(5, 2)).shape
     torch.Size([5, 16])
     """
-    hidden = list(hidden_layer_sizes)
+    hidden = _widths(hidden_layer_sizes)
     return Networks(
         nn.Sequential(nn.Flatten(), *_dense_stack([math.prod(data_shape), *hidden])),
         _prior_network(style_dim, hidden[-1]),
@@ -171,16 +190,18 @@ def conv_networks(
     hidden_layer_sizes : sequence of int, default=(500, 500)
         Dense layers between the convolutions and the heads; the decoder has them in reverse.
     layers : sequence of ConvLayer, default=LIGHT_LAYERS
-        Those that a small image is used up by are left out.
+        From the first one that does not fit what is left of the image, all are left out.
 
     Returns
     -------
-    Networks
+    networks : Networks
+        The encoder, the prior and the decoder.
 
     Raises
     ------
     ValueError
-        If not even the first layer fits the image.
+        If `data_shape` does not have three numbers, not even the first layer fits the image, or
+        `layers` or `hidden_layer_sizes` is empty.
 
     Examples
     --------
@@ -189,7 +210,7 @@ def conv_networks(
     >>> networks.encoder(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 500])
     """
-    hidden = list(hidden_layer_sizes)
+    hidden = _widths(hidden_layer_sizes)
     return Networks(
         _conv_encoder(layers, _shapes_between(layers, data_shape), hidden),
         _prior_network(style_dim, hidden[-1]),
@@ -217,17 +238,20 @@ def paper_conv_networks(
     hidden_layer_sizes : sequence of int, default=(500,)
         Dense layers between the convolutions and the heads.
     layers : sequence of ConvLayer, default=None
-        ``None`` takes `MNIST_LAYERS` for one channel and at least 16 pixels, else
-        `SVHN_LAYERS`. Layers that a small image is used up by are left out.
+        ``None`` takes `MNIST_LAYERS` for one channel and a height and width of at least 16 pixels,
+        else `SVHN_LAYERS`. From the first one that does not fit what is left of the image, all are
+        left out.
 
     Returns
     -------
-    Networks
+    networks : Networks
+        The encoder, the prior and the decoder.
 
     Raises
     ------
     ValueError
-        If not even the first layer fits the image.
+        If `data_shape` does not have three numbers, not even the first layer fits the image, or
+        `layers` or `hidden_layer_sizes` is empty.
 
     Examples
     --------
@@ -240,7 +264,7 @@ def paper_conv_networks(
     if layers is None:
         layers = MNIST_LAYERS if n_channels == 1 and min(size, default=0) >= 16 else SVHN_LAYERS
     shapes = _shapes_between(layers, data_shape)
-    hidden = list(hidden_layer_sizes)
+    hidden = _widths(hidden_layer_sizes)
 
     def dropped(n_before: int, n_after: int, layer: ConvLayer) -> int:
         """Rows of pixels that the encoder's stride left out."""
@@ -280,6 +304,8 @@ def _shapes_between(
             f"Convolutions need images of (channels, height, width), but a row has the shape "
             f"{tuple(data_shape)}: pass image_shape=(height, width) or (height, width, channels)."
         )
+    if not layers:
+        raise ValueError("layers=() must hold at least one ConvLayer; see also dense_networks.")
     shapes = [tuple(data_shape)]
     for layer in layers:
         shape = layer.channels, *map(layer.out_size, shapes[-1][1:])

@@ -25,7 +25,9 @@ ARCS_WIDTH = 120
 def arcs_networks(
     data_shape: tuple[int, ...], latent_dim: int, style_dim: int, n_parameters: int
 ) -> Networks:
-    """Build the networks for the arcs: two hidden layers of 120 units, no batch normalization.
+    """Build the networks for the arcs (Section 4.1), without batch normalization.
+
+    Encoder and decoder have two hidden layers of 120 ReLU units, the prior one of 120 tanh units.
 
     Parameters
     ----------
@@ -69,19 +71,20 @@ _PLAIN: dict[str, Any] = {
     "consistency": 0.0, "learning_rate": "constant", "learning_rate_init": 1e-4, "tol": 0.0,
 }
 
-#: Section 4.1, Figs. 2 and 3. Also pass ``min_information`` for the panels on the right.
+#: For the arcs (Section 4.1, Figs. 2 and 3): all parameters but `n_clusters` that differ from the
+#: defaults. Add ``min_information``, in nats, for the constraint of Eq. 7 (Fig. 3b).
 ARCS: dict[str, Any] = {
     **_PLAIN, "networks": arcs_networks, "latent_dim": 2, "style_dim": 2, "batch_size": 100,
     "max_iter": 200,
 }
 
-#: Section 4.2, Table 1.
+#: For MNIST (Section 4.2, Table 1). There `n_clusters` is 10, 16 or 30, and `n_mc_samples` 1 or 10.
 MNIST: dict[str, Any] = {
     **_PLAIN, "networks": paper_conv_networks, "image_shape": (28, 28), "likelihood": "bernoulli",
     "latent_dim": 200, "style_dim": 150, "batch_size": 50, "max_iter": 100,
 }
 
-#: Section 4.2.1, Fig. 6.
+#: For SVHN (Section 4.2.1, Fig. 6): as `MNIST`, with images in color.
 SVHN: dict[str, Any] = {
     **MNIST, "image_shape": (32, 32, 3), "batch_size": 128, "max_iter": 20,
 }

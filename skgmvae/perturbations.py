@@ -22,19 +22,21 @@ Perturbation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class AffineRanges(NamedTuple):
-    """Ranges, uniform around no change, of the transformation of one image.
+    """Limits of the random affine change of an image; each amount is uniform within plus or minus.
 
-    The largest that leave handwritten digits what they are, by eye. All experiments of
-    docs/results.md on MNIST and USPS use them, and they were never varied.
+    They are the largest that leave handwritten digits what they are, by eye. All experiments on
+    MNIST and USPS (:doc:`/results`) use them, and they were never varied.
 
     Attributes
     ----------
     rotation : float
-        In radians.
-    scale, shear : float
-        As shares of 1.
+        In radians, 15 degrees by default.
+    scale : float
+        Relative change of the height and of the width, drawn for each by itself.
+    shear : float
+        Tangent of the angle of the shear.
     shift : float
-        As a share of the image's side.
+        As a share of the height and of the width.
 
     Examples
     --------
@@ -59,11 +61,12 @@ def affine(y: Tensor, source: torch.Generator, ranges: AffineRanges = AFFINE_RAN
     y : Tensor of shape (B, channels, height, width)
     source : torch.Generator
         On the device of y.
-    ranges : AffineRanges
+    ranges : AffineRanges, default=AffineRanges()
 
     Returns
     -------
-    Tensor of shape (B, channels, height, width)
+    moved : Tensor of shape (B, channels, height, width)
+        Pixels beyond the edge repeat those at the edge.
 
     Examples
     --------
@@ -101,7 +104,7 @@ def adversarial(
 ) -> Tensor:
     """Move each row by its `radius` in the direction that changes p(z|y) most.
 
-    The virtual adversarial direction of Miyato et al. (2018), by one step of power iteration.
+    The direction is that of virtual adversarial training, by one step of power iteration.
 
     Parameters
     ----------
@@ -120,7 +123,11 @@ def adversarial(
 
     Returns
     -------
-    Tensor of shape (B, *data_shape)
+    moved : Tensor of shape (B, *data_shape)
+
+    References
+    ----------
+    Miyato et al., Virtual Adversarial Training, arXiv:1704.03976.
 
     Examples
     --------
@@ -139,7 +146,17 @@ def adversarial(
 
 
 def kl_rows(logits_p: Tensor, logits_q: Tensor) -> Tensor:
-    """Return KL(p || q) of each row (B,), from normalized logits (B, K).
+    """Return KL(p || q) of each row.
+
+    Parameters
+    ----------
+    logits_p, logits_q : Tensor of shape (B, K)
+        Logarithms of probabilities, normalized over K.
+
+    Returns
+    -------
+    kl : Tensor of shape (B,)
+        In nats.
 
     Examples
     --------

@@ -141,6 +141,15 @@ def test_a_too_small_image_is_refused_by_the_name_of_the_parameter():
         conv_networks((1, 6, 6), 2, 2, 1, layers=[ConvLayer(2, 7, 1, 0)])
 
 
+@pytest.mark.parametrize("factory", [dense_networks, conv_networks, paper_conv_networks])
+def test_networks_without_layers_are_refused_by_the_name_of_the_parameter(factory):
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes=\(\)"):
+        factory((1, 20, 20), 2, 2, 1, hidden_layer_sizes=())
+    if factory is not dense_networks:
+        with pytest.raises(ValueError, match=r"layers=\(\)"):
+            factory((1, 20, 20), 2, 2, 1, layers=())
+
+
 @pytest.mark.parametrize("networks", [
     dense_networks((6,), 2, 2, 2, hidden_layer_sizes=(8, 4)),
     conv_networks((1, 20, 20), 2, 2, 2, hidden_layer_sizes=(8, 4)),

@@ -37,13 +37,24 @@ class LazyRows:
     Attributes
     ----------
     shape : tuple of int
+        (n_rows, n_features).
+    ndim : int
+        2.
     dtype : dtype
         Of what is read: that of the source if it is float64, float32 or uint8, else float64.
+    has_missing : bool
+        Whether values are NaN. All rows are read for it, once.
+    reading_order : ndarray of shape (n_rows,)
+        The numbers of the rows in the order of the source, in which they are read fastest.
 
     Raises
     ------
-    ValueError, TypeError
-        If the source is not a table of numbers.
+    TypeError
+        If the source has no `shape`, `dtype` or rows; if columns or a single row are selected.
+    ValueError
+        If the source is not two-dimensional or not of numbers; ``np.asarray`` if it has infinity.
+    IndexError
+        If rows are selected that are not there.
 
     Examples
     --------

@@ -54,7 +54,7 @@ def cluster_colors(n_clusters: int, cmap: str | Colormap | None = None) -> NDArr
     from matplotlib.colors import hsv_to_rgb
 
     if cmap is not None:
-        colormap = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
+        colormap = mpl.colormaps.get_cmap(cmap)
         return np.asarray(colormap.resampled(n_clusters)(np.arange(n_clusters)))
     if n_clusters <= 10:
         return np.asarray(mpl.colormaps["tab10"](np.arange(n_clusters)))

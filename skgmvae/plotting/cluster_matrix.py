@@ -57,7 +57,7 @@ class ClusterMatrixDisplay:
     clusters : array-like of shape (n_clusters,)
         The clusters, as they are printed.
     cmap : str or Colormap, default="Blues"
-        From 0 to the largest count.
+        Colormap of the cells, from 0 to the largest count.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class ClusterMatrixDisplay:
         y : array-like of shape (n_samples,)
             Their labels.
         cmap : str or Colormap, default="Blues"
-            From 0 to the largest count.
+            Colormap of the cells, from 0 to the largest count.
         ax : matplotlib Axes, default=None
             The Axes to draw on. ``None`` makes a figure.
 
@@ -130,11 +130,11 @@ class ClusterMatrixDisplay:
         Raises
         ------
         TypeError
-            If the estimator has no `predict`.
+            If the estimator has no `predict`, or labels are of mixed types.
         NotFittedError
             If it is not fitted.
         ValueError
-            If it does not take X, or y has another length.
+            If it does not take X, y has another length or missing labels, or `cmap` is not known.
         ImportError
             If matplotlib is not installed.
 
@@ -167,7 +167,7 @@ class ClusterMatrixDisplay:
         y_pred : array-like of shape (n_samples,)
             Clusters.
         cmap : str or Colormap, default="Blues"
-            From 0 to the largest count.
+            Colormap of the cells, from 0 to the largest count.
         ax : matplotlib Axes, default=None
             The Axes to draw on. ``None`` makes a figure.
 
@@ -205,7 +205,7 @@ class ClusterMatrixDisplay:
         ax : matplotlib Axes, default=None
             The Axes to draw on. ``None`` makes a figure.
         cmap : str or Colormap, default=None
-            From 0 to the largest count. ``None`` is what the display was made with.
+            Colormap of the cells. ``None`` is what the display was made with.
 
         Returns
         -------

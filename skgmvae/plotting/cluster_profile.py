@@ -137,15 +137,17 @@ class ClusterProfileDisplay:
         Returns
         -------
         display : ClusterProfileDisplay
+            The display, which is drawn.
 
         Raises
         ------
         TypeError
-            If the estimator is not, and does not end in, a GMVAEClustering.
+            If the estimator has no `predict` or no `cluster_centers_`, or `n_features` is not an
+            integer.
         NotFittedError
             If it is not fitted.
         ValueError
-            If it does not take X, or `n_features` is not positive.
+            If it does not take X, `n_features` is not positive, or `cmap` is not known.
         ImportError
             If matplotlib is not installed.
 
@@ -192,8 +194,8 @@ class ClusterProfileDisplay:
 
         Raises
         ------
-        ValueError
-            If `n_features` is not positive.
+        ValueError, TypeError
+            If `n_features` is not a positive integer, or `cmap` is not known.
         ImportError
             If matplotlib is not installed.
         """

@@ -40,7 +40,7 @@ class ExemplarsDisplay:
         (height, width) or (height, width, channels) of a row as an image; ``None`` draws profiles.
         Three channels are RGB, four RGBA; of another number the mean is drawn.
     cmap : str or Colormap, default="gray_r"
-        Of images without color.
+        Colormap of images that are neither RGB nor RGBA.
 
     Attributes
     ----------
@@ -106,18 +106,20 @@ class ExemplarsDisplay:
             (height, width) or (height, width, channels) of a row as an image. ``None`` is that of
             the clusterer; if it has none, profiles are drawn.
         cmap : str or Colormap, default="gray_r"
-            Of images without color.
+            Colormap of images that are neither RGB nor RGBA.
         ax : matplotlib Axes, default=None
             The Axes to draw on. ``None`` makes a figure.
 
         Returns
         -------
         display : ExemplarsDisplay
+            The display, which is drawn.
 
         Raises
         ------
         TypeError
-            If the estimator is not, and does not end in, a GMVAEClustering.
+            If the estimator is not, and does not end in, a GMVAEClustering, or `n_exemplars` is not
+            an integer.
         NotFittedError
             If it is not fitted.
         ValueError
@@ -170,7 +172,7 @@ class ExemplarsDisplay:
             (height, width) or (height, width, channels) of a row as an image. ``None`` is what the
             display was made with.
         cmap : str or Colormap, default=None
-            Of images without color. ``None`` is what the display was made with.
+            Colormap of images without colors. ``None`` is what the display was made with.
 
         Returns
         -------

@@ -128,6 +128,7 @@ class LatentSpaceDisplay:
         Returns
         -------
         display : LatentSpaceDisplay
+            The display, which is drawn.
 
         Raises
         ------
@@ -136,7 +137,7 @@ class LatentSpaceDisplay:
         NotFittedError
             If it is not fitted.
         ValueError
-            If it does not take X.
+            If it does not take X, or `cmap` is not known.
         ImportError
             If matplotlib is not installed.
 
@@ -169,6 +170,8 @@ class LatentSpaceDisplay:
 
         Raises
         ------
+        ValueError
+            If `cmap` is not known.
         ImportError
             If matplotlib is not installed.
         """

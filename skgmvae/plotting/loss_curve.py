@@ -111,6 +111,7 @@ class LossCurveDisplay:
         Returns
         -------
         display : LossCurveDisplay
+            The display, which is drawn.
 
         Raises
         ------

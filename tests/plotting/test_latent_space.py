@@ -126,3 +126,8 @@ def test_the_colormap_of_from_estimator_is_kept(clusterer, X):
     assert not np.array_equal(
         edges_of(display), edges_of(LatentSpaceDisplay.from_estimator(clusterer, X))
     )
+
+
+def test_an_unknown_colormap_is_a_value_error():
+    with pytest.raises(ValueError, match="rainbows"):
+        LatentSpaceDisplay(*made_up(3, 2)).plot(cmap="rainbows")
