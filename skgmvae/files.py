@@ -19,6 +19,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -264,9 +265,11 @@ def _replace(path: str, data: bytes, keeps_previous: bool) -> None:
 def remove_unfinished(path: PathLike) -> None:
     """Remove what processes left that were killed while they wrote this file."""
     whole = os.path.realpath(path)
+    # in full: that of "run" is not that of "run.2"
+    temporary = re.compile(re.escape(_beginning(whole)) + r"[0-9a-f]{16}\.tmp")
     with suppress(OSError):
         for entry in os.scandir(os.path.dirname(whole)):
-            if entry.name.startswith(_beginning(whole)) and entry.name.endswith(".tmp"):
+            if temporary.fullmatch(entry.name):
                 os.unlink(entry.path)
 
 

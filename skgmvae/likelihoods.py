@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from ._model import DiagonalNormal, normal, parameter_head
-from ._rows import Units, blocks, has_missing
+from ._rows import Units, blocks
 
 __all__ = [
     "LIKELIHOODS", "BernoulliLikelihood", "GaussianLikelihood", "Likelihood", "MixedLikelihood",
@@ -267,8 +267,11 @@ class BernoulliLikelihood(Likelihood):
 
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError where values are not probabilities in these units."""
-        low = np.fmin.reduce([np.fmin.reduce(block, axis=None) for block in blocks(X)])
-        high = np.fmax.reduce([np.fmax.reduce(block, axis=None) for block in blocks(X)])
+        lows, highs = zip(*(
+            (np.fmin.reduce(block, axis=None), np.fmax.reduce(block, axis=None))
+            for block in blocks(X)
+        ), strict=True)
+        low, high = np.fmin.reduce(lows), np.fmax.reduce(highs)
         top = units.scale[0]
         rounding = 1e-6 * top  # as MinMaxScaler leaves it
         if low < -rounding or high > top + rounding:
@@ -330,28 +333,27 @@ class PoissonLikelihood(Likelihood):
         self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
     ) -> Units:
         """See `Units.of_counts`; raise a ValueError unless values are 0, 1, 2, ..."""
-        self.check(X)
         for block in blocks(X):
-            self._refuse(block, block != np.round(block))
+            self._check_block(block, (block < 0) | (block != np.round(block)))
         return Units.of_counts(X, image_shape)
 
-    def check(self, X: NDArray[Any], units: Units | None = None) -> None:
+    def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError if values are negative or missing; expected ones may be fractions."""
-        if has_missing(X):
+        for block in blocks(X):
+            self._check_block(block, block < 0)
+
+    def _check_block(self, block: NDArray[Any], is_wrong: NDArray[np.bool_]) -> None:
+        if np.isnan(block).any():
             raise ValueError(
                 f"X has missing values (NaN), which likelihood={self.name!r} cannot take: the "
                 "total of a row would not be known. Leave out the rows or columns that have them, "
                 "or use likelihood='gaussian' on logarithms."
             )
-        for block in blocks(X):
-            self._refuse(block, block < 0)
-
-    def _refuse(self, block: NDArray[Any], wrong: NDArray[np.bool_]) -> None:
-        if wrong.any():
+        if is_wrong.any():
             raise ValueError(
                 f"likelihood={self.name!r} needs counts 0, 1, 2, ..., but X has the value "
-                f"{float(block[wrong][0])!r}. Pass counts as they were counted (of single cells, a "
-                "layer of raw counts), or use likelihood='gaussian'."
+                f"{float(block[is_wrong][0])!r}. Pass counts as they were counted (of single "
+                "cells, a layer of raw counts), or use likelihood='gaussian'."
             )
 
     @property
@@ -619,7 +621,7 @@ class MixedLikelihood(Likelihood):
         y[:, layout.columns] = layout.low + (layout.high - layout.low) * is_in
         return y
 
-    @cache  # noqa: B019 (it is as good as a constant)
+    @lru_cache(maxsize=32)  # noqa: B019 (of the last few likelihoods)
     def _layout(self, device: torch.device, dtype: torch.dtype) -> _Layout:
         columns = [column for group in self.groups for column in group]
         group = [number for number, group in enumerate(self.groups) for _ in group]

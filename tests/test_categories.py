@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 
-from skgmvae import GMVAEClustering
+from skgmvae import GMVAEClustering, load
 from skgmvae.exceptions import FarRowsWarning
 from skgmvae.plotting import (
     ClusterProfileDisplay,
@@ -302,3 +302,11 @@ def test_a_value_that_cannot_be_a_category_is_refused_in_words():
     clusterer = GMVAEClustering(2, **SHORT).fit(table)
     with pytest.raises(TypeError, match="Column 'e' of X holds values that cannot be categories"):
         clusterer.predict(table.assign(e=[["u"]] * len(table)))
+
+
+def test_numbers_of_numpy_in_an_array_of_objects_are_saved(tmp_path):
+    table = [[c, x] for c, x in zip(np.arange(40) % 3, np.linspace(0, 1, 40), strict=True)]
+    clusterer = GMVAEClustering(2, categorical_features=[0], **SHORT).fit(table)
+    clusterer.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.predict(table), clusterer.labels_)

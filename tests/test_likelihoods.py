@@ -553,4 +553,4 @@ def test_what_is_no_count_is_refused_with_a_remedy(family, value):
     with pytest.raises(ValueError, match=rf"'{family.name}' needs counts .* {value:g}.*raw counts"):
         family.units(X, None)
     if value > 0:
-        family.check(X)  # an expected count
+        family.check(X, family.units(counts_of(20), None))  # an expected count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 from numbers import Integral, Real
 from types import CodeType, FunctionType, MethodType
@@ -73,7 +73,7 @@ def in_words(value: Any, within: tuple[int, ...] = ()) -> str:
     if id(value) in within:
         return "..."
     within = (*within, id(value))
-    if isinstance(value, str | bool | None):
+    if isinstance(value, str | bytes | bool | None):
         return repr(str(value) if isinstance(value, str) else value)
     if isinstance(value, Integral):
         return repr(int(value))
@@ -83,9 +83,9 @@ def in_words(value: Any, within: tuple[int, ...] = ()) -> str:
     if isinstance(value, np.ndarray | torch.Tensor) or hasattr(value, "iloc"):
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
         return in_words(np.asarray(array).tolist(), within)
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple | Set):
         parts = [in_words(each, within) for each in value]
-        return f"({', '.join(sorted(parts) if isinstance(value, set) else parts)})"
+        return f"({', '.join(sorted(parts) if isinstance(value, Set) else parts)})"
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {in_words(each, within)}' for key, each in value.items())}}}"
     kind = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
@@ -98,8 +98,8 @@ def in_words(value: Any, within: tuple[int, ...] = ()) -> str:
     elif isinstance(value, FunctionType):
         closure = [cell.cell_contents for cell in value.__closure__ or ()]
         inside = _of_code(value.__code__), value.__defaults__, value.__kwdefaults__, closure
-    elif not isinstance(value, type) and hasattr(value, "__dict__"):
-        inside = vars(value)
+    elif not isinstance(value, type):
+        inside = value.__getstate__()  # attributes, those in slots too
     if inside is None:
         return name
     text = in_words(inside, within)
@@ -119,7 +119,9 @@ def difference(before: str, now: str, length: int = 100) -> str:
 
 def _of_code(code: CodeType) -> str:
     constants = [
-        _of_code(constant) if isinstance(constant, CodeType) else repr(constant)
+        _of_code(constant) if isinstance(constant, CodeType)
+        # whose order is another in each process
+        else repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant)
         for constant in code.co_consts
     ]
     return f"{code.co_code.hex()} {code.co_names} {constants}"

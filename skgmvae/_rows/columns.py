@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from numbers import Number
 from typing import Any, NamedTuple
@@ -79,7 +80,8 @@ class Columns(NamedTuple):
         found = {}
         for number in chosen:
             name = X.columns[number] if is_frame else number
-            values = _distinct(_column(X, number), name)
+            with _naming(name):
+                values = _ordered(_column(X, number))
             dtype: Any = X.dtypes.iloc[number] if is_frame else None
             if declared and getattr(dtype, "name", "") == "category":
                 values = _ordered([*values, *dtype.categories.tolist()])
@@ -187,7 +189,8 @@ class Columns(NamedTuple):
                 continue
             codes = {value: code for code, value in enumerate(self.categories[number])}
             name = number if self.names is None else self.names[number]
-            found = _codes(_column(X, number), codes, name)
+            with _naming(name):  # -1 is the code of those that have none
+                found = np.array([codes.get(v, -1) for v in _column(X, number)], np.intp)
             one_hot = np.eye(len(codes))[found]
             one_hot[found < 0] = np.nan
             parts.append(one_hot)
@@ -315,29 +318,20 @@ def _is_category(X: Any, number: int) -> bool:
 
 def _column(X: Any, number: int) -> list[Any]:
     values = X.iloc[:, number] if hasattr(X, "iloc") else X[:, number]
-    found: list[Any] = values.tolist()
-    return found
+    # numbers of numpy are left in arrays of objects, and a file can hold only those of Python
+    return [value.item() if isinstance(value, np.generic) else value for value in values.tolist()]
 
 
-_NO_CATEGORIES = (
-    "Column {name!r} of X holds values that cannot be categories, such as lists: {error}."
-)
-
-
-def _distinct(column: list[Any], name: Any) -> list[Any]:
-    """Return the distinct values of a column that are not missing."""
+@contextmanager
+def _naming(column: Any) -> Iterator[None]:
+    """Name the column whose values cannot be looked up, and so cannot be categories."""
     try:
-        return _ordered(column)
+        yield
     except TypeError as error:
-        raise TypeError(_NO_CATEGORIES.format(name=name, error=error)) from error
-
-
-def _codes(column: list[Any], codes: dict[Any, int], name: Any) -> NDArray[np.intp]:
-    """Return the code of each value, -1 of those that have none."""
-    try:
-        return np.array([codes.get(value, -1) for value in column], np.intp)
-    except TypeError as error:
-        raise TypeError(_NO_CATEGORIES.format(name=name, error=error)) from error
+        raise TypeError(
+            f"Column {column!r} of X holds values that cannot be categories, such as lists: "
+            f"{error}."
+        ) from error
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:

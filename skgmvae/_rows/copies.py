@@ -227,7 +227,7 @@ def canonical_order(X: Any) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         tied = np.flatnonzero(np.bincount(group)[group] > 1)
         if not len(tied):
             break
-        keys = _sortable(dense(X[:, columns][order[tied]]))
+        keys = _sortable(dense(X[order[tied], columns]))
         keys = np.hstack([group[tied].astype(">i8").view(np.uint8).reshape(len(tied), 8), keys])
         by_value = keys.view(f"V{keys.shape[1]}").ravel().argsort(kind="stable")
         order[tied], keys = order[tied[by_value]], keys[by_value]

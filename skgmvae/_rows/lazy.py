@@ -135,7 +135,8 @@ class LazyRows:
                     f"The mask has {len(numbers)} values, and there are {len(rows)} rows."
                 )
             numbers = np.flatnonzero(numbers)
-        numbers = np.where(numbers < 0, numbers + len(rows), numbers).astype(np.intp)
+        numbers = numbers.astype(np.intp)  # which holds the number of any row
+        numbers = np.where(numbers < 0, numbers + len(rows), numbers)
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(rows):
             raise IndexError(f"Rows {key!r} are asked for, and there are {len(rows)}.")
         if isinstance(rows, range):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..runtime import CPU, has_float64
+from ..runtime import CPU, generator, has_float64
 
 __all__ = ["COMPONENTS", "ComponentSolver", "Components", "principal_components"]
 
@@ -85,9 +85,11 @@ def principal_components(
 
     if n_features <= solver.max_exact_features:
         return Components(mean, _eigenvectors(scatter(None), n_components))
-    source = torch.Generator().manual_seed(seed)
+    source = generator(CPU, seed)
     n_dimensions = min(n_components + solver.n_spare, n_features)
-    basis = torch.randn(n_features, n_dimensions, generator=source).to(mean)
+    basis = torch.randn(
+        n_features, n_dimensions, generator=source, device=CPU, dtype=torch.float32
+    ).to(mean)
     for _ in range(solver.n_iter):
         basis, _ = torch.linalg.qr(scatter(basis))
     return Components(mean, basis @ _eigenvectors(basis.T @ scatter(basis), n_components))

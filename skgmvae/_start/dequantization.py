@@ -110,18 +110,23 @@ def one_hot_groups(values: NDArray[Any]) -> list[NDArray[np.intp]]:
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     is_missing = np.isnan(values)
     binary = (low < high) & ((values == low) | (values == high) | is_missing).all(0)
-    groups, first, n_high = [], 0, np.zeros(len(values), np.intp)
+    # of each row, in columns first .. last
+    n_high, n_missing = np.zeros((2, len(values)), np.intp)
+    groups, first = [], 0
     for last, column in enumerate(values.T):
         n_high += column == high[last]
+        n_missing += is_missing[:, last]
         while first < last and n_high.max() > 1:  # in some row two are high
             n_high -= values[:, first] == high[first]
+            n_missing -= is_missing[:, first]
             first += 1
-        has_one = (n_high == 1) | is_missing[:, first : last + 1].any(1)
+        has_one = (n_high == 1) | (n_missing > 0)
         is_complete = first < last and bool(has_one.all()) and bool(n_high.any())
         if is_complete and binary[last]:
             groups.append(np.arange(first, last + 1))
         if is_complete or not binary[last]:
-            first, n_high = last + 1, np.zeros_like(n_high)
+            first = last + 1
+            n_high[:] = n_missing[:] = 0
     return groups
 
 

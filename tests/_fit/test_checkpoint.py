@@ -6,8 +6,10 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
 import sys
 import warnings
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -400,21 +402,49 @@ class Moving:
         return y + self.by
 
 
+@dataclass(slots=True)
+class MovingBySlot:
+    by: float
+
+    def __call__(self, y, source):
+        return y + self.by
+
+
 def by(amount):
     return lambda y, source: y + amount
+
+
+def by_one_of(amounts):
+    return lambda y, source: y + max(amounts)
 
 
 @pytest.mark.parametrize(("one", "other"), [
     (partial(moved, by=0.0), partial(moved, by=0.1)), (Moving(0.0), Moving(0.1)),
     (Moving(0.0).__call__, Moving(0.1).__call__), (by(0.0), by(0.1)),
     (lambda y, source: y, lambda y, source: y + 1.0), (moved, Moving(0.0)),
-], ids=["partial", "object", "method", "closure", "code", "kind"])
+    (MovingBySlot(0.0), MovingBySlot(0.1)), (by_one_of(frozenset({0.0})), by_one_of({0.1})),
+], ids=["partial", "object", "method", "closure", "code", "kind", "slots", "frozenset"])
 def test_callables_are_compared_by_their_code_and_attributes(path, one, other):
     new(path, perturbation=one).fit(X)
     with pytest.raises(ValueError, match="perturbation was"):
         new(path, perturbation=other).fit(X)
     with pytest.warns(ResumedFitWarning):
         new(path, perturbation=copy.copy(one)).fit(X)
+
+
+def test_a_callable_has_the_same_words_in_a_process_with_another_order_of_sets():
+    script = (
+        "from skgmvae._fit.identity import in_words\n"
+        "print(in_words(lambda y, source: y * (str(y.dtype) in {'float32', 'float64', 'half'})))"
+    )
+    words = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(words) == 1
 
 
 def test_what_differs_is_shown_where_texts_are_long():
@@ -471,12 +501,14 @@ def test_trials_in_a_file_are_checked(path):
 def test_what_a_killed_process_left_unfinished_is_removed(path, tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    (tmp_path / f".{path.name}.0123.tmp").symlink_to(victim)
-    (tmp_path / ".other.0123.tmp").write_text("of another file")
+    (tmp_path / f".{path.name}.0123456789abcdef.tmp").symlink_to(victim)
+    (tmp_path / ".other.0123456789abcdef.tmp").write_text("of another file")
+    (tmp_path / f".{path.name}.2.0123456789abcdef.tmp").write_text("of one more")
     new(path).fit(X)
     assert victim.read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == sorted(
-        [".other.0123.tmp", path.name, path.name + ".previous", "victim"]
+        [".other.0123456789abcdef.tmp", f".{path.name}.2.0123456789abcdef.tmp", path.name,
+         path.name + ".previous", "victim"]
     )
 
 

@@ -37,6 +37,7 @@ X = np.random.default_rng(0).random((40, 3))
 KEYS = st.one_of(
     st.slices(12),
     st.lists(st.integers(-12, 11), max_size=20).map(lambda key: np.array(key, dtype=int)),
+    st.lists(st.integers(0, 11), max_size=20).map(lambda key: np.array(key, dtype=np.uint8)),
     st.lists(st.booleans(), min_size=12, max_size=12).map(np.array),
 )
 
@@ -54,6 +55,12 @@ def test_a_selection_is_that_of_the_array(key, data):
         np.testing.assert_array_equal(np.asarray(rows[again, ...]), expected[again])
         ordered = rows[rows.reading_order]
         assert (np.diff(np.asarray(ordered._rows)) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u8"])
+def test_row_numbers_of_any_type_are_those_of_a_long_source(dtype):
+    rows = LazyRows(np.arange(1000.0)[:, None])
+    np.testing.assert_array_equal(np.asarray(rows[np.array([2, 1], dtype)]), [[2.0], [1.0]])
 
 
 def test_near_rows_are_read_by_one_request_and_far_ones_by_themselves(monkeypatch):

@@ -45,6 +45,19 @@ def test_a_seed_fixes_the_iterations(untouched_global_state):
     assert torch.equal(one.directions, again.directions)
 
 
+def test_the_default_dtype_and_device_are_of_no_effect():
+    values = rows()
+    usual = principal_components(in_blocks(values), 8, 3, solver=ITERATIVE)
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        other = principal_components(in_blocks(values), 8, 3, solver=ITERATIVE)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(usual.directions, other.directions)
+
+
 @pytest.mark.parametrize("solver", [COMPONENTS, ITERATIVE], ids=["exact", "iterative"])
 @pytest.mark.parametrize("n_rows", [1, 5])
 def test_few_or_identical_rows_have_finite_components(solver, n_rows):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy, kstest
 
@@ -239,16 +239,20 @@ def test_complete_categories_are_found(columns, expected):
     assert groups_of(*columns) == expected
 
 
-@given(st.integers(0, 1000), st.integers(1, 7), st.integers(1, 5))
-def test_one_hot_groups_by_an_oracle(seed, n_columns, n_rows):
-    X = np.random.default_rng(seed).choice([0, 0, 1, 2], (n_rows, n_columns), p=[.3, .2, .4, .1])
+@settings(max_examples=200)
+@given(st.integers(0, 1000), st.integers(1, 7), st.integers(1, 5), st.sampled_from([0.0, 0.2]))
+def test_one_hot_groups_by_an_oracle(seed, n_columns, n_rows, missing):
+    random = np.random.default_rng(seed)
+    X = random.choice([0.0, 0.0, 1.0, 2.0], (n_rows, n_columns), p=[.3, .2, .4, .1])
+    X[random.random(X.shape) < missing] = np.nan
     expected, first = [], 0
     while first < n_columns:
         for last in range(first + 2, n_columns + 1):
             block = X[:, first:last]
-            high = block == block.max(0)
-            binary = all(len(set(column)) == 2 for column in block.T)
-            if binary and (high.sum(1) == 1).all():
+            n_high = (block == np.fmax.reduce(block)).sum(1)
+            binary = all(len(np.unique(column[~np.isnan(column)])) == 2 for column in block.T)
+            has_one = (n_high == 1) | ((n_high == 0) & np.isnan(block).any(1))
+            if binary and has_one.all():
                 expected.append(list(range(first, last)))
                 first = last - 1
                 break
