@@ -119,7 +119,8 @@ class GMVAEClustering(
         The threshold lambda of Eq. 7 in nats, below log(n_clusters).
     consistency : "auto" or float, default="auto"
         Weight of the regularizer. "auto" is ``1.8 * sqrt(n_features)`` (of encoded categories, the
-        columns), since the bound that it is weighed against is a sum over features, and 50 where
+        columns), since the bound that it is weighed against is a sum over features; and 50 where
+        clusters follow from the regularizer, which is with ``init="random"``, in a stream, and if
         `perturbation` is "affine" or "both". 0 gives exactly the paper's objective, without an
         initial partition.
     perturbation : {"adversarial", "affine", "both"} or callable, default="adversarial"

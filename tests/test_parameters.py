@@ -283,10 +283,11 @@ def test_auto_consistency_is_positive_and_of_the_power_one_half(n_features, fact
     )
 
 
-def test_auto_consistency_is_one_number_where_changes_are_affine():
+def test_auto_consistency_is_one_number_where_clusters_follow_from_the_regularizer():
     for perturbation in ("affine", "both"):
         assert auto_consistency(64, perturbation) == auto_consistency(784, perturbation) == 50.0
     assert auto_consistency(64, lambda y, source: y) == auto_consistency(64)
+    assert auto_consistency(2, has_pseudo_labels=False) == 50.0
 
 
 @pytest.mark.parametrize("perturbation", ["adversarial", "affine", "both", lambda y, source: y])
@@ -297,16 +298,16 @@ def test_pseudo_labels_take_the_place_of_the_entropy_terms_where_their_weight_st
     assert information_weights(falls) == information_weights(None) == (0.1, 2.0)
 
 
-@pytest.mark.parametrize("init", ["neighbors", "random"])
-def test_a_fit_has_the_automatic_consistency_unless_a_number_is_given(fit, init):
+@pytest.mark.parametrize(("init", "expected"), [("neighbors", 1.8 * 3), ("random", 50)])
+def test_a_fit_has_the_automatic_consistency_unless_a_number_is_given(fit, init, expected):
     X = X12[:, :9]
     automatic = fit(X, init=init, max_iter=2)
     assert automatic.consistency == "auto"  # as it was given
     losses = [record["loss"] for record in automatic._records]
-    for number, equal in ((1.8 * 3, True), (np.float32(5.4), True), (1, False), (54.0, False)):
+    for number in (expected, np.float32(expected), 1, 54.0):
         clusterer = fit(X, init=init, max_iter=2, consistency=number)
         found = [record["loss"] for record in clusterer._records]
-        assert np.allclose(found, losses, rtol=1e-6) == equal, number
+        assert np.allclose(found, losses, rtol=1e-6) == (number not in (1, 54.0)), number
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

@@ -547,11 +547,13 @@ def settings_of(
     estimator: Any, seed: int, n_features: int, inputs: RegularizerInputs | None
 ) -> Settings:
     """Return the training parameters, "auto" as a number."""
-    consistency, perturbation = estimator.consistency, estimator.perturbation
-    if consistency == "auto":
-        consistency = auto_consistency(n_features, perturbation)
     holds = inputs is not None and inputs.pseudo_labels is not None
     schedule = inputs.schedule if inputs is not None and holds else None
+    consistency = estimator.consistency
+    if consistency == "auto":
+        consistency = auto_consistency(
+            n_features, estimator.perturbation, has_pseudo_labels=schedule is not None
+        )
     return Settings(
         seed, int(estimator.n_mc_samples), float(estimator.min_information), float(consistency),
         information_weights(schedule),

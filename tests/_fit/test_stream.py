@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skgmvae import GMVAEClustering
 from skgmvae._fit.stream import STREAM
+from skgmvae.datasets import make_arcs
 from skgmvae.parameters import auto_width
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -143,3 +144,17 @@ def test_a_row_that_is_far_from_all_others_does_no_harm(size):
         for chunk in (X[:size], far, X[:size], X[:size], X[:size]):
             model.partial_fit(chunk)
     assert adjusted_rand_score(y, model.predict(X)) >= 0.95
+
+
+@pytest.mark.parametrize("begins", ["fit", "partial_fit"])
+def test_components_of_two_columns_do_not_merge_without_an_initial_partition(begins):
+    # by a weight of the regularizer that has the square root of two in it they did
+    X, y = make_arcs(1000, random_state=0)
+    model = GMVAEClustering(5, init="random", random_state=0)
+    if begins == "fit":
+        model.fit(X)
+    else:
+        for _ in range(6):
+            for first in range(0, len(X), 250):
+                model.partial_fit(X[first : first + 250])
+    assert adjusted_rand_score(y, model.predict(X)) > 0.9
