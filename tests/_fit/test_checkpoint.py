@@ -179,7 +179,7 @@ def test_trials_that_are_done_are_not_done_again(path, n_steps):
 
 
 def test_trials_of_other_processes_are_kept(path, n_steps):
-    parameters = {"n_init": 3, "max_iter": 6, "n_jobs": 2}
+    parameters = {"n_init": 2, "max_iter": 6, "n_jobs": 2}
     whole = content(new(**parameters).fit(X))
     n_steps.clear()
     assert killed_after(2, lambda: new(path, **parameters).fit(X))

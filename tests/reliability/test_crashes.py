@@ -11,7 +11,7 @@ CHILDREN = Path(__file__).with_name("children.py")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
-@pytest.mark.parametrize("n_kills", [10, pytest.param(250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [5, pytest.param(250, marks=pytest.mark.slow)])
 def test_a_fit_that_is_killed_goes_on_and_ends_as_one_that_was_not(tried, tmp_path, n_kills):
     ended = subprocess.run(
         [sys.executable, CHILDREN, "crashes", tmp_path, str(n_kills)], timeout=3000, check=False,
