@@ -242,13 +242,13 @@ class GMVAEClustering(
     lower_bound_ : float
         Mean bound of the training rows under the fitted model (Eq. 3), in nats per row, in the
         units of X: ``score(X)``, of 10,000 rows at the most.
-    history_ : dict of str to ndarray of shape (`n_iter_`,)
+    history_ : dict of str to ndarray of shape (n_epochs,)
         Means per epoch, while training, in nats per row: the four terms of Eq. 3
         (`reconstruction`, in the units of X, `conditional_prior`, `w_prior`, `z_prior`),
         `lower_bound`, and the `regularizer`, which `consistency` weighs. Unless it is 0, also the
         parts of the regularizer (`disagreement`, `information`; `conditional_entropy`,
         `marginal_entropy`, `imbalance`) and `pseudo_label_loss`, which has its own weights.
-    validation_scores_ : ndarray of shape (`n_iter_`,) or None
+    validation_scores_ : ndarray of shape (n_epochs,) or None
         With `early_stopping`, the mean bound of the rows that were held out after each epoch, as
         `lower_bound` in `history_`; NaN for those of an earlier fit without. Else None.
     n_iter_ : int
@@ -1094,13 +1094,13 @@ class GMVAEClustering(
 
     @property
     def history_(self) -> dict[str, NDArray[np.float64]]:
-        """Means per epoch while training, a dict of ndarrays (n_iter_,), in nats per row."""
+        """Means per epoch while training, a dict of ndarrays (n_epochs,), in nats per row."""
         fitted = self._fitted_model()
         return _fit.history(self._records[: self._n_records], fitted)
 
     @property
     def validation_scores_(self) -> NDArray[np.float64] | None:
-        """Mean bound of held-out rows after each epoch, (n_iter_,), in nats per row, or None."""
+        """Mean bound of held-out rows after each epoch, (n_epochs,), in nats per row, or None."""
         check_is_fitted(self)
         return _fit.validation_scores(self._records[: self._n_records])
 
