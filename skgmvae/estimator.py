@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -34,7 +33,7 @@ from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters, check_positive_integer
 from .perturbations import Perturbation
-from .runtime import available_device, draw_seed, select_device
+from .runtime import available_device, draw_seed, select_device, warn
 
 __all__ = ["GMVAEClustering", "load"]
 
@@ -471,7 +470,7 @@ class GMVAEClustering(
             early_stopping, task, checkpoint,
         )
         if not result.state.interrupted:
-            _warn(result.warnings, stacklevel=4)  # the decorator wraps this method
+            _warn(result.warnings)
         self._assign(result, columns, continued=continued)
         if result.state.interrupted:
             raise KeyboardInterrupt(
@@ -550,7 +549,7 @@ class GMVAEClustering(
             result = _fit.partial_fit(
                 self, rows, copies, image_shape, previous, categories=columns._categories
             )
-        _warn(result.warnings, stacklevel=3)
+        _warn(result.warnings)
         self._assign(result, columns, continued=continued)
         return self
 
@@ -704,7 +703,7 @@ class GMVAEClustering(
         >>> clusterer.transform(X).shape
         (150, 10)
         """
-        fitted, rows = self._checked_rows(X, stacklevel=4)  # set_output wraps this method
+        fitted, rows = self._checked_rows(X)
         return fitted.latent(rows)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -1134,7 +1133,7 @@ class GMVAEClustering(
         check_is_fitted(self)
         return self._fitted
 
-    def _checked_rows(self, X: ArrayLike, stacklevel: int = 3) -> tuple[Fitted, Any]:
+    def _checked_rows(self, X: ArrayLike) -> tuple[Fitted, Any]:
         """Return the model and rows to predict, checked against it; warn of rows far away.
 
         Both at once: another thread may fit meanwhile.
@@ -1149,8 +1148,7 @@ class GMVAEClustering(
                 f"X has {rows.shape[1]} features, but the model was fitted to {n_features}."
             )
         fitted.check(rows)
-        for warning in fitted.far_rows(rows):
-            warnings.warn(warning, stacklevel=stacklevel)
+        _warn(fitted.far_rows(rows))
         return fitted, rows
 
     def _holder_of_columns(
@@ -1309,7 +1307,7 @@ class GMVAEClustering(
             attributes |= _stored.from_state(found["fit"], skeleton)
             attributes["_fitted"].moved(available_device(found["device"]))
         super().__setstate__(attributes)
-        versions.warn_of_other_version(made_by, type(self).__name__, stacklevel=3)
+        versions.warn_of_other_version(made_by, type(self).__name__)
 
     def _state_dict(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return the attributes, sorted into what is stored in different ways."""
@@ -1387,14 +1385,14 @@ def load(
         clusterer._validate_params()
         clusterer.__dict__ |= _stored.from_state(found["fit"], skeleton) | found["others"]
     clusterer._fitted.moved(place)
-    versions.warn_of_other_version(file.versions, GMVAEClustering.__name__, stacklevel=3)
+    versions.warn_of_other_version(file.versions, GMVAEClustering.__name__)
     return clusterer
 
 
-def _warn(caught: list[Warning], stacklevel: int) -> None:
+def _warn(caught: list[Warning]) -> None:
     """Issue the warnings of a fit, before anything is assigned: as errors they undo it."""
     for warning in caught:
-        warnings.warn(warning, stacklevel=stacklevel)
+        warn(warning)
 
 
 def _checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:

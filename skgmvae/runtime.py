@@ -10,11 +10,13 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from types import FrameType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,10 +29,12 @@ __all__ = [
     "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
     "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
     "interruptible", "interrupts_held", "new_lock", "ordinary_torch", "select_device",
-    "staging_memory", "uninterrupted",
+    "staging_memory", "uninterrupted", "warn",
 ]
 
 CPU = torch.device("cpu")
+#: Packages that stand between a user's call and a warning of it.
+INTERMEDIATE = {"skgmvae", "sklearn", "joblib", "contextlib"}
 T = TypeVar("T")
 
 
@@ -61,6 +65,21 @@ _GLOBAL_GENERATOR = new_lock()  # held by the thread that torch's global generat
 _first_process: int | None = None  # that computed here
 _last_interrupt = -math.inf  # when it came
 _of_thread = threading.local()  # whether it was limited, and in which process
+
+
+def warn(message: Warning) -> None:
+    """Issue a warning at the line of the user's that led to it, however deep it arises.
+
+    `fit_predict` and a `Pipeline` put frames of scikit-learn in between.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _package_of(frame) in INTERMEDIATE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def select_device(name: str | torch.device, local_rank: int | None = None) -> torch.device:
@@ -97,11 +116,10 @@ def select_device(name: str | torch.device, local_rank: int | None = None) -> to
             here = "" if local_rank is None else f":{local_rank % torch.cuda.device_count()}"
             return _tried(f"cuda{here}")
         except (RuntimeError, AssertionError, NotImplementedError) as error:
-            warnings.warn(
+            warn(EfficiencyWarning(
                 f"device='auto' takes the CPU: a GPU is there but cannot be used "
-                f"({_reason(error)}). Pass device='cpu' to leave it out.",
-                EfficiencyWarning, stacklevel=3,
-            )
+                f"({_reason(error)}). Pass device='cpu' to leave it out."
+            ))
     return CPU
 
 

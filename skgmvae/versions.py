@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
 from . import __version__
+from .runtime import warn
 
 __all__ = ["LAYOUT", "check_layout", "installed", "warn_of_other_version"]
 
@@ -42,13 +42,10 @@ def check_layout(found: Any) -> None:
         )
 
 
-def warn_of_other_version(found: dict[str, Any], name: str, stacklevel: int) -> None:
+def warn_of_other_version(found: dict[str, Any], name: str) -> None:
     """Warn, as scikit-learn does, if a state was made by another version than this."""
     if found["skgmvae"] != __version__:
-        warnings.warn(
-            InconsistentVersionWarning(
-                estimator_name=name, current_sklearn_version=__version__,
-                original_sklearn_version=found["skgmvae"],
-            ),
-            stacklevel=stacklevel,
-        )
+        warn(InconsistentVersionWarning(
+            estimator_name=name, current_sklearn_version=__version__,
+            original_sklearn_version=found["skgmvae"],
+        ))

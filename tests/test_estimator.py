@@ -135,6 +135,20 @@ def test_a_far_row_does_not_hide_the_clusters_of_the_others_and_is_warned_of(sca
     np.testing.assert_array_equal(estimator.labels_, estimator.predict(X))
 
 
+@pytest.mark.parametrize("call", [
+    lambda estimator, X: estimator.fit(X),
+    lambda estimator, X: estimator.fit_predict(X),
+    lambda estimator, X: estimator.partial_fit(X),
+    lambda estimator, X: make_pipeline(estimator).fit(X),
+    lambda estimator, X: make_pipeline(estimator).fit_predict(X),
+], ids=["fit", "fit_predict", "partial_fit", "pipeline", "pipeline, fit_predict"])
+def test_a_warning_is_at_the_line_of_the_user(call):
+    X, _ = two_blobs_and_a_far_row()
+    with pytest.warns(FarRowsWarning) as caught:
+        call(GMVAEClustering(2, random_state=0), X)
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 @pytest.mark.parametrize("scale", ["range", "std"])
 def test_a_far_row_that_counts_is_warned_of_too(scale):
     X, _ = two_blobs_and_a_far_row()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
@@ -25,7 +24,7 @@ from ..callbacks import EarlyStopping
 from ..distributed import Group
 from ..exceptions import CheckpointWarning, InvalidModelFile, ResumedFitWarning
 from ..packing import pack, unpack
-from ..runtime import CPU
+from ..runtime import CPU, warn
 from ..versions import check_layout, installed
 from .identity import difference, identity_of
 from .state import Previous
@@ -33,8 +32,6 @@ from .state import Previous
 __all__ = ["NO_RUN", "TRAINING", "Checkpoint", "Run"]
 
 TENSORS = "weights", "best_weights", "moments"
-#: Frames from the warning of a resumed fit to the user's call of `fit`.
-N_FRAMES = 7
 #: Name of the run that follows the trials.
 TRAINING = "training"
 
@@ -171,14 +168,11 @@ class Checkpoint:
             )
         self.trials, self.run, self._training = found.trials, found.run, found.training
         n_epochs = 0 if found.training is None else len(found.training.losses)
-        warnings.warn(
-            ResumedFitWarning(
-                f"The fit goes on from checkpoint={self.path!r}, after {n_epochs} epochs"
-                f"{'' if found.run == TRAINING else f' of trial {len(found.trials) + 1}'}. Remove "
-                "the file to begin anew."
-            ),
-            stacklevel=N_FRAMES,
-        )
+        warn(ResumedFitWarning(
+            f"The fit goes on from checkpoint={self.path!r}, after {n_epochs} epochs"
+            f"{'' if found.run == TRAINING else f' of trial {len(found.trials) + 1}'}. Remove "
+            "the file to begin anew."
+        ))
         return self.seed
 
     def run_of(self, name: str = TRAINING) -> Run:
@@ -208,13 +202,10 @@ class Checkpoint:
         except (OSError, ValueError) as error:
             if not self._has_failed:
                 self._has_failed = True
-                warnings.warn(
-                    CheckpointWarning(
-                        f"checkpoint={self.path!r} could not be written: {error}. The fit goes on "
-                        "and tries again."
-                    ),
-                    stacklevel=2,
-                )
+                warn(CheckpointWarning(
+                    f"checkpoint={self.path!r} could not be written: {error}. The fit goes on "
+                    "and tries again."
+                ))
         self._written = time.monotonic()
 
     def _read(self) -> Content | None:
