@@ -78,7 +78,7 @@ from .held_out import HELD_OUT, HeldOut, split
 from .history import has_converged
 from .restarts import Settings, run_restart, run_restarts
 from .state import STREAM, Fit, FitState, Previous, Recorded
-from .tasks import NO_TASK, FitTask
+from .tasks import FitTask
 
 __all__ = [
     "fit", "median", "prepare", "regularizer_inputs", "settings_of", "warnings_of_far_rows",
@@ -92,12 +92,12 @@ def fit(
     X: NDArray[Any],
     copies: Copies,
     image_shape: tuple[int, ...] | None,
-    previous: Previous | None = None,
-    group: Group = ALONE,
-    categories: Sequence[NDArray[np.intp]] = (),
-    early_stopping: EarlyStopping | None = None,
-    task: FitTask = NO_TASK,
-    checkpoint: Checkpoint | None = None,
+    previous: Previous | None,
+    group: Group,
+    categories: Sequence[NDArray[np.intp]],
+    early_stopping: EarlyStopping | None,
+    task: FitTask,
+    checkpoint: Checkpoint,
 ) -> Fit:
     """Fit a model to the rows of a checked X, or train the `previous` one on.
 
@@ -110,15 +110,15 @@ def fit(
         Of the rows of X, to which the model is fitted; X is only described.
     image_shape : tuple of int or None
     previous : Previous or None
-    group : Group, default=ALONE
+    group : Group
         Processes that fit the model together.
     categories : sequence of ndarray
         The columns of each one-hot encoded category, which have probabilities for a likelihood.
-    early_stopping : EarlyStopping or None, default=None
+    early_stopping : EarlyStopping or None
         Its `X_val`, if there is one, are rows checked as X is.
-    task : FitTask, default=NO_TASK
+    task : FitTask
         The fit, as the estimator's callbacks see it; it is begun here.
-    checkpoint : Checkpoint or None, default=None
+    checkpoint : Checkpoint
         From which the fit goes on, if its file holds one, and where it is written.
 
     Returns
@@ -126,10 +126,9 @@ def fit(
     Fit
     """
     fitted_to = copies.rows
-    checkpoint = checkpoint or Checkpoint()
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = checkpoint.resume(
-        group.gathered(seed)[0], group,
+        group.gathered(seed)[0],
         is_drawn=previous is None and estimator.random_state is None,
     )
     n_rows, sample = group.n_rows(fitted_to.shape[0]), group.sampled(fitted_to)

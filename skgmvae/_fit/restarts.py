@@ -284,8 +284,9 @@ def run_restarts(
     settings: Settings,
     schedule: Schedule,
     rule: Trials = TRIALS,
+    *,
+    checkpoint: Checkpoint,
     task: FitTask = NO_TASK,
-    checkpoint: Checkpoint | None = None,
 ) -> Restart:
     """Train one model; of several the best after a short trial.
 
@@ -294,7 +295,6 @@ def run_restarts(
     is not done again.
     """
     parts = architecture, rows, settings
-    checkpoint = checkpoint or Checkpoint()
     if n_restarts == 1:
         return run_restart(*parts, schedule, 0, None, (), task, checkpoint.run_of())
     n_trial_epochs = math.ceil(rule.share * schedule.n_epochs)
