@@ -29,7 +29,7 @@ from ..versions import check_layout, installed
 from .identity import difference, identity_of
 from .state import Previous
 
-__all__ = ["NO_RUN", "TRAINING", "Checkpoint", "Run"]
+__all__ = ["NO_CHECKPOINT", "TRAINING", "Checkpoint", "RunCheckpoint"]
 
 TENSORS = "weights", "best_weights", "moments"
 #: Name of the run that follows the trials.
@@ -176,11 +176,11 @@ class Checkpoint:
         ))
         return self.seed
 
-    def run_of(self, name: str = TRAINING) -> Run:
-        """Return the run of that name, which goes on if it is the one that was under way."""
+    def of_run(self, name: str) -> RunCheckpoint:
+        """Return the checkpoint of a run, which goes on if it is the one that was under way."""
         resumed = self._training if name == self.run else None
         self.run, self._training = name, None
-        return Run(self, resumed)
+        return RunCheckpoint(self, resumed)
 
     def keep_trials(self, trials: list[dict[str, Any]]) -> None:
         """Note which trials are done, and write it if it is time to."""
@@ -235,12 +235,13 @@ class Checkpoint:
         )
 
 
-class Run(NamedTuple):
-    """A training run of a fit, a trial or the one that follows, as its checkpoint sees it.
+class RunCheckpoint(NamedTuple):
+    """The checkpoint of one training run of a fit: of a trial, or of the training that follows.
 
     Attributes
     ----------
     checkpoint : Checkpoint
+        Of the fit.
     resumed : TrainingState or None
         From which it goes on.
     """
@@ -282,8 +283,8 @@ class Run(NamedTuple):
             checkpoint.write(state())
 
 
-#: Of a fit that writes nothing.
-NO_RUN = Run(Checkpoint())
+#: Of a run of which nothing is written.
+NO_CHECKPOINT = RunCheckpoint(Checkpoint())
 
 
 def _to_plain(state: TrainingState) -> dict[str, Any]:

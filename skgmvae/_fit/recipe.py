@@ -66,7 +66,7 @@ from ..runtime import (
     ordinary_torch,
     select_device,
 )
-from .checkpoint import Checkpoint
+from .checkpoint import TRAINING, Checkpoint
 from .description import (
     Description,
     aggregated,
@@ -188,7 +188,7 @@ def fit(
         arrays = to_arrays(previous.fitted.module)
         trained = run_restart(
             architecture, rows, settings, schedule, 0, arrays, previous.records, task,
-            checkpoint.run_of(),
+            checkpoint.of_run(TRAINING),
         )
     else:
         trained = run_restarts(
