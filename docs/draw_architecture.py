@@ -30,6 +30,7 @@ ROOMS = {
     "_start": (2, "the initial partition"),
     "_training": (3, "epochs, learning rate,\nstopping"),
     "_model": (0, "GMVAE, its heads,\nits shape"),
+    "validation": (1.5, "checks of arguments"),
     "networks": (-0.2, "encoder, prior, decoder"),
     "perturbations": (1, "small changes of rows"),
     "_rows": (2, "units, rows,\norder of batches"),

@@ -31,9 +31,10 @@ from .fitted import Fitted
 from .model_card import model_card
 from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
-from .parameters import PARAMETER_CONSTRAINTS, check_parameters, check_positive_integer
+from .parameters import PARAMETER_CONSTRAINTS, check_parameters
 from .perturbations import Perturbation
 from .runtime import available_device, draw_seed, select_device, warn
+from .validation import check_positive_integer
 
 __all__ = ["GMVAEClustering", "load"]
 

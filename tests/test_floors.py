@@ -18,7 +18,7 @@ FLOORS = [
     {"_fit"},
     {"callbacks", "fitted", "model_card", "parameters"},
     {"_objective", "_start", "_training", "likelihoods"},
-    {"_model", "metrics"},
+    {"_model", "metrics", "validation"},
     {"_rows", "files", "networks", "perturbations"},
     {"distributed", "exceptions", "packing", "runtime", "versions"},
 ]
