@@ -1096,25 +1096,25 @@ class GMVAEClustering(
     def history_(self) -> dict[str, NDArray[np.float64]]:
         """Means per epoch while training, a dict of ndarrays (n_epochs,), in nats per row."""
         fitted = self._fitted_model()
-        return _fit.history(self._records[: self._n_records], fitted)
+        return _fit.history(self._records, fitted)
 
     @property
     def validation_scores_(self) -> NDArray[np.float64] | None:
         """Mean bound of held-out rows after each epoch, (n_epochs,), in nats per row, or None."""
         check_is_fitted(self)
-        return _fit.validation_scores(self._records[: self._n_records])
+        return _fit.validation_scores(self._records)
 
     @property
     def n_iter_(self) -> int:
         """Number of epochs run, an int; those of earlier fits and of `partial_fit` included."""
         check_is_fitted(self)
-        return self._n_records
+        return len(self._records)
 
     @property
     def converged_(self) -> bool:
         """Whether the loss was flat at the end of the schedule."""
         check_is_fitted(self)
-        return _fit.has_converged(self._records[: self._n_records], self._state)
+        return _fit.has_converged(self._records, self._state)
 
     @property
     def _n_features_out(self) -> int:
@@ -1267,7 +1267,7 @@ class GMVAEClustering(
         )
 
     def _previous(self) -> _fit.Previous:
-        return _fit.Previous(self._fitted, self._state, self._records[: self._n_records])
+        return _fit.Previous(self._fitted, self._state, self._records)
 
     def _assign(self, result: _fit.Fit, columns: Self, *, continued: bool) -> None:
         """Take over the result of a fit, in one step that no reader can come between."""
@@ -1276,10 +1276,7 @@ class GMVAEClustering(
         new |= {f"{name}_": value for name, value in result.description._asdict().items()}
         if columns._columns is not None:
             new["cluster_centers_"] = columns._columns.decoded(new["cluster_centers_"])
-        records: list[_fit.Recorded] = self._records if continued else []
-        del records[self._n_records if continued else 0 :]  # of a fit that did not come so far
-        records.extend(result.records)
-        new |= {"_records": records, "_n_records": len(records)}
+        new["_records"] = [*(self._records if continued else ()), *result.records]
         new["_warnings"] = [str(warning) for warning in result.warnings]
         self.__dict__ = new | {"_fitted": result.fitted, "_state": result.state}
 

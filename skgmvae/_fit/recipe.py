@@ -296,7 +296,7 @@ def _snapshot(
     return {
         "_fitted": Fitted(architecture, module, units, latent),
         "_state": state._replace(n_epochs=len(records)),
-        "_records": list(records), "_n_records": len(records), "_warnings": [],
+        "_records": list(records), "_warnings": [],
     }
 
 

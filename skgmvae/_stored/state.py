@@ -24,7 +24,7 @@ def to_state(attributes: dict[str, Any]) -> dict[str, Any]:
     """Take what a fit has left out of an estimator's attributes; return it as plain data."""
     fitted: Fitted = attributes.pop("_fitted")
     columns: Columns | None = attributes.pop("_columns")
-    records: Sequence[Recorded] = attributes.pop("_records")[: attributes.pop("_n_records")]
+    records: Sequence[Recorded] = attributes.pop("_records")
     public = {name: attributes.pop(name) for name in ATTRIBUTES if name in attributes}
     if "feature_names_in_" in public:
         public["feature_names_in_"] = list(public["feature_names_in_"])
@@ -89,7 +89,7 @@ def from_state(state: dict[str, Any], skeleton: GMVAE) -> dict[str, Any]:
     ]
     return {
         **public, "_columns": columns, "_state": FitState(**state["fit"]), "_records": records,
-        "_n_records": len(records), "_warnings": state["warnings"],
+        "_warnings": state["warnings"],
         "_fitted": Fitted(architecture, module, Units(**state["units"]), latent),
     }
 

@@ -747,13 +747,14 @@ def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
     assert estimator.weights_.sum() == pytest.approx(1)
 
 
-def test_the_history_of_a_stream_is_extended_and_not_copied(make, X):
+def test_the_history_of_a_stream_is_extended_and_that_of_before_stays(make, X):
     estimator = make().partial_fit(X)
-    records = estimator._records
+    before = estimator._records
     for _ in range(3):
         estimator.partial_fit(X)
-    assert estimator._records is records
-    assert len(records) == estimator.n_iter_ == 4
+    assert estimator._records[:1] == before
+    assert len(before) == 1
+    assert len(estimator._records) == estimator.n_iter_ == 4
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
