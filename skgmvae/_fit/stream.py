@@ -22,7 +22,7 @@ from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_o
 from .restarts import batches_of, cause_of_nan, objective_of
 from .state import STREAM, Fit, FitState, Forgotten, Previous, StreamRule
 
-__all__ = ["STREAM", "partial_fit"]
+__all__ = ["partial_fit"]
 
 
 @ordinary_torch()

@@ -15,7 +15,7 @@ from .._rows import Columns, Units
 from ..fitted import Fitted, load_arrays, to_arrays
 from ..likelihoods import to_plain
 from ..runtime import CPU, generator, ordinary_torch
-from .checks import ATTRIBUTES, STREAM, architecture_of, check_structure, check_values
+from .checks import ATTRIBUTES, NOT_STORED, architecture_of, check_structure, check_values
 
 __all__ = ["from_state", "plain", "to_state"]
 
@@ -32,7 +32,7 @@ def to_state(attributes: dict[str, Any]) -> dict[str, Any]:
         public["cluster_centers_"] = columns.encoded(public["cluster_centers_"])
     likelihood = to_plain(fitted.likelihood)
     latent = fitted.latent_mixture
-    fit_state = attributes.pop("_state").without_stream()._asdict()
+    fit_state = attributes.pop("_state")._asdict()
     state = {
         "architecture": plain(fitted.architecture._asdict()) | {"likelihood": likelihood},
         "units": fitted.units._asdict(),
@@ -41,7 +41,9 @@ def to_state(attributes: dict[str, Any]) -> dict[str, Any]:
             name: part.numpy().copy() for name, part in latent._asdict().items()
         },
         "columns": columns and columns._asdict(),
-        "fit": plain({name: value for name, value in fit_state.items() if name not in STREAM}),
+        "fit": plain({
+            name: value for name, value in fit_state.items() if name not in NOT_STORED
+        }),
         "history": {
             name: np.array([record.get(name, np.nan) for record in records], np.float64)
             for name in dict.fromkeys(name for record in records for name in record)

@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from skgmvae import GMVAEClustering
 from skgmvae._fit import recipe, restarts, stream
 from skgmvae._fit.restarts import objective_of
-from skgmvae._fit.stream import STREAM
+from skgmvae._fit.state import STREAM
 from skgmvae.fitted import Fitted, to_arrays
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, PSEUDO_LABELS, auto_max_iter, pseudo_label_schedule
