@@ -23,7 +23,17 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from . import _fit, _stored, files, versions
 from ._objective import Terms
-from ._rows import DATES, TEXT, Columns, Copies, LazyRows, check_numbers, dense, is_source
+from ._rows import (
+    DATES,
+    READ_TYPES,
+    TEXT,
+    Columns,
+    Copies,
+    LazyRows,
+    check_numbers,
+    dense,
+    is_source,
+)
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
 from .files import PathLike
@@ -42,7 +52,6 @@ __all__ = ["GMVAEClustering", "load"]
 OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 #: What rows to fit to tell of the columns.
 OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
-DTYPES = [np.float64, np.float32, np.uint8]
 #: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
 REMEDIES = {
     "unique column names": "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1).",
@@ -1225,8 +1234,8 @@ class GMVAEClustering(
             check_numbers(X)
             with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
                 return _canonical(validate_data(
-                    holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
-                    reset=reset,
+                    holder, X, accept_sparse="csr", dtype=READ_TYPES,
+                    ensure_all_finite="allow-nan", reset=reset,
                 ))
         if self.image_shape is not None:
             raise ValueError(
