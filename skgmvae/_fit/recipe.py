@@ -265,11 +265,9 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
     """Return rows that a stream begins with, which may bring those of one cluster only."""
     if not has_float64(rows.device):
         return None
-    weights = torch.ones(rows.n_rows, dtype=torch.float64, device=rows.device)
-    if copies.weights is not None:
-        weights = torch.tensor(copies.weights, device=rows.device)
     capacity = STREAM.n_remembered(math.prod(rows.data_shape))
-    return Reservoir.of_rows(rows, weights, capacity, generator(CPU, seed, 0, 0, 0, 2))
+    source = generator(CPU, seed, 0, 0, 0, 2)
+    return Reservoir.of_rows(rows, copies.weights_on(rows.device), capacity, source)
 
 
 def _log_volume(architecture: Architecture, units: Units) -> float:

@@ -45,9 +45,7 @@ def partial_fit(
         estimator, copies.rows, image_shape, previous, categories=categories, n_rows=n_rows
     )
     chunk = Rows.standardized(copies.rows, units, device)
-    weights = torch.ones(chunk.n_rows, dtype=torch.float64, device=device)
-    if copies.weights is not None:
-        weights = torch.tensor(copies.weights, device=device)
+    weights = copies.weights_on(device)
     if previous is None:
         seed = draw_seed(estimator.random_state)
         inputs = regularizer_inputs(
