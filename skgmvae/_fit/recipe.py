@@ -397,9 +397,9 @@ def regularizer_inputs(
     labels: NDArray[np.intp] | None,
     *,
     begins: bool,
+    likelihood: Family,
     radius: float | None = None,
     n_rows: int | None = None,
-    likelihood: Family = LIKELIHOODS["gaussian"],
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of the rows, None where there is no regularizer.
 
@@ -413,12 +413,12 @@ def regularizer_inputs(
         Clusters that rows have already, in place of an initial partition.
     begins : bool
         Whether the posterior is fitted to pseudo-labels; if not, only its sizes to those of labels.
+    likelihood : Family
+        Which says how rows are compared.
     radius : float, default=None
         Of the perturbation, in place of one that is measured on the rows.
     n_rows : int, default=None
         Of which these are a sample, if they are one.
-    likelihood : Family
-        Which says how rows are compared.
     """
     if estimator.consistency == 0:
         return None

@@ -31,8 +31,8 @@ def partial_fit(
     X: NDArray[Any],
     copies: Copies,
     image_shape: tuple[int, ...] | None,
-    previous: Previous | None = None,
-    categories: Sequence[NDArray[np.intp]] = (),
+    previous: Previous | None,
+    categories: Sequence[NDArray[np.intp]],
     rule: StreamRule = STREAM,
 ) -> Fit:
     """Take one pass over the rows of a checked X and as many remembered ones.

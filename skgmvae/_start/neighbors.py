@@ -213,11 +213,9 @@ def perturbation_radius(
     return (radius.factor * distance[inverse]).astype(np.float32)
 
 
-def nearest_in_sample(
-    rows: Rows, sample: Rows, *, search: NeighborSearch = NEIGHBOR_SEARCH
-) -> NDArray[np.intp]:
+def nearest_in_sample(rows: Rows, sample: Rows) -> NDArray[np.intp]:
     """Return rows of a sample that are nearest to each row, (n_rows, n_neighbors)."""
-    n_neighbors, points = min(search.n_neighbors, sample.n_rows), sample.matrix()
+    n_neighbors, points = min(NEIGHBOR_SEARCH.n_neighbors, sample.n_rows), sample.matrix()
     # as many at a time as there are points, which are prepared, or put into a tree, each time
     several = max(BLOCK_ROWS, len(points))
     return np.concatenate([

@@ -726,7 +726,7 @@ def test_chunks_may_come_one_cluster_after_another(make):
 
 def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, monkeypatch):
     monkeypatch.setattr(
-        stream.partial_fit.__wrapped__, "__defaults__", (None, (), STREAM._replace(capacity=40))
+        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=40),)
     )
     estimator = make()
     for k in range(6):
@@ -739,7 +739,7 @@ def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, mon
 
 def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
     monkeypatch.setattr(
-        stream.partial_fit.__wrapped__, "__defaults__", (None, (), STREAM._replace(capacity=0))
+        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=0),)
     )
     estimator = make().partial_fit(X).partial_fit(X[:20])
     assert len(estimator._state.reservoir.rows) == 0
