@@ -28,8 +28,8 @@ from .state import Recorded
 from .tasks import NO_TASK, FitTask
 
 __all__ = [
-    "TRIALS", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan", "judged_loss",
-    "objective_of", "run_restart", "run_restarts",
+    "TRIALS", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan", "objective_of",
+    "run_restart", "run_restarts",
 ]
 
 
@@ -157,7 +157,7 @@ def run_restart(
             outcome = train(
                 objective, batches, schedule, score=score, begin=between.begin,
                 report=between.report, keep=between.keep, resumed=resumed, group=group,
-                earlier=[judged_loss(record, settings) for record in earlier],
+                earlier=[_judged_loss(record, settings) for record in earlier],
                 debug=print if settings.verbose > 1 else lambda message: None,
             )
         if not outcome.interrupted and group.sum(len(held)):  # one that came after the last step
@@ -254,7 +254,7 @@ def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> 
     return bound - settings.log_volume
 
 
-def judged_loss(record: Recorded, settings: Settings) -> float:
+def _judged_loss(record: Recorded, settings: Settings) -> float:
     """Return by what an epoch is judged, the less the better; NaN if that was not recorded."""
     if settings.held_out is None:
         return record["loss"]

@@ -1,20 +1,11 @@
 """The initial partition: neighbors, their graph, candidate partitions, and the one taken."""
 
 from .completion import completed
-from .neighbors import (
-    NEIGHBOR_SEARCH,
-    RADIUS,
-    Neighbors,
-    NeighborSearch,
-    find_neighbors,
-    nearest_in_sample,
-    perturbation_radius,
-)
+from .neighbors import RADIUS, find_neighbors, nearest_in_sample, perturbation_radius
 from .selection import certain, initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "certain", "completed",
-    "find_neighbors", "initial_partition", "nearest_in_sample", "nearest_up_to_affine",
-    "perturbation_radius",
+    "RADIUS", "certain", "completed", "find_neighbors", "initial_partition", "nearest_in_sample",
+    "nearest_up_to_affine", "perturbation_radius",
 ]
