@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._objective import INFORMATION_WEIGHTS, InformationWeights, PseudoLabelSchedule
 from ._rows import n_batches
+from ._start import FEW_FEATURES
 from .likelihoods import LIKELIHOODS
 from .validation import refuse_bool
 
@@ -66,9 +67,6 @@ NUMBERS = [
     if any(isinstance(constraint, Interval) for constraint in constraints)
 ] + ["n_jobs"]
 
-#: Features up to which a table is thought to be one of few: neighbors are searched without reducing
-#: them, and the networks see nothing that the graph of neighbors does not.
-FEW_FEATURES = 50
 #: Largest number that a model can be trained with, in single precision.
 LARGEST = float(np.finfo(np.float32).max)
 #: Values that one tensor may hold, 8 GiB in single precision.

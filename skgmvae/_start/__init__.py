@@ -1,11 +1,17 @@
 """The initial partition: neighbors, their graph, candidate partitions, and the one taken."""
 
 from .completion import completed
-from .neighbors import RADIUS, find_neighbors, nearest_in_sample, perturbation_radius
+from .neighbors import (
+    FEW_FEATURES,
+    RADIUS,
+    find_neighbors,
+    nearest_in_sample,
+    perturbation_radius,
+)
 from .selection import certain, initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "RADIUS", "certain", "completed", "find_neighbors", "initial_partition", "nearest_in_sample",
-    "nearest_up_to_affine", "perturbation_radius",
+    "FEW_FEATURES", "RADIUS", "certain", "completed", "find_neighbors", "initial_partition",
+    "nearest_in_sample", "nearest_up_to_affine", "perturbation_radius",
 ]

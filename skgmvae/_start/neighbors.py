@@ -21,9 +21,15 @@ from .components import principal_components
 from .nearest import nearby_points, nearest_points
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius", "find_neighbors",
-    "in_coordinates", "nearest_in_sample", "perturbation_radius",
+    "FEW_FEATURES", "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius",
+    "find_neighbors", "in_coordinates", "nearest_in_sample", "perturbation_radius",
 ]
+
+
+#: Features up to which a table is thought to be one of few: neighbors are searched without reducing
+#: them, and the networks see nothing that the graph of neighbors does not. More are reduced to so
+#: many principal components.
+FEW_FEATURES = 50
 
 
 class NeighborSearch(NamedTuple):
@@ -54,7 +60,7 @@ class NeighborSearch(NamedTuple):
     n_neighbors: int = 10
     n_candidates: int = 100
     max_references: int = 60_000
-    n_components: int = 50
+    n_components: int = FEW_FEATURES
     n_trial_rows: int = 2000
 
 
