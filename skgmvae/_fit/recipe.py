@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import vstack
 from sklearn.exceptions import ConvergenceWarning
 
-from .._model import GMVAE, Architecture, Family
+from .._model import GMVAE, Architecture
 from .._objective import RegularizerInputs
 from .._rows import (
     BLOCK_ROWS,
@@ -135,6 +135,7 @@ def fit(
     units, architecture, device = prepare(
         estimator, fitted_to, image_shape, previous, sample, group, categories
     )
+    likelihood = cast(Likelihood, architecture.likelihood)
     rows = _rows_of(fitted_to, units, device)
     held_out = None
     if early_stopping is not None:
@@ -159,14 +160,12 @@ def fit(
         labels = previous.fitted.labels(fitted_to)
     if group.has_all_at_hand:
         inputs = regularizer_inputs(
-            estimator, rows, units, seed, labels, begins=True,
-            likelihood=architecture.likelihood,
+            estimator, rows, units, seed, labels, begins=True, likelihood=likelihood
         )
     else:
         sampled = Rows.standardized(sample, units, device)
         inputs = _inputs_by_sample(
-            estimator, rows, sampled, units, seed, labels, group,
-            architecture.likelihood,
+            estimator, rows, sampled, units, seed, labels, group, likelihood
         )
     if inputs is not None:
         inputs = inputs._replace(weights=copies.weights)
@@ -397,7 +396,7 @@ def regularizer_inputs(
     labels: NDArray[np.intp] | None,
     *,
     begins: bool,
-    likelihood: Family,
+    likelihood: Likelihood,
     radius: float | None = None,
     n_rows: int | None = None,
 ) -> RegularizerInputs | None:
@@ -413,7 +412,7 @@ def regularizer_inputs(
         Clusters that rows have already, in place of an initial partition.
     begins : bool
         Whether the posterior is fitted to pseudo-labels; if not, only its sizes to those of labels.
-    likelihood : Family
+    likelihood : Likelihood
         Which says how rows are compared.
     radius : float, default=None
         Of the perturbation, in place of one that is measured on the rows.
@@ -444,7 +443,7 @@ def regularizer_inputs(
         if partitions:
             if affine:
                 neighbors = nearest_up_to_affine(seen, neighbors)
-            is_table = estimator.likelihood != "bernoulli" and units.image_shape is None
+            is_table = likelihood.features_have_units and units.image_shape is None
             probabilities, is_mixture = initial_partition(
                 seen, neighbors, estimator.n_clusters, seed,
                 scale=units.scale if is_table else None,
@@ -461,7 +460,7 @@ def regularizer_inputs(
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
 
 
-def comparable(rows: Rows, likelihood: Family) -> Rows:
+def comparable(rows: Rows, likelihood: Likelihood) -> Rows:
     """Return rows as distances between them are meant: counts brought to one total."""
     if type(likelihood).read is Likelihood.read:
         return rows
@@ -477,7 +476,7 @@ def _inputs_by_sample(
     seed: int,
     labels: NDArray[np.intp] | None,
     group: Group,
-    likelihood: Family,
+    likelihood: Likelihood,
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of own rows, found by the first process on a sample.
 
