@@ -76,7 +76,7 @@ from .description import (
 )
 from .held_out import HELD_OUT, HeldOut, split
 from .history import has_converged
-from .restarts import Settings, run_restart, run_restarts
+from .restarts import Restart, Settings, run_restart, run_restarts
 from .state import STREAM, Fit, FitState, Previous, Recorded
 from .tasks import FitTask
 
@@ -125,53 +125,29 @@ def fit(
     -------
     Fit
     """
-    fitted_to = copies.rows
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = checkpoint.resume(
         group.gathered(seed)[0],
         is_drawn=previous is None and estimator.random_state is None,
     )
-    n_rows, sample = group.n_rows(fitted_to.shape[0]), group.sampled(fitted_to)
+    n_rows, sample = group.n_rows(copies.rows.shape[0]), group.sampled(copies.rows)
     units, architecture, device = prepare(
-        estimator, fitted_to, image_shape, previous, sample, group, categories
+        estimator, copies.rows, image_shape, previous, sample, group, categories
     )
     likelihood = cast(Likelihood, architecture.likelihood)
-    rows = _rows_of(fitted_to, units, device)
-    held_out = None
-    if early_stopping is not None:
-        points = copies.points(group)
-        held_out = _held_out(early_stopping, rows, points, units, architecture, seed, group)
+    rows = _rows_of(copies.rows, units, device)
+    held_out = _held_out(early_stopping, rows, copies, units, likelihood, seed, group)
     if held_out is not None and held_out.training is not None:
         n_training = len(held_out.training)
     else:
         n_training = n_rows
-    schedule = _schedule(estimator, n_training, previous)
-    if early_stopping is not None:
-        schedule = schedule._replace(
-            n_iter_no_change=early_stopping.patience,
-            n_unjudged=math.ceil(
-                HELD_OUT.n_first_steps / n_batches(n_training, estimator.batch_size)
-            ),
-        )
+    schedule = _schedule(estimator, n_training, previous, early_stopping)
     is_tried = estimator.n_init > 1 and previous is None
     task.begin_fit(estimator.n_init + 1 if is_tried else schedule.n_epochs)
-    labels = None
-    if previous and estimator.init == "neighbors":
-        labels = previous.fitted.labels(fitted_to)
-    if group.has_all_at_hand:
-        inputs = regularizer_inputs(
-            estimator, rows, units, seed, labels, begins=True, likelihood=likelihood
-        )
-    else:
-        sampled = Rows.standardized(sample, units, device)
-        inputs = _inputs_by_sample(
-            estimator, rows, sampled, units, seed, labels, group, likelihood
-        )
-    if inputs is not None:
-        inputs = inputs._replace(weights=copies.weights)
+    inputs = _inputs(estimator, rows, copies, sample, units, seed, previous, group, likelihood)
     settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(
         weights=copies.weights, group=group, held_out=held_out,
-        log_volume=_log_volume(architecture, units),
+        log_volume=_log_volume(likelihood, units),
     )
     state = FitState(
         seed=seed,
@@ -197,16 +173,9 @@ def fit(
     if trained.interrupted and not trained.records:
         raise KeyboardInterrupt
 
-    module = architecture.build(device, seed)
-    load_arrays(module, trained.arrays)
-    if previous and not trained.records:  # no epoch was run
-        module.set_weights(torch.from_numpy(previous.fitted.weights))
-        latent = previous.fitted.latent_mixture
-    else:
-        latent = aggregated(module, rows, inputs, group)
     fitted, description = describe(
-        Fitted(architecture, module, units, latent), fitted_to,
-        inputs.pseudo_labels if inputs else None,
+        _fitted_model(architecture, trained, seed, rows, units, inputs, previous, group),
+        copies.rows, inputs.pseudo_labels if inputs else None,
         largest_first=True, weights=copies.weights, group=group,
     )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
@@ -221,12 +190,12 @@ def fit(
     warned = [
         *warnings_of_far_rows(
             estimator, copies.of_weight(X) if group.has_all_at_hand else sample, units, previous,
-            fitted.likelihood,
+            likelihood,
         ),
         *_warnings_of_epochs(estimator, schedule, converged or trained.stopped),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
-            fitted, _of_sample(description, fitted_to, group), sample,
+            fitted, _of_sample(description, copies.rows, group), sample,
             continued=previous is not None, converged=converged,
         ),
     ]
@@ -235,22 +204,72 @@ def fit(
 
 
 def _held_out(
-    early_stopping: EarlyStopping,
+    early_stopping: EarlyStopping | None,
     rows: Rows,
-    points: NDArray[np.intp],
+    copies: Copies,
     units: Units,
-    architecture: Architecture,
+    likelihood: Likelihood,
     seed: int,
     group: Group,
-) -> HeldOut:
-    """Return the rows by which training is judged."""
+) -> HeldOut | None:
+    """Return the rows by which training is judged where it stops early."""
+    if early_stopping is None:
+        return None
     X_val = early_stopping.X_val
     if X_val is None:
         fraction = early_stopping.validation_fraction
-        return split(points, rows.n_rows, fraction, seed, group)
+        return split(copies.points(group), rows.n_rows, fraction, seed, group)
     with group.agreement():
-        cast(Likelihood, architecture.likelihood).check(X_val, units)
+        likelihood.check(X_val, units)
     return HeldOut(_rows_of(X_val, units, rows.device))
+
+
+def _inputs(
+    estimator: Any,
+    rows: Rows,
+    copies: Copies,
+    sample: NDArray[Any],
+    units: Units,
+    seed: int,
+    previous: Previous | None,
+    group: Group,
+    likelihood: Likelihood,
+) -> RegularizerInputs | None:
+    """Return what the regularizer needs of the rows: of these, or of a sample of them all."""
+    labels = None
+    if previous and estimator.init == "neighbors":
+        labels = previous.fitted.labels(copies.rows)
+    if group.has_all_at_hand:
+        inputs = regularizer_inputs(
+            estimator, rows, units, seed, labels, begins=True, likelihood=likelihood
+        )
+    else:
+        sampled = Rows.standardized(sample, units, rows.device)
+        inputs = _inputs_by_sample(
+            estimator, rows, sampled, units, seed, labels, group, likelihood
+        )
+    return inputs and inputs._replace(weights=copies.weights)
+
+
+def _fitted_model(
+    architecture: Architecture,
+    trained: Restart,
+    seed: int,
+    rows: Rows,
+    units: Units,
+    inputs: RegularizerInputs | None,
+    previous: Previous | None,
+    group: Group,
+) -> Fitted:
+    """Return the trained model, with p(z) and p(x|z) by the rows."""
+    module = architecture.build(rows.device, seed)
+    load_arrays(module, trained.arrays)
+    if previous and not trained.records:  # no epoch was run
+        module.set_weights(torch.from_numpy(previous.fitted.weights))
+        latent = previous.fitted.latent_mixture
+    else:
+        latent = aggregated(module, rows, inputs, group)
+    return Fitted(architecture, module, units, latent)
 
 
 def _rows_of(X: Any, units: Units, device: torch.device) -> Rows:
@@ -269,9 +288,8 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
     return Reservoir.of_rows(rows, copies.weights_on(rows.device), capacity, source)
 
 
-def _log_volume(architecture: Architecture, units: Units) -> float:
+def _log_volume(likelihood: Likelihood, units: Units) -> float:
     """Return what a bound in the model's units is above the same in the units of X."""
-    likelihood = cast(Likelihood, architecture.likelihood)
     return -float(likelihood.log_density_in_data(0.0, units, units.observed))
 
 
@@ -557,7 +575,9 @@ def settings_of(
     )
 
 
-def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedule:
+def _schedule(
+    estimator: Any, n_rows: int, previous: Previous | None, early_stopping: EarlyStopping | None
+) -> Schedule:
     """Return the epochs that the model has not had yet, and the learning rate.
 
     A number of epochs counts those of earlier fits; "auto" counts steps, since epochs of fewer
@@ -574,6 +594,10 @@ def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedul
     learning_rate = estimator.learning_rate_init
     if learning_rate == "auto":
         learning_rate = auto_learning_rate(n_epochs * n_steps if decays else None)
+    patience, n_unjudged = int(estimator.n_iter_no_change), 0
+    if early_stopping is not None:
+        patience = early_stopping.patience
+        n_unjudged = math.ceil(HELD_OUT.n_first_steps / n_steps)
     return Schedule(
         learning_rate=float(learning_rate),
         decays=decays,
@@ -581,7 +605,8 @@ def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedul
         n_epochs=max(0, math.ceil(n_epochs - head_start)),
         head_start=head_start,
         tol=float(estimator.tol),
-        n_iter_no_change=int(estimator.n_iter_no_change),
+        n_iter_no_change=patience,
+        n_unjudged=n_unjudged,
     )
 
 
