@@ -6,13 +6,15 @@ as are its own `ProgressBar` and `ScoringMonitor`.
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
+
+from .validation import check_finite, check_positive_integer
 
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
@@ -90,13 +92,15 @@ class EarlyStopping:
         X_val: ArrayLike | None = None,
         patience: int = 20,
     ) -> None:
+        check_finite(
+            validation_fraction, "validation_fraction", "pass a share of the rows, such as 0.1"
+        )
         check_scalar(
             validation_fraction, "validation_fraction", Real, min_val=0, max_val=1,
             include_boundaries="neither",
         )
-        check_scalar(patience, "patience", Integral, min_val=1)
-        if isinstance(patience, bool):
-            raise TypeError(f"patience={patience} must be a number, not a bool.")
+        check_finite(patience, "patience", "pass a number of epochs, such as 20")
+        check_positive_integer(patience, "patience")
         self.validation_fraction = validation_fraction
         self.X_val: Any = X_val
         self.patience = patience

@@ -10,7 +10,7 @@ import numpy as np
 import sklearn
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -19,11 +19,11 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _fit, _stored, files, versions
 from ._objective import Terms
-from ._rows import DATES, TEXT, Columns, Copies, LazyRows, check_numbers, dense, is_source
+from ._rows import READ_TYPES, Columns, Copies, LazyRows, check_numbers, dense, is_source
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
 from .files import PathLike
@@ -31,9 +31,17 @@ from .fitted import Fitted
 from .model_card import model_card
 from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
-from .parameters import PARAMETER_CONSTRAINTS, check_parameters, check_positive_integer
+from .parameters import PARAMETER_CONSTRAINTS, check_parameters
 from .perturbations import Perturbation
 from .runtime import available_device, draw_seed, select_device, warn
+from .validation import (
+    canonical,
+    check_positive_integer,
+    checked_components,
+    checked_style,
+    checked_weights,
+    remedy_of,
+)
 
 __all__ = ["GMVAEClustering", "load"]
 
@@ -41,22 +49,6 @@ __all__ = ["GMVAEClustering", "load"]
 OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 #: What rows to fit to tell of the columns.
 OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
-DTYPES = [np.float64, np.float32, np.uint8]
-#: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
-REMEDIES = {
-    "unique column names": "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1).",
-    "fill value must be 0": (
-        "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
-    ),
-    "could not convert string": TEXT,
-    "not 'NAType'": "Put numpy.nan in place of pandas.NA, as X.astype('Float64') does in a table.",
-    "element with a sequence": "X must have as many numbers in each row; collect() a LazyFrame.",
-    "ScalarType BFloat16": "Pass X.float().",
-} | {f"not '{name}'": DATES for name in (
-    "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "Timestamp",
-    "Timedelta", "Period", "NaTType",
-)}
-LEAST_WEIGHT = 1e-12  # of a row; sums of smaller ones would be lost to rounding
 
 
 class GMVAEClustering(
@@ -442,7 +434,7 @@ class GMVAEClustering(
             columns._columns = Columns.merged(group.gathered(columns._columns))
         with group.agreement():
             rows = self._validated(columns, X, columns._columns, reset=not continued)
-            weights = _checked_weights(sample_weight, rows)
+            weights = checked_weights(sample_weight, rows)
         with group.agreement():
             early_stopping = self._early_stopping(columns)
         group.check_equal({"EarlyStopping": repr(early_stopping)} | {
@@ -540,7 +532,7 @@ class GMVAEClustering(
             rows = self._validated(columns, X, columns._columns, reset=not continued)
             if isinstance(rows, LazyRows):
                 rows = dense(rows)
-            copies = Copies.of(rows, _checked_weights(sample_weight, rows), is_stream=True)
+            copies = Copies.of(rows, checked_weights(sample_weight, rows), is_stream=True)
             image_shape = check_parameters(
                 self, len(copies.order), rows.shape[1],
                 min_samples=1 if continued else max(2, self.n_clusters),
@@ -886,7 +878,7 @@ class GMVAEClustering(
         True
         """
         fitted, rows = self._checked_rows(X)
-        weights = _checked_weights(sample_weight, rows)
+        weights = checked_weights(sample_weight, rows)
         return float(np.average(fitted.elbo(rows).bound, weights=weights))
 
     def sample(
@@ -952,8 +944,8 @@ class GMVAEClustering(
         check_positive_integer(n_samples, "n_samples")
         rows, labels = fitted.sample(
             int(n_samples), draw_seed(self.random_state),
-            labels=_components(cluster, n_samples, fitted.architecture.n_clusters),
-            style=_style(w, n_samples, fitted.architecture.style_dim),
+            labels=checked_components(cluster, n_samples, fitted.architecture.n_clusters),
+            style=checked_style(w, n_samples, fitted.architecture.style_dim),
             observation_noise=observation_noise,
         )
         return self._in_columns(rows), labels
@@ -1095,25 +1087,25 @@ class GMVAEClustering(
     def history_(self) -> dict[str, NDArray[np.float64]]:
         """Means per epoch while training, a dict of ndarrays (n_epochs,), in nats per row."""
         fitted = self._fitted_model()
-        return _fit.history(self._records[: self._n_records], fitted)
+        return _fit.history(self._records, fitted)
 
     @property
     def validation_scores_(self) -> NDArray[np.float64] | None:
         """Mean bound of held-out rows after each epoch, (n_epochs,), in nats per row, or None."""
         check_is_fitted(self)
-        return _fit.validation_scores(self._records[: self._n_records])
+        return _fit.validation_scores(self._records)
 
     @property
     def n_iter_(self) -> int:
         """Number of epochs run, an int; those of earlier fits and of `partial_fit` included."""
         check_is_fitted(self)
-        return self._n_records
+        return len(self._records)
 
     @property
     def converged_(self) -> bool:
         """Whether the loss was flat at the end of the schedule."""
         check_is_fitted(self)
-        return _fit.has_converged(self._records[: self._n_records], self._state)
+        return _fit.has_converged(self._records, self._state)
 
     @property
     def _n_features_out(self) -> int:
@@ -1185,7 +1177,7 @@ class GMVAEClustering(
         try:
             return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
-            remedy = _remedy(X, str(error))
+            remedy = remedy_of(X, str(error))
             if not remedy:
                 raise
             kind = ValueError if isinstance(error, ValueError) else TypeError
@@ -1223,9 +1215,9 @@ class GMVAEClustering(
         if columns is None:
             check_numbers(X)
             with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
-                return _canonical(validate_data(
-                    holder, X, accept_sparse="csr", dtype=DTYPES, ensure_all_finite="allow-nan",
-                    reset=reset,
+                return canonical(validate_data(
+                    holder, X, accept_sparse="csr", dtype=READ_TYPES,
+                    ensure_all_finite="allow-nan", reset=reset,
                 ))
         if self.image_shape is not None:
             raise ValueError(
@@ -1266,7 +1258,7 @@ class GMVAEClustering(
         )
 
     def _previous(self) -> _fit.Previous:
-        return _fit.Previous(self._fitted, self._state, self._records[: self._n_records])
+        return _fit.Previous(self._fitted, self._state, self._records)
 
     def _assign(self, result: _fit.Fit, columns: Self, *, continued: bool) -> None:
         """Take over the result of a fit, in one step that no reader can come between."""
@@ -1275,10 +1267,7 @@ class GMVAEClustering(
         new |= {f"{name}_": value for name, value in result.description._asdict().items()}
         if columns._columns is not None:
             new["cluster_centers_"] = columns._columns.decoded(new["cluster_centers_"])
-        records: list[_fit.Recorded] = self._records if continued else []
-        del records[self._n_records if continued else 0 :]  # of a fit that did not come so far
-        records.extend(result.records)
-        new |= {"_records": records, "_n_records": len(records)}
+        new["_records"] = [*(self._records if continued else ()), *result.records]
         new["_warnings"] = [str(warning) for warning in result.warnings]
         self.__dict__ = new | {"_fitted": result.fitted, "_state": result.state}
 
@@ -1393,98 +1382,3 @@ def _warn(caught: list[Warning]) -> None:
     """Issue the warnings of a fit, before anything is assigned: as errors they undo it."""
     for warning in caught:
         warn(warning)
-
-
-def _checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
-    """Return a weight for each row; None where none were given."""
-    if sample_weight is None:
-        return None
-    try:
-        weights: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
-    except ValueError as error:
-        if "sample_weight" in str(error).lower():
-            raise
-        raise ValueError(
-            f"sample_weight must be a number for each row of X, or one for all: {error}"
-        ) from error
-    if (weights < 0).any():
-        raise ValueError(
-            f"sample_weight has the value {weights.min():g}: weights must not be negative. Give 0 "
-            "to a row that is to be left out."
-        )
-    if not (weights > 0).any():
-        raise ValueError("sample_weight is zero for all rows: give at least some a weight.")
-    least, most = weights[weights > 0].min(), weights.max()
-    if least < LEAST_WEIGHT or most > 1 / LEAST_WEIGHT:
-        raise ValueError(
-            f"sample_weight has values from {least:.3g} to {most:.3g}: they must be 0 or between "
-            f"{LEAST_WEIGHT:g} and {1 / LEAST_WEIGHT:g}. Divide them by their mean."
-        )
-    return weights
-
-
-def _remedy(X: Any, message: str) -> str:
-    """Say what to do about values that are no numbers, "" if that is not what is wrong."""
-    for part, remedy in REMEDIES.items():
-        if part in message:
-            return remedy
-    if "float() argument must be" in message and hasattr(X, "shape"):
-        return "Leave out columns of X that hold no numbers, or turn them into numbers."
-    if "float() argument must be" in message or "is not iterable" in message:
-        return (
-            f"X is a {type(X).__name__}: pass an array, a DataFrame or a sparse matrix of shape "
-            "(n_samples, n_features)."
-        )
-    return ""
-
-
-def _canonical(X: Any) -> Any:
-    """Return rows, without duplicate entries if they are sparse: by canonical CSR."""
-    if not issparse(X):
-        return X
-    X = csr_array(X)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
-
-
-def _components(
-    cluster: ArrayLike | None, n_samples: int, n_clusters: int
-) -> NDArray[np.intp] | None:
-    """Return the component of each of `n_samples` rows, checked."""
-    if cluster is None:
-        return None
-    try:
-        given = np.asarray(cluster)
-    except ValueError as error:
-        raise ValueError(f"cluster={cluster!r} is no array: {error}") from error
-    if given.shape not in [(), (n_samples,)]:
-        raise ValueError(
-            f"cluster has shape {given.shape}; it must be one number or n_samples={n_samples} of "
-            "them."
-        )
-    whole = np.issubdtype(given.dtype, np.integer)
-    if not whole or given.min() < 0 or given.max() >= n_clusters:
-        raise ValueError(
-            f"cluster={cluster!r} must name components as whole numbers from 0 to "
-            f"{n_clusters - 1}."
-        )
-    return np.broadcast_to(given, n_samples).astype(np.intp)
-
-
-def _style(w: ArrayLike | None, n_samples: int, style_dim: int) -> NDArray[np.float32] | None:
-    """Return the style of all rows or of each, checked."""
-    if w is None:
-        return None
-    try:
-        style = np.asarray(w, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"w={w!r} must hold numbers.") from error
-    if style.shape not in [(style_dim,), (n_samples, style_dim)]:
-        raise ValueError(
-            f"w has shape {style.shape}; it must be ({style_dim},) or ({n_samples}, {style_dim})."
-        )
-    if not np.isfinite(style).all():
-        raise ValueError("w has values that are not finite.")
-    return style

@@ -20,7 +20,6 @@ from ._model import GMVAE, Architecture, LatentMixture, memberships
 from ._objective import (
     PROPOSAL,
     Noise,
-    Proposal,
     Terms,
     draw_noise,
     drawn,
@@ -35,6 +34,10 @@ from .likelihoods import Likelihood
 from .runtime import CPU, cached_property, computes_in_float64, generator, ordinary_torch
 
 __all__ = ["ESTIMATION", "Estimation", "Fitted", "load_arrays", "log_odds", "to_arrays"]
+
+
+#: Values that are decoded at a time, for memory.
+DECODED_VALUES = 2**21
 
 
 class Estimation(NamedTuple):
@@ -181,53 +184,44 @@ class Fitted:
 
         return self._map(X, reconstruction, decoded=True)
 
-    def elbo(self, X: NDArray[Any], estimation: Estimation = ESTIMATION) -> Terms:
+    def elbo(self, X: NDArray[Any]) -> Terms:
         """Estimate the terms of Eq. 3 of each row."""
 
         def terms_of(model: GMVAE, y: Tensor, noise: Noise) -> Tensor:
             return torch.stack(elbo_terms(model, y, *model.q(y), noise), -1)
 
-        terms = Terms(*self._map_noise(X, terms_of, estimation.n_draws, estimation).T)
+        terms = Terms(*self._map_noise(X, terms_of, ESTIMATION.n_draws).T)
         return terms._replace(reconstruction=self._in_data(terms.reconstruction, X))
 
-    def log_density(
-        self,
-        X: NDArray[Any],
-        n_draws: int,
-        estimation: Estimation = ESTIMATION,
-        proposal: Proposal = PROPOSAL,
-    ) -> NDArray[Any]:
+    def log_density(self, X: NDArray[Any], n_draws: int) -> NDArray[Any]:
         """Estimate the log-density of each row by importance weighting."""
         latent = self.latent_mixture
         if latent is None:
             of_rows = self._map_noise(
-                X, lambda model, y, noise: log_evidence(model, y, *model.q(y), noise),
-                n_draws, estimation,
+                X, lambda model, y, noise: log_evidence(model, y, *model.q(y), noise), n_draws
             )
             return self._in_data(of_rows, X)
-        n_prior = int(proposal.prior_share * n_draws)
+        n_prior = int(PROPOSAL.prior_share * n_draws)
         n_columns = self.module.latent_dim + 1
         points = [
-            fixed_points(n_points, n_columns, estimation.seed + number)
+            fixed_points(n_points, n_columns, ESTIMATION.seed + number)
             for number, n_points in enumerate((n_draws - n_prior, n_prior))
         ]
-        directions = proposal.frequency * torch.randn(
+        directions = PROPOSAL.frequency * torch.randn(
             len(points), math.prod(self.architecture.data_shape), n_columns,
-            generator=generator(CPU, estimation.seed), device=CPU, dtype=torch.float64,
+            generator=generator(CPU, ESTIMATION.seed), device=CPU, dtype=torch.float64,
         )
 
         def evidence(model: GMVAE, y: Tensor) -> Tensor:
             of_posterior, of_prior = map(shifted_points, points, (y, y), directions)
             return mixture_log_evidence(
                 model, latent.to(y.device, y.dtype), y, model.q(y).q_x, of_posterior, of_prior,
-                proposal.inflation,
+                PROPOSAL.inflation,
             )
 
         return self._in_data(self._map(X, evidence, n_rows=self._n_rows_with(n_draws)), X)
 
-    def certainty(
-        self, X: NDArray[Any], estimation: Estimation = ESTIMATION
-    ) -> tuple[float, float]:
+    def certainty(self, X: NDArray[Any]) -> tuple[float, float]:
         """Return how probable rows' clusters are: at the means of q(x|y), q(w|y), and at draws."""
 
         def probabilities(model: GMVAE, y: Tensor, noise: Noise) -> Tensor:
@@ -237,7 +231,7 @@ class Fitted:
             at_draws = model.p_z(x, model.p_x(w)).probs.mean(0)
             return torch.cat([at_means, at_draws.gather(-1, cluster)], -1)
 
-        means = self._map_noise(X, probabilities, estimation.n_draws, estimation).mean(0)
+        means = self._map_noise(X, probabilities, ESTIMATION.n_draws).mean(0)
         return float(means[0]), float(means[1])
 
     @ordinary_torch()
@@ -336,7 +330,6 @@ class Fitted:
         labels: NDArray[np.intp],
         observation_noise: bool,
         source: torch.Generator,
-        sampling: Sampling = SAMPLING,
     ) -> NDArray[np.float64]:
         """Draw rows of given components, by rejection.
 
@@ -345,14 +338,14 @@ class Fitted:
         ellipsoids in the latent space.
         """
         rows = np.empty((len(labels), len(self.units.scale)))
-        kept = self._kept(sampling.n_pilot, observation_noise, source)
+        kept = self._kept(SAMPLING.n_pilot, observation_noise, source)
         origins = np.empty_like(labels)
         for k in np.unique(labels):
             mass = self.weights * kept[:, k]
             mass[k] += np.finfo(np.float32).tiny  # all that there is of a component without rows
             origins[labels == k] = _drawn_from(mass, int((labels == k).sum()), source)
         waiting = np.arange(len(labels))
-        for _ in range(sampling.max_rounds):
+        for _ in range(SAMPLING.max_rounds):
             drawn = self._drawn_rows(origins[waiting], None, observation_noise, source)
             is_kept = self._drawn_labels(drawn, source) == labels[waiting]
             rows[waiting[is_kept]] = drawn[is_kept]
@@ -447,12 +440,11 @@ class Fitted:
         X: NDArray[Any],
         function: Callable[[GMVAE, Tensor, Noise], Tensor],
         n_draws: int,
-        estimation: Estimation,
     ) -> NDArray[Any]:
         """Apply `function` to the rows of a checked X, under noise that all rows share."""
         noise = draw_noise(
             n_draws, 1, self.module.latent_dim, self.module.style_dim,
-            generator(CPU, estimation.seed),
+            generator(CPU, ESTIMATION.seed),
         )
 
         def with_noise(model: GMVAE, y: Tensor) -> Tensor:
@@ -460,9 +452,9 @@ class Fitted:
 
         return self._map(X, with_noise, n_rows=self._n_rows_with(n_draws))
 
-    def _n_rows_with(self, n_draws: int, n_values: int = 2**21) -> int:
+    def _n_rows_with(self, n_draws: int) -> int:
         """Return how many rows to decode at a time from so many draws each, by their values."""
-        n_at_most = n_values // math.prod(self.architecture.data_shape)
+        n_at_most = DECODED_VALUES // math.prod(self.architecture.data_shape)
         return max(1, min(BLOCK_ROWS, n_at_most) // n_draws)
 
 

@@ -36,9 +36,12 @@ class Likelihood(ABC):
     ----------
     n_parameters : int
         Parameters that it has for each value of a row.
+    features_have_units : bool
+        Whether columns may be in units of their own, which fractions of one whole are not.
     """
 
     n_parameters: int
+    features_have_units: bool = True
 
     @abstractmethod
     def units(
@@ -257,6 +260,7 @@ class BernoulliLikelihood(Likelihood):
     """
 
     n_parameters = 1  # the logit
+    features_have_units = False
 
     def units(
         self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
@@ -558,6 +562,11 @@ class MixedLikelihood(Likelihood):
     def n_parameters(self) -> int:  # type: ignore[override]
         """Parameters for each value; a category has logits for the first of them."""
         return self.numbers.n_parameters
+
+    @property
+    def features_have_units(self) -> bool:  # type: ignore[override]
+        """Whether columns of numbers may be in units of their own."""
+        return self.numbers.features_have_units
 
     def units(
         self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"

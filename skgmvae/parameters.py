@@ -10,18 +10,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._objective import INFORMATION_WEIGHTS, InformationWeights, PseudoLabelSchedule
 from ._rows import n_batches
+from ._start import FEW_FEATURES
 from .likelihoods import LIKELIHOODS
+from .validation import refuse_bool
 
 __all__ = [
     "PARAMETER_CONSTRAINTS", "ConsistencyRule", "EpochsRule", "LearningRateRule",
     "PseudoLabelRule", "WidthRule", "auto_consistency", "auto_learning_rate", "auto_max_iter",
-    "auto_width", "check_parameters", "check_positive_integer", "hidden_sizes",
-    "information_weights", "is_affine", "pseudo_label_schedule",
+    "auto_width", "check_parameters", "hidden_sizes", "information_weights", "is_affine",
+    "pseudo_label_schedule",
 ]
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
@@ -66,9 +67,6 @@ NUMBERS = [
     if any(isinstance(constraint, Interval) for constraint in constraints)
 ] + ["n_jobs"]
 
-#: Features up to which a table is thought to be one of few: neighbors are searched without reducing
-#: them, and the networks see nothing that the graph of neighbors does not.
-FEW_FEATURES = 50
 #: Largest number that a model can be trained with, in single precision.
 LARGEST = float(np.finfo(np.float32).max)
 #: Values that one tensor may hold, 8 GiB in single precision.
@@ -369,9 +367,7 @@ def check_parameters(
         Naming the parameter, its value and what to do.
     """
     for name in NUMBERS:
-        value = getattr(estimator, name)
-        if isinstance(value, bool):
-            raise TypeError(f"{name}={value} must be a number, not a bool.")
+        refuse_bool(getattr(estimator, name), name)
     for name in ("consistency", "perturbation_radius", "learning_rate_init"):
         value = getattr(estimator, name)
         if isinstance(value, Real) and _exceeds(value, LARGEST):
@@ -425,13 +421,6 @@ def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:
             f"{settings} ask for a tensor of {largest:.2g} values, where "
             f"{MAX_TENSOR_VALUES:.2g} are the most. Lower the largest of them."
         )
-
-
-def check_positive_integer(value: Any, name: str) -> None:
-    """Raise a TypeError or a ValueError that names an argument which is no positive integer."""
-    check_scalar(value, name, Integral, min_val=1)
-    if isinstance(value, bool):
-        raise TypeError(f"{name}={value} must be a number, not a bool.")
 
 
 def _image_shape(estimator: Any, n_features: int) -> tuple[int, ...] | None:

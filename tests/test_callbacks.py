@@ -481,6 +481,15 @@ def test_a_wrong_rule_is_refused(parameters, kind):
         EarlyStopping(**parameters)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.float32("nan"), np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("validation_fraction", r"such as 0\.1"), ("patience", "such as 20")]
+)
+def test_a_rule_of_numbers_that_are_not_finite_is_refused_with_a_remedy(name, remedy, value):
+    with pytest.raises(ValueError, match=f"{name}={value} must be finite.*{remedy}"):
+        EarlyStopping(**{name: value})
+
+
 def test_of_a_chunk_no_rows_are_held_out(clusterer, X):
     plain = clone(clusterer).partial_fit(X)
     found = clone(clusterer).set_params(early_stopping=True).partial_fit(X)

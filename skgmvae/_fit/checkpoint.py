@@ -21,7 +21,7 @@ from .. import files
 from .._rows import Copies
 from .._training import Adam, TrainingState
 from ..callbacks import EarlyStopping
-from ..distributed import Group
+from ..distributed import ALONE, Group
 from ..exceptions import CheckpointWarning, InvalidModelFile, ResumedFitWarning
 from ..packing import pack, unpack
 from ..runtime import CPU, warn
@@ -29,7 +29,7 @@ from ..versions import check_layout, installed
 from .identity import difference, identity_of
 from .state import Previous
 
-__all__ = ["NO_RUN", "TRAINING", "Checkpoint", "Run"]
+__all__ = ["NO_CHECKPOINT", "TRAINING", "Checkpoint", "RunCheckpoint"]
 
 TENSORS = "weights", "best_weights", "moments"
 #: Name of the run that follows the trials.
@@ -71,6 +71,7 @@ class Checkpoint:
         Between two times that it is written.
     identity : dict of str to str
         What the fit depends on, in words: a file of another fit is refused.
+    group : Group, default=ALONE
 
     Attributes
     ----------
@@ -87,6 +88,7 @@ class Checkpoint:
         path: str | None = None,
         seconds: float = 0.0,
         identity: dict[str, str] | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.path = path
         self.seconds = seconds
@@ -94,8 +96,9 @@ class Checkpoint:
         self.seed = 0
         self.trials: list[dict[str, Any]] = []
         self.run = ""
+        self.is_writer = path is not None and group.rank == 0
+        self._group = group
         self._training: TrainingState | None = None
-        self.is_writer = path is not None
         self._has_failed = False
         self._written = time.monotonic()
 
@@ -129,15 +132,14 @@ class Checkpoint:
                     f"checkpoint={path!r} is in a folder that is not there: make it first."
                 )
         identity = identity_of(estimator, copies, previous, early_stopping, group)
-        return cls(path, float(estimator.checkpoint_every), identity)
+        return cls(path, float(estimator.checkpoint_every), identity, group)
 
-    def resume(self, seed: int, group: Group, *, is_drawn: bool) -> int:
+    def resume(self, seed: int, *, is_drawn: bool) -> int:
         """Take over what the file holds, if there is one; return the seed of the fit.
 
         Parameters
         ----------
         seed : int
-        group : Group
         is_drawn : bool
             Whether no seed was asked for, so that any will do.
 
@@ -150,8 +152,7 @@ class Checkpoint:
         """
         if self.path is None:
             return seed
-        self.is_writer = group.rank == 0
-        found = group.of_first(self._read)
+        found = self._group.of_first(self._read)
         self.seed = seed if found is None or not is_drawn else found.seed
         self.identity["the seed of random_state"] = str(self.seed)
         if found is None:
@@ -175,11 +176,11 @@ class Checkpoint:
         ))
         return self.seed
 
-    def run_of(self, name: str = TRAINING) -> Run:
-        """Return the run of that name, which goes on if it is the one that was under way."""
+    def of_run(self, name: str) -> RunCheckpoint:
+        """Return the checkpoint of a run, which goes on if it is the one that was under way."""
         resumed = self._training if name == self.run else None
         self.run, self._training = name, None
-        return Run(self, resumed)
+        return RunCheckpoint(self, resumed)
 
     def keep_trials(self, trials: list[dict[str, Any]]) -> None:
         """Note which trials are done, and write it if it is time to."""
@@ -234,12 +235,13 @@ class Checkpoint:
         )
 
 
-class Run(NamedTuple):
-    """A training run of a fit, a trial or the one that follows, as its checkpoint sees it.
+class RunCheckpoint(NamedTuple):
+    """The checkpoint of one training run of a fit: of a trial, or of the training that follows.
 
     Attributes
     ----------
     checkpoint : Checkpoint
+        Of the fit.
     resumed : TrainingState or None
         From which it goes on.
     """
@@ -281,8 +283,8 @@ class Run(NamedTuple):
             checkpoint.write(state())
 
 
-#: Of a fit that writes nothing.
-NO_RUN = Run(Checkpoint())
+#: Of a run of which nothing is written.
+NO_CHECKPOINT = RunCheckpoint(Checkpoint())
 
 
 def _to_plain(state: TrainingState) -> dict[str, Any]:

@@ -362,20 +362,19 @@ def warnings_of_clusters(
     *,
     continued: bool,
     converged: bool,
-    rule: DescriptionRule = DESCRIPTION,
 ) -> list[Warning]:
     """Return what a user should know of the clusters, each once.
 
     Samples are looked at only if the loss was flat at the end: those of a shorter fit are not
     expected to be good.
     """
-    some = slice(None, None, math.ceil(X.shape[0] / rule.certainty_rows))
+    some = slice(None, None, math.ceil(X.shape[0] / DESCRIPTION.certainty_rows))
     return [
         *_of_empty_clusters(fitted, description, continued),
-        *_of_probabilities(fitted, X[some], rule),
-        *_of_initial_partition(description, rule),
-        *_of_one_column(fitted, description.labels[some], X[some], rule),
-        *(_of_samples(fitted, description, X, rule) if converged else ()),
+        *_of_probabilities(fitted, X[some]),
+        *_of_initial_partition(description),
+        *_of_one_column(fitted, description.labels[some], X[some]),
+        *(_of_samples(fitted, description, X) if converged else ()),
     ]
 
 
@@ -408,18 +407,16 @@ def _of_empty_clusters(
         )
 
 
-def _of_probabilities(
-    fitted: Fitted, X: NDArray[Any], rule: DescriptionRule
-) -> Iterator[Warning]:
+def _of_probabilities(fitted: Fitted, X: NDArray[Any]) -> Iterator[Warning]:
     n_clusters = fitted.architecture.n_clusters
     at_means, at_draws = fitted.certainty(X)
-    if n_clusters > 1 and at_means < rule.max_uniform(n_clusters):
+    if n_clusters > 1 and at_means < DESCRIPTION.max_uniform(n_clusters):
         yield UniformPosteriorWarning(
             f"The components have merged: a row's most probable cluster has a probability of "
             f"{at_means:.2f} on average, where {1 / n_clusters:.2f} is as good as none. Raise "
             "min_information or consistency, or train longer."
         )
-    elif at_draws < rule.min_agreement * at_means:
+    elif at_draws < DESCRIPTION.min_agreement * at_means:
         yield StyleClustersWarning(
             "The clusters are not those that the model was fitted with: a row's cluster at the "
             f"means of q(x|y) and q(w|y) has a probability of {at_means:.2f} there, but "
@@ -428,11 +425,11 @@ def _of_probabilities(
         )
 
 
-def _of_initial_partition(description: Description, rule: DescriptionRule) -> Iterator[Warning]:
+def _of_initial_partition(description: Description) -> Iterator[Warning]:
     if description.init_labels is None:
         return
     agreement = adjusted_rand_score(description.init_labels, description.labels)
-    if agreement < rule.min_agreement_with_init:
+    if agreement < DESCRIPTION.min_agreement_with_init:
         yield InitialPartitionWarning(
             f"The clusters are not those that the fit began with: labels_ and init_labels_ have "
             f"an adjusted Rand index of {agreement:.2f}. Look at both; train longer (max_iter), "
@@ -441,17 +438,17 @@ def _of_initial_partition(description: Description, rule: DescriptionRule) -> It
 
 
 def _of_one_column(
-    fitted: Fitted, labels: NDArray[np.intp], X: NDArray[Any], rule: DescriptionRule
+    fitted: Fitted, labels: NDArray[np.intp], X: NDArray[Any]
 ) -> Iterator[Warning]:
     if X.shape[1] == 1 or len(np.unique(labels)) == 1:
         return
     for j, column in enumerate(dense(X).T):
         is_there = ~np.isnan(column)
         values, number = np.unique(column[is_there], return_inverse=True)
-        if not 1 < len(values) <= rule.max_values:
+        if not 1 < len(values) <= DESCRIPTION.max_values:
             continue
         information = normalized_mutual_info_score(number, labels[is_there])
-        if information > rule.max_information_of_one_column:
+        if information > DESCRIPTION.max_information_of_one_column:
             yield OneColumnWarning(
                 f"The clusters are the {len(values)} values of column "
                 f"{fitted.likelihood.original_column(j)} of X. If that column is "
@@ -461,15 +458,15 @@ def _of_one_column(
 
 
 def _of_samples(
-    fitted: Fitted, description: Description, X: NDArray[Any], rule: DescriptionRule
+    fitted: Fitted, description: Description, X: NDArray[Any]
 ) -> Iterator[Warning]:
     found = np.flatnonzero(description.cluster_counts)
     if len(found) == 1 or fitted.latent_mixture is None:
         return
-    most = min(rule.max_samples, rule.max_sampled_values // X.shape[1])
-    n_samples = min(rule.n_samples, math.ceil(most / len(found)))
+    most = min(DESCRIPTION.max_samples, DESCRIPTION.max_sampled_values // X.shape[1])
+    n_samples = min(DESCRIPTION.n_samples, math.ceil(most / len(found)))
     stays = fitted.kept(n_samples, ESTIMATION.seed).diagonal()[found]
-    if stays.min() < rule.min_share_of_samples:
+    if stays.min() < DESCRIPTION.min_share_of_samples:
         yield SamplesWarning(
             f"Of what the latent distribution of cluster {found[stays.argmin()]} generates, only "
             f"{stays.min():.0%} is of that cluster: `sample` draws the rest again, and the density "
@@ -485,7 +482,7 @@ def _of_samples(
         _distance_from_rows(samples, X, np.flatnonzero(description.labels == k))
         for k, samples in zip(found, np.split(drawn, len(found)), strict=True)
     ])
-    if distances.max() > rule.max_distance_of_samples:
+    if distances.max() > DESCRIPTION.max_distance_of_samples:
         yield SamplesWarning(
             f"The mean of what `sample` draws from cluster {found[distances.argmax()]} lies "
             f"{distances.max():.1f} standard deviations away from the mean of its rows: the "

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import vstack
 from sklearn.exceptions import ConvergenceWarning
 
-from .._model import GMVAE, Architecture, Family
+from .._model import GMVAE, Architecture
 from .._objective import RegularizerInputs
 from .._rows import (
     BLOCK_ROWS,
@@ -66,7 +66,7 @@ from ..runtime import (
     ordinary_torch,
     select_device,
 )
-from .checkpoint import Checkpoint
+from .checkpoint import TRAINING, Checkpoint
 from .description import (
     Description,
     aggregated,
@@ -76,9 +76,9 @@ from .description import (
 )
 from .held_out import HELD_OUT, HeldOut, split
 from .history import has_converged
-from .restarts import Settings, run_restart, run_restarts
+from .restarts import Restart, Settings, run_restart, run_restarts
 from .state import STREAM, Fit, FitState, Previous, Recorded
-from .tasks import NO_TASK, FitTask
+from .tasks import FitTask
 
 __all__ = [
     "fit", "median", "prepare", "regularizer_inputs", "settings_of", "warnings_of_far_rows",
@@ -92,12 +92,12 @@ def fit(
     X: NDArray[Any],
     copies: Copies,
     image_shape: tuple[int, ...] | None,
-    previous: Previous | None = None,
-    group: Group = ALONE,
-    categories: Sequence[NDArray[np.intp]] = (),
-    early_stopping: EarlyStopping | None = None,
-    task: FitTask = NO_TASK,
-    checkpoint: Checkpoint | None = None,
+    previous: Previous | None,
+    group: Group,
+    categories: Sequence[NDArray[np.intp]],
+    early_stopping: EarlyStopping | None,
+    task: FitTask,
+    checkpoint: Checkpoint,
 ) -> Fit:
     """Fit a model to the rows of a checked X, or train the `previous` one on.
 
@@ -110,70 +110,44 @@ def fit(
         Of the rows of X, to which the model is fitted; X is only described.
     image_shape : tuple of int or None
     previous : Previous or None
-    group : Group, default=ALONE
+    group : Group
         Processes that fit the model together.
     categories : sequence of ndarray
         The columns of each one-hot encoded category, which have probabilities for a likelihood.
-    early_stopping : EarlyStopping or None, default=None
+    early_stopping : EarlyStopping or None
         Its `X_val`, if there is one, are rows checked as X is.
-    task : FitTask, default=NO_TASK
+    task : FitTask
         The fit, as the estimator's callbacks see it; it is begun here.
-    checkpoint : Checkpoint or None, default=None
+    checkpoint : Checkpoint
         From which the fit goes on, if its file holds one, and where it is written.
 
     Returns
     -------
     Fit
     """
-    fitted_to = copies.rows
-    checkpoint = checkpoint or Checkpoint()
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = checkpoint.resume(
-        group.gathered(seed)[0], group,
+        group.gathered(seed)[0],
         is_drawn=previous is None and estimator.random_state is None,
     )
-    n_rows, sample = group.n_rows(fitted_to.shape[0]), group.sampled(fitted_to)
+    n_rows, sample = group.n_rows(copies.rows.shape[0]), group.sampled(copies.rows)
     units, architecture, device = prepare(
-        estimator, fitted_to, image_shape, previous, sample, group, categories
+        estimator, copies.rows, image_shape, previous, sample, group, categories
     )
-    rows = _rows_of(fitted_to, units, device)
-    held_out = None
-    if early_stopping is not None:
-        points = copies.points(group)
-        held_out = _held_out(early_stopping, rows, points, units, architecture, seed, group)
+    likelihood = cast(Likelihood, architecture.likelihood)
+    rows = _rows_of(copies.rows, units, device)
+    held_out = _held_out(early_stopping, rows, copies, units, likelihood, seed, group)
     if held_out is not None and held_out.training is not None:
         n_training = len(held_out.training)
     else:
         n_training = n_rows
-    schedule = _schedule(estimator, n_training, previous)
-    if early_stopping is not None:
-        schedule = schedule._replace(
-            n_iter_no_change=early_stopping.patience,
-            n_unjudged=math.ceil(
-                HELD_OUT.n_first_steps / n_batches(n_training, estimator.batch_size)
-            ),
-        )
+    schedule = _schedule(estimator, n_training, previous, early_stopping)
     is_tried = estimator.n_init > 1 and previous is None
     task.begin_fit(estimator.n_init + 1 if is_tried else schedule.n_epochs)
-    labels = None
-    if previous and estimator.init == "neighbors":
-        labels = previous.fitted.labels(fitted_to)
-    if group.has_all_at_hand:
-        inputs = regularizer_inputs(
-            estimator, rows, units, seed, labels, begins=True,
-            likelihood=architecture.likelihood,
-        )
-    else:
-        sampled = Rows.standardized(sample, units, device)
-        inputs = _inputs_by_sample(
-            estimator, rows, sampled, units, seed, labels, group,
-            architecture.likelihood,
-        )
-    if inputs is not None:
-        inputs = inputs._replace(weights=copies.weights)
+    inputs = _inputs(estimator, rows, copies, sample, units, seed, previous, group, likelihood)
     settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(
         weights=copies.weights, group=group, held_out=held_out,
-        log_volume=_log_volume(architecture, units),
+        log_volume=_log_volume(likelihood, units),
     )
     state = FitState(
         seed=seed,
@@ -189,7 +163,7 @@ def fit(
         arrays = to_arrays(previous.fitted.module)
         trained = run_restart(
             architecture, rows, settings, schedule, 0, arrays, previous.records, task,
-            checkpoint.run_of(),
+            checkpoint.of_run(TRAINING),
         )
     else:
         trained = run_restarts(
@@ -199,16 +173,9 @@ def fit(
     if trained.interrupted and not trained.records:
         raise KeyboardInterrupt
 
-    module = architecture.build(device, seed)
-    load_arrays(module, trained.arrays)
-    if previous and not trained.records:  # no epoch was run
-        module.set_weights(torch.from_numpy(previous.fitted.weights))
-        latent = previous.fitted.latent_mixture
-    else:
-        latent = aggregated(module, rows, inputs, group)
     fitted, description = describe(
-        Fitted(architecture, module, units, latent), fitted_to,
-        inputs.pseudo_labels if inputs else None,
+        _fitted_model(architecture, trained, seed, rows, units, inputs, previous, group),
+        copies.rows, inputs.pseudo_labels if inputs else None,
         largest_first=True, weights=copies.weights, group=group,
     )
     n_epochs = len(trained.records) if trained.interrupted else schedule.n_epochs
@@ -223,12 +190,12 @@ def fit(
     warned = [
         *warnings_of_far_rows(
             estimator, copies.of_weight(X) if group.has_all_at_hand else sample, units, previous,
-            fitted.likelihood,
+            likelihood,
         ),
         *_warnings_of_epochs(estimator, schedule, converged or trained.stopped),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
-            fitted, _of_sample(description, fitted_to, group), sample,
+            fitted, _of_sample(description, copies.rows, group), sample,
             continued=previous is not None, converged=converged,
         ),
     ]
@@ -237,22 +204,72 @@ def fit(
 
 
 def _held_out(
-    early_stopping: EarlyStopping,
+    early_stopping: EarlyStopping | None,
     rows: Rows,
-    points: NDArray[np.intp],
+    copies: Copies,
     units: Units,
-    architecture: Architecture,
+    likelihood: Likelihood,
     seed: int,
     group: Group,
-) -> HeldOut:
-    """Return the rows by which training is judged."""
+) -> HeldOut | None:
+    """Return the rows by which training is judged where it stops early."""
+    if early_stopping is None:
+        return None
     X_val = early_stopping.X_val
     if X_val is None:
         fraction = early_stopping.validation_fraction
-        return split(points, rows.n_rows, fraction, seed, group)
+        return split(copies.points(group), rows.n_rows, fraction, seed, group)
     with group.agreement():
-        cast(Likelihood, architecture.likelihood).check(X_val, units)
+        likelihood.check(X_val, units)
     return HeldOut(_rows_of(X_val, units, rows.device))
+
+
+def _inputs(
+    estimator: Any,
+    rows: Rows,
+    copies: Copies,
+    sample: NDArray[Any],
+    units: Units,
+    seed: int,
+    previous: Previous | None,
+    group: Group,
+    likelihood: Likelihood,
+) -> RegularizerInputs | None:
+    """Return what the regularizer needs of the rows: of these, or of a sample of them all."""
+    labels = None
+    if previous and estimator.init == "neighbors":
+        labels = previous.fitted.labels(copies.rows)
+    if group.has_all_at_hand:
+        inputs = regularizer_inputs(
+            estimator, rows, units, seed, labels, begins=True, likelihood=likelihood
+        )
+    else:
+        sampled = Rows.standardized(sample, units, rows.device)
+        inputs = _inputs_by_sample(
+            estimator, rows, sampled, units, seed, labels, group, likelihood
+        )
+    return inputs and inputs._replace(weights=copies.weights)
+
+
+def _fitted_model(
+    architecture: Architecture,
+    trained: Restart,
+    seed: int,
+    rows: Rows,
+    units: Units,
+    inputs: RegularizerInputs | None,
+    previous: Previous | None,
+    group: Group,
+) -> Fitted:
+    """Return the trained model, with p(z) and p(x|z) by the rows."""
+    module = architecture.build(rows.device, seed)
+    load_arrays(module, trained.arrays)
+    if previous and not trained.records:  # no epoch was run
+        module.set_weights(torch.from_numpy(previous.fitted.weights))
+        latent = previous.fitted.latent_mixture
+    else:
+        latent = aggregated(module, rows, inputs, group)
+    return Fitted(architecture, module, units, latent)
 
 
 def _rows_of(X: Any, units: Units, device: torch.device) -> Rows:
@@ -266,16 +283,13 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
     """Return rows that a stream begins with, which may bring those of one cluster only."""
     if not has_float64(rows.device):
         return None
-    weights = torch.ones(rows.n_rows, dtype=torch.float64, device=rows.device)
-    if copies.weights is not None:
-        weights = torch.tensor(copies.weights, device=rows.device)
     capacity = STREAM.n_remembered(math.prod(rows.data_shape))
-    return Reservoir.of_rows(rows, weights, capacity, generator(CPU, seed, 0, 0, 0, 2))
+    source = generator(CPU, seed, 0, 0, 0, 2)
+    return Reservoir.of_rows(rows, copies.weights_on(rows.device), capacity, source)
 
 
-def _log_volume(architecture: Architecture, units: Units) -> float:
+def _log_volume(likelihood: Likelihood, units: Units) -> float:
     """Return what a bound in the model's units is above the same in the units of X."""
-    likelihood = cast(Likelihood, architecture.likelihood)
     return -float(likelihood.log_density_in_data(0.0, units, units.observed))
 
 
@@ -297,7 +311,7 @@ def _snapshot(
     return {
         "_fitted": Fitted(architecture, module, units, latent),
         "_state": state._replace(n_epochs=len(records)),
-        "_records": list(records), "_n_records": len(records), "_warnings": [],
+        "_records": list(records), "_warnings": [],
     }
 
 
@@ -400,9 +414,9 @@ def regularizer_inputs(
     labels: NDArray[np.intp] | None,
     *,
     begins: bool,
+    likelihood: Likelihood,
     radius: float | None = None,
     n_rows: int | None = None,
-    likelihood: Family = LIKELIHOODS["gaussian"],
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of the rows, None where there is no regularizer.
 
@@ -416,12 +430,12 @@ def regularizer_inputs(
         Clusters that rows have already, in place of an initial partition.
     begins : bool
         Whether the posterior is fitted to pseudo-labels; if not, only its sizes to those of labels.
+    likelihood : Likelihood
+        Which says how rows are compared.
     radius : float, default=None
         Of the perturbation, in place of one that is measured on the rows.
     n_rows : int, default=None
         Of which these are a sample, if they are one.
-    likelihood : Family
-        Which says how rows are compared.
     """
     if estimator.consistency == 0:
         return None
@@ -447,7 +461,7 @@ def regularizer_inputs(
         if partitions:
             if affine:
                 neighbors = nearest_up_to_affine(seen, neighbors)
-            is_table = estimator.likelihood != "bernoulli" and units.image_shape is None
+            is_table = likelihood.features_have_units and units.image_shape is None
             probabilities, is_mixture = initial_partition(
                 seen, neighbors, estimator.n_clusters, seed,
                 scale=units.scale if is_table else None,
@@ -464,7 +478,7 @@ def regularizer_inputs(
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
 
 
-def comparable(rows: Rows, likelihood: Family) -> Rows:
+def comparable(rows: Rows, likelihood: Likelihood) -> Rows:
     """Return rows as distances between them are meant: counts brought to one total."""
     if type(likelihood).read is Likelihood.read:
         return rows
@@ -480,7 +494,7 @@ def _inputs_by_sample(
     seed: int,
     labels: NDArray[np.intp] | None,
     group: Group,
-    likelihood: Family,
+    likelihood: Likelihood,
 ) -> RegularizerInputs | None:
     """Return what the regularizer needs of own rows, found by the first process on a sample.
 
@@ -561,7 +575,9 @@ def settings_of(
     )
 
 
-def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedule:
+def _schedule(
+    estimator: Any, n_rows: int, previous: Previous | None, early_stopping: EarlyStopping | None
+) -> Schedule:
     """Return the epochs that the model has not had yet, and the learning rate.
 
     A number of epochs counts those of earlier fits; "auto" counts steps, since epochs of fewer
@@ -578,6 +594,10 @@ def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedul
     learning_rate = estimator.learning_rate_init
     if learning_rate == "auto":
         learning_rate = auto_learning_rate(n_epochs * n_steps if decays else None)
+    patience, n_unjudged = int(estimator.n_iter_no_change), 0
+    if early_stopping is not None:
+        patience = early_stopping.patience
+        n_unjudged = math.ceil(HELD_OUT.n_first_steps / n_steps)
     return Schedule(
         learning_rate=float(learning_rate),
         decays=decays,
@@ -585,7 +605,8 @@ def _schedule(estimator: Any, n_rows: int, previous: Previous | None) -> Schedul
         n_epochs=max(0, math.ceil(n_epochs - head_start)),
         head_start=head_start,
         tol=float(estimator.tol),
-        n_iter_no_change=int(estimator.n_iter_no_change),
+        n_iter_no_change=patience,
+        n_unjudged=n_unjudged,
     )
 
 

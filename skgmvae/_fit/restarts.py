@@ -21,15 +21,15 @@ from .._training import Diverged, Schedule, TrainingState, train
 from ..distributed import ALONE, Group
 from ..fitted import load_arrays, to_arrays
 from ..runtime import ending_with, interrupts_held, ordinary_torch
-from .checkpoint import NO_RUN, TRAINING, Checkpoint, Run
+from .checkpoint import NO_CHECKPOINT, TRAINING, Checkpoint, RunCheckpoint
 from .held_out import HeldOut, held_out_bound
 from .progress import VALIDATION, Progress
 from .state import Recorded
 from .tasks import NO_TASK, FitTask
 
 __all__ = [
-    "TRIALS", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan", "judged_loss",
-    "objective_of", "run_restart", "run_restarts",
+    "TRIALS", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan", "objective_of",
+    "run_restart", "run_restarts",
 ]
 
 
@@ -130,13 +130,9 @@ def run_restart(
     arrays: dict[str, NDArray[Any]] | None = None,
     earlier: Sequence[Recorded] = (),
     task: FitTask = NO_TASK,
-    run: Run = NO_RUN,
+    checkpoint: RunCheckpoint = NO_CHECKPOINT,
 ) -> Restart:
-    """Train one model, from random weights or from `arrays` that had the records `earlier`.
-
-    Ctrl-C is held back until a step is done, in a group until all have done an epoch, and the
-    state of training is written before it counts.
-    """
+    """Train one model, from random weights or from `arrays` that had the records `earlier`."""
     module = architecture.build(rows.device, settings.seed, restart)
     if arrays is not None:
         load_arrays(module, arrays)
@@ -153,41 +149,16 @@ def run_restart(
         module, rows, schedule, trial=None if schedule.n_trial_epochs is None else restart,
         verbose=settings.verbose if group.rank == 0 else 0, log_volume=settings.log_volume,
     )
-    resumed = run.resumed_with(objective, len(names))
-    so_far = list(earlier)
-    if resumed is not None:
-        so_far += [dict(zip(names, record, strict=True)) for record in resumed.records]
-    begun: list[FitTask] = []  # that of the epoch, which may be repeated at a lower rate
-    now: Callable[[], TrainingState]
-
-    def begin(epoch: int) -> None:
-        if not begun:
-            begun.append(task.subtask("epoch"))
-            begun[0].begin()
-
-    def keep(state: Callable[[], TrainingState], done: bool) -> None:
-        nonlocal now
-        now = state
-        run.keep(state, at_once=done or bool(held))
-        if held and group.is_alone:
-            raise KeyboardInterrupt
-
-    def report(epoch: int, record: list[float]) -> bool:
-        so_far.append(dict(zip(names, record, strict=True)))
-        progress.show(epoch, so_far[-1])
-        stops = begun.pop().end(partial(task.snapshot, module, so_far))
-        if group.sum(len(held)):
-            run.keep(now, at_once=True)
-            raise KeyboardInterrupt
-        return stops
-
+    resumed = checkpoint.resumed_with(objective, len(names))
+    records = [*earlier, *_named(names, resumed.records if resumed else ())]
     try:
         with interrupts_held() as held:
+            between = BetweenSteps(module, names, records, progress, task, checkpoint, held, group)
             outcome = train(
-                objective, batches, schedule, score=score, begin=begin, report=report,
-                earlier=[judged_loss(record, settings) for record in earlier],
-                debug=print if settings.verbose > 1 else lambda message: None, group=group,
-                keep=keep, resumed=resumed,
+                objective, batches, schedule, score=score, begin=between.begin,
+                report=between.report, keep=between.keep, resumed=resumed, group=group,
+                earlier=[_judged_loss(record, settings) for record in earlier],
+                debug=print if settings.verbose > 1 else lambda message: None,
             )
         if not outcome.interrupted and group.sum(len(held)):  # one that came after the last step
             outcome = outcome._replace(interrupted=True)
@@ -197,12 +168,85 @@ def run_restart(
             raise
         raise Diverged(cause) from error
     if outcome.stopped:
-        progress.show_stop(len(so_far))
-    records = [dict(zip(names, record, strict=True)) for record in outcome.records]
+        progress.show_stop(len(records))
     return Restart(
-        to_arrays(module), records, restart, outcome.learning_rate, outcome.interrupted,
-        outcome.stopped,
+        to_arrays(module), _named(names, outcome.records), restart, outcome.learning_rate,
+        outcome.interrupted, outcome.stopped,
     )
+
+
+class BetweenSteps:
+    """What a training run does between its steps and epochs, but for the training itself.
+
+    It tells callbacks, prints, and writes the checkpoint. Ctrl-C is held back until a step is done,
+    in a group until all have done an epoch, and the state of training is written before it counts.
+
+    Parameters
+    ----------
+    module : GMVAE
+    names : sequence of str
+        Of what is recorded of an epoch.
+    records : list of dict
+        Of all epochs so far, to which those to come are added.
+    progress : Progress
+    task : FitTask
+        Whose subtasks are the epochs.
+    checkpoint : RunCheckpoint
+    held : list of int
+        Of the interrupts that are held back.
+    group : Group
+    """
+
+    def __init__(
+        self,
+        module: GMVAE,
+        names: Sequence[str],
+        records: list[Recorded],
+        progress: Progress,
+        task: FitTask,
+        checkpoint: RunCheckpoint,
+        held: Sequence[int],
+        group: Group,
+    ) -> None:
+        self._module = module
+        self._names = names
+        self._records = records
+        self._progress = progress
+        self._task = task
+        self._checkpoint = checkpoint
+        self._held = held
+        self._group = group
+        self._epoch: FitTask | None = None
+        self._state: Callable[[], TrainingState]
+
+    def begin(self, epoch: int) -> None:
+        """Tell callbacks that an epoch begins, once if it is repeated at a lower rate."""
+        if self._epoch is None:
+            self._epoch = self._task.subtask("epoch")
+            self._epoch.begin()
+
+    def keep(self, state: Callable[[], TrainingState], done: bool) -> None:
+        """Write the state of training, if it is time to."""
+        self._state = state
+        self._checkpoint.keep(state, at_once=done or bool(self._held))
+        if self._held and self._group.is_alone:
+            raise KeyboardInterrupt
+
+    def report(self, epoch: int, record: list[float]) -> bool:
+        """Say what an epoch came to; return whether a callback asks to stop."""
+        self._records += _named(self._names, [record])
+        self._progress.show(epoch, self._records[-1])
+        assert self._epoch is not None
+        ended, self._epoch = self._epoch, None
+        stops = ended.end(partial(self._task.snapshot, self._module, self._records))
+        if self._group.sum(len(self._held)):
+            self._checkpoint.keep(self._state, at_once=True)
+            raise KeyboardInterrupt
+        return stops
+
+
+def _named(names: Sequence[str], records: Sequence[Sequence[float]]) -> list[Recorded]:
+    return [dict(zip(names, record, strict=True)) for record in records]
 
 
 def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> float:
@@ -210,7 +254,7 @@ def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> 
     return bound - settings.log_volume
 
 
-def judged_loss(record: Recorded, settings: Settings) -> float:
+def _judged_loss(record: Recorded, settings: Settings) -> float:
     """Return by what an epoch is judged, the less the better; NaN if that was not recorded."""
     if settings.held_out is None:
         return record["loss"]
@@ -255,7 +299,7 @@ def _attempt(
     schedule: Schedule,
     restart: int,
     task: FitTask,
-    run: Run = NO_RUN,
+    checkpoint: RunCheckpoint = NO_CHECKPOINT,
 ) -> tuple[Restart | Diverged, bool]:
     """Return the outcome of a trial, and whether a callback asks for no more of them.
 
@@ -264,7 +308,9 @@ def _attempt(
     task.begin()
     outcome: Restart | Diverged
     try:
-        outcome = run_restart(architecture, rows, settings, schedule, restart, None, (), task, run)
+        outcome = run_restart(
+            architecture, rows, settings, schedule, restart, None, (), task, checkpoint
+        )
     except Diverged as error:
         outcome = error
     return outcome, task.end()
@@ -284,8 +330,9 @@ def run_restarts(
     settings: Settings,
     schedule: Schedule,
     rule: Trials = TRIALS,
+    *,
+    checkpoint: Checkpoint,
     task: FitTask = NO_TASK,
-    checkpoint: Checkpoint | None = None,
 ) -> Restart:
     """Train one model; of several the best after a short trial.
 
@@ -294,9 +341,8 @@ def run_restarts(
     is not done again.
     """
     parts = architecture, rows, settings
-    checkpoint = checkpoint or Checkpoint()
     if n_restarts == 1:
-        return run_restart(*parts, schedule, 0, None, (), task, checkpoint.run_of())
+        return run_restart(*parts, schedule, 0, None, (), task, checkpoint.of_run(TRAINING))
     n_trial_epochs = math.ceil(rule.share * schedule.n_epochs)
     trial = schedule._replace(n_trial_epochs=n_trial_epochs)
     trials = [
@@ -312,7 +358,7 @@ def run_restarts(
     in_turn = not settings.group.is_alone or in_file
     if effective_n_jobs(n_jobs) == 1 or in_turn:
         for each in left:
-            outcome, stops = _attempt(*each, checkpoint.run_of(f"trial {len(outcomes)}"))
+            outcome, stops = _attempt(*each, checkpoint.of_run(f"trial {len(outcomes)}"))
             outcomes.append(outcome)
             interrupted = getattr(outcome, "interrupted", False)
             if interrupted:
@@ -347,7 +393,7 @@ def run_restarts(
     training.begin()
     final = run_restart(
         *parts, schedule._replace(learning_rate=best.learning_rate), best.number, best.arrays,
-        best.records, training, checkpoint.run_of(),
+        best.records, training, checkpoint.of_run(TRAINING),
     )
     training.end()
     return final._replace(records=best.records + final.records)

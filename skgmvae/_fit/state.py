@@ -112,10 +112,6 @@ class FitState(NamedTuple):
     reservoir: Reservoir | None = None
     forgotten: Forgotten | None = None
 
-    def without_stream(self) -> FitState:
-        """Return what can be pickled."""
-        return self._replace(optimizer=None, reservoir=None, forgotten=None)
-
 
 class Previous(NamedTuple):
     """The model that a fit goes on from."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from .._model import GMVAE, LatentMixture
 from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
 from ..fitted import Fitted
+from ..likelihoods import Likelihood
 from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture, of_given_rows
@@ -22,7 +23,7 @@ from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_o
 from .restarts import batches_of, cause_of_nan, objective_of
 from .state import STREAM, Fit, FitState, Forgotten, Previous, StreamRule
 
-__all__ = ["STREAM", "partial_fit"]
+__all__ = ["partial_fit"]
 
 
 @ordinary_torch()
@@ -31,8 +32,8 @@ def partial_fit(
     X: NDArray[Any],
     copies: Copies,
     image_shape: tuple[int, ...] | None,
-    previous: Previous | None = None,
-    categories: Sequence[NDArray[np.intp]] = (),
+    previous: Previous | None,
+    categories: Sequence[NDArray[np.intp]],
     rule: StreamRule = STREAM,
 ) -> Fit:
     """Take one pass over the rows of a checked X and as many remembered ones.
@@ -44,15 +45,14 @@ def partial_fit(
     units, architecture, device = prepare(
         estimator, copies.rows, image_shape, previous, categories=categories, n_rows=n_rows
     )
+    likelihood = cast(Likelihood, architecture.likelihood)
     chunk = Rows.standardized(copies.rows, units, device)
-    weights = torch.ones(chunk.n_rows, dtype=torch.float64, device=device)
-    if copies.weights is not None:
-        weights = torch.tensor(copies.weights, device=device)
+    weights = copies.weights_on(device)
     if previous is None:
         seed = draw_seed(estimator.random_state)
         inputs = regularizer_inputs(
             estimator, chunk, units, seed, None, begins=False, n_rows=n_rows,
-            likelihood=architecture.likelihood,
+            likelihood=likelihood,
         )
         state = FitState(
             seed, n_epochs=0, n_steps=0, n_rows=0, keeps_clusters=False,
@@ -84,7 +84,7 @@ def partial_fit(
         labels = torch.cat([_labels(module, y) for y in rows.blocks()]).cpu().numpy()
     inputs = regularizer_inputs(
         estimator, rows, units, state.seed, labels, begins=False, radius=state.typical_radius,
-        likelihood=architecture.likelihood,
+        likelihood=likelihood,
     )
     if inputs is not None:
         inputs = inputs._replace(weights=seen_weights)

@@ -100,10 +100,8 @@ class Architecture(NamedTuple):
         But for the networks that a factory of the user's makes.
         """
         if callable(self.networks):
-            networks = self._made_by_factory(self.networks, source)
-            (n_features,), (n_prior_features,), decoded = map(
-                output_shape, networks, self._in_shapes
-            )
+            networks, shapes = self._made_by_factory(self.networks, source)
+            (n_features,), (n_prior_features,), decoded = shapes
         else:
             with uninterrupted(), torch.device("meta"):
                 # whose decoders do not depend on the shape of a row
@@ -146,8 +144,13 @@ class Architecture(NamedTuple):
     def _factory_arguments(self) -> tuple[tuple[int, ...], int, int, int]:
         return self.data_shape, self.latent_dim, self.style_dim, self.likelihood.n_parameters
 
-    def _made_by_factory(self, factory: NetworkFactory, source: torch.Generator) -> Networks:
-        """Call a factory of the user's, and raise unless it keeps to its contract."""
+    def _made_by_factory(
+        self, factory: NetworkFactory, source: torch.Generator
+    ) -> tuple[Networks, list[tuple[int, ...]]]:
+        """Call a factory of the user's, and raise unless it keeps to its contract.
+
+        Returns the networks, and the shape of what each makes of a row.
+        """
         contract = f"networks={factory!r} must return three torch modules"
         # layers are made on torch's default device, and drawn from the generator of it
         with torch.device(CPU), global_draws_from(source):
@@ -159,24 +162,16 @@ class Architecture(NamedTuple):
         ):
             raise ValueError(f"{contract}, encoder, prior and decoder; it returned {made!r}.")
         alternatives = None, None, (self.likelihood.n_parameters, *self.data_shape)
+        shapes = []
         for name, network, in_shape, alternative in zip(
             Networks._fields, made, self._in_shapes, alternatives, strict=True
         ):
             with torch.device(CPU), global_draws_from(source):
-                check_network(network, f"{contract}; its {name}", in_shape, alternative)
+                shapes.append(
+                    check_network(network, f"{contract}; its {name}", in_shape, alternative)
+                )
         # copied: what a factory hands out twice must not be trained twice
-        return Networks(*copy.deepcopy(tuple(made)))
-
-
-@torch.no_grad()
-def output_shape(network: nn.Module, in_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of what `network` makes of a row, by running two rows of zeros."""
-    device = next((parameter.device for parameter in network.parameters()), CPU)
-    rows = torch.zeros(2, *in_shape, dtype=torch.float32, device=device)
-    # in evaluation mode: batch statistics of zeros must not enter the running ones
-    made: Tensor = network.eval()(rows)
-    network.train()
-    return tuple(made.shape[1:])
+        return Networks(*copy.deepcopy(tuple(made))), shapes
 
 
 def width(network: nn.Module) -> int:
@@ -204,7 +199,7 @@ def draw_weights(module: nn.Module, source: torch.Generator) -> None:
 @torch.no_grad()
 def check_network(
     network: nn.Module, subject: str, in_shape: tuple[int, ...], alternative: tuple[int, ...] | None
-) -> None:
+) -> tuple[int, ...]:
     """Try a network of the user's on two rows of zeros, which also shapes its lazy layers.
 
     Parameters
@@ -217,6 +212,11 @@ def check_network(
         Shape of the rows that it reads.
     alternative : tuple of int or None
         Shape that a row may become, if not a vector of any width.
+
+    Returns
+    -------
+    shape : tuple of int
+        Of what it makes of a row.
 
     Raises
     ------
@@ -254,6 +254,7 @@ def check_network(
             f"{subject} draws random numbers while training, as dropout does: no seed could fix "
             "the fit. Leave such layers out; n_mc_samples and perturbation are what regularizes."
         )
+    return tuple(row)
 
 
 def _are_equal(one: Any, other: Any) -> bool:

@@ -1,21 +1,13 @@
 """The objective, a pure function of the weights and a batch, and where its batches come from."""
 
-from .batches import Batch, Batches, PseudoLabelSchedule, RegularizerInputs
+from .batches import Batches, PseudoLabelSchedule, RegularizerInputs
 from .elbo import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
-from .evidence import (
-    PROPOSAL,
-    Points,
-    Proposal,
-    fixed_points,
-    mixture_log_evidence,
-    shifted_points,
-)
+from .evidence import PROPOSAL, fixed_points, mixture_log_evidence, shifted_points
 from .objective import Objective
 from .regularizer import INFORMATION_WEIGHTS, InformationWeights, Regularizer
 
 __all__ = [
-    "INFORMATION_WEIGHTS", "PROPOSAL", "Batch", "Batches", "InformationWeights", "Noise",
-    "Objective", "Points", "Proposal", "PseudoLabelSchedule", "Regularizer", "RegularizerInputs",
-    "Terms", "draw_noise", "drawn", "elbo_terms", "fixed_points", "log_evidence",
-    "mixture_log_evidence", "shifted_points",
+    "INFORMATION_WEIGHTS", "PROPOSAL", "Batches", "InformationWeights", "Noise", "Objective",
+    "PseudoLabelSchedule", "Regularizer", "RegularizerInputs", "Terms", "draw_noise", "drawn",
+    "elbo_terms", "fixed_points", "log_evidence", "mixture_log_evidence", "shifted_points",
 ]

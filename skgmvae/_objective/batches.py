@@ -102,11 +102,8 @@ class RegularizerInputs(NamedTuple):
         """Sum the pseudo-labels of each cluster over rows, (K,)."""
         found = self.pseudo_labels
         assert found is not None
-        counted = found.data
-        if self.weights is not None:
-            counted = counted * self.weights.repeat(np.diff(found.indptr))
-        sizes = np.bincount(found.indices, weights=counted, minlength=found.shape[1])
-        return torch.from_numpy(group.sum(sizes)).to(torch.float32)
+        weights = np.ones(found.shape[0]) if self.weights is None else self.weights
+        return torch.from_numpy(group.sum(weights @ found)).to(torch.float32)
 
 
 class ProbabilityTable(NamedTuple):

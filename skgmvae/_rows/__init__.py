@@ -4,7 +4,7 @@ from .batches import Reservoir, mixed_order, n_batches, shuffled_batches
 from .columns import DATES, TEXT, Columns, check_numbers
 from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
 from .copies import Copies
-from .lazy import LazyRows, is_source
+from .lazy import READ_TYPES, LazyRows, is_source
 from .sources import Rows, SparseRows, joined
 from .streamed import StreamedRows
 from .units import FARTHEST, Units, moments, resolution
@@ -13,6 +13,7 @@ __all__ = [
     "BLOCK_ROWS",
     "DATES",
     "FARTHEST",
+    "READ_TYPES",
     "TEXT",
     "Columns",
     "Copies",

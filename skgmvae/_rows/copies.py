@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from torch import Tensor
 
 from ..distributed import ALONE, Group
 from .containers import dense, slices
@@ -151,6 +153,11 @@ class Copies(NamedTuple):
         parts = group.gathered(points)
         begins = np.cumsum([0, *(part.max(initial=-1) + 1 for part in parts[:-1])])
         return np.concatenate([part + begin for part, begin in zip(parts, begins, strict=True)])
+
+    def weights_on(self, device: torch.device) -> Tensor:
+        """Return what each copy counts, (n_own,), on a device, in double precision."""
+        weights = np.ones(self.rows.shape[0]) if self.weights is None else self.weights
+        return torch.tensor(weights, device=device)
 
     def of_weight(self, X: Any) -> Any:
         """Return the rows of X that have a weight, each once."""

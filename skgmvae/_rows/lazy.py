@@ -10,12 +10,12 @@ from scipy.sparse import issparse
 
 from ..runtime import cached_property
 
-__all__ = ["LAZY_BYTES", "LazyRows", "is_source"]
+__all__ = ["LAZY_BYTES", "READ_TYPES", "LazyRows", "is_source"]
 
 #: Size from which on a memory-mapped array is left in its file.
 LAZY_BYTES = 2**28
 #: Types that rows keep; others are read as double precision.
-READ_TYPES = ("float64", "float32", "uint8")
+READ_TYPES = [np.float64, np.float32, np.uint8]
 #: Rows of a source that one request spans at the most, where it is for some of them.
 SPAN = 4096
 
@@ -101,7 +101,7 @@ class LazyRows:
     def dtype(self) -> np.dtype[Any]:
         """Type of what is read."""
         dtype: np.dtype[Any] = self._source.dtype
-        return dtype.newbyteorder("=") if dtype.name in READ_TYPES else np.dtype(np.float64)
+        return dtype.newbyteorder("=") if dtype.type in READ_TYPES else np.dtype(np.float64)
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -215,7 +215,7 @@ class Rows:
 
     def matrix(self) -> Tensor:
         """Return all rows as a matrix (n_rows, n_features)."""
-        if self._converted is None:
+        if self._conversion is None:
             return self._held.to(self.device).flatten(1)
         return joined(self.blocks(), self.n_rows).flatten(1)
 
@@ -282,17 +282,12 @@ class SparseRows(Rows):
     def __init__(self, sparse: csr_array, device: torch.device, conversion: Conversion) -> None:
         super().__init__(torch.empty(0, device=CPU), device)
         self._sparse = sparse
-        self._from_sparse = conversion
+        self._conversion: Conversion = conversion  # of arrays, before they are on the device
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
         return int(self._sparse.shape[0])
-
-    @property
-    def data_shape(self) -> tuple[int, ...]:
-        """Shape of a row."""
-        return self._from_sparse.units.data_shape
 
     @cached_property
     def has_missing(self) -> bool:
@@ -308,24 +303,20 @@ class SparseRows(Rows):
         index = torch.arange(self.n_rows, device=CPU) if index is None else index
         for part in index.split(rows_at_a_time(self._sparse)):
             rows = self._sparse[part.cpu().numpy()].toarray()
-            yield self._from_sparse.of_array(rows, self.device)
-
-    def matrix(self) -> Tensor:
-        """Return all rows as a matrix (n_rows, n_features)."""
-        return joined(self.blocks(), self.n_rows).flatten(1)
+            yield self._conversion.of_array(rows, self.device)
 
     def scaled(self, index: NDArray[np.intp]) -> csr_array:
         """Return some rows in the model's units, but for the location, as a sparse matrix.
 
         Their distances are those of the rows, but where these are winsorized.
         """
-        units, rows = self._from_sparse.units, self._sparse[index]
+        units, rows = self._conversion.units, self._sparse[index]
         if units.are_counts:
             rows = rows.astype(np.float64).log1p()
         return csr_array(rows @ diags_array(1 / units.scale))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _of_sparse, (self._sparse, str(self.device), self._from_sparse)
+        return _of_sparse, (self._sparse, str(self.device), self._conversion)
 
 
 def _of_sparse(sparse: csr_array, device: str, conversion: Conversion) -> Rows:

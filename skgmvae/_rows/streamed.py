@@ -58,7 +58,7 @@ class StreamedRows(Rows):
     ) -> None:
         super().__init__(torch.empty(0, device=CPU), device)
         self._lazy = lazy
-        self._from_lazy = conversion
+        self._conversion: Conversion = conversion  # of arrays, before they are on the device
         self._chunk_rows = max(1, streaming.chunk_values // lazy.shape[1])
         self._n_read = rows_at_a_time(lazy)
         self._n_held = 2 * streaming.n_chunks
@@ -75,11 +75,6 @@ class StreamedRows(Rows):
         """Number of rows."""
         return len(self._lazy)
 
-    @property
-    def data_shape(self) -> tuple[int, ...]:
-        """Shape of a row."""
-        return self._from_lazy.units.data_shape
-
     @cached_property
     def has_missing(self) -> bool:
         """Whether values are missing, NaN."""
@@ -89,21 +84,17 @@ class StreamedRows(Rows):
         """Return the rows (len(index), *data_shape)."""
         parts = np.split(index.cpu().numpy(), range(self._n_read, len(index), self._n_read))
         return joined(
-            (self._from_lazy.of_array(self._read(part), self.device) for part in parts), len(index)
+            (self._conversion.of_array(self._read(part), self.device) for part in parts), len(index)
         )
 
     def blocks(self, index: Tensor | None = None) -> Iterator[Tensor]:
         """Yield all rows, or those of an index, a block at a time."""
         if index is None:
             for rows in blocks(self._lazy):
-                yield self._from_lazy.of_array(rows, self.device)
+                yield self._conversion.of_array(rows, self.device)
         else:
             for part in index.split(self._n_read):
                 yield self.take(part)
-
-    def matrix(self) -> Tensor:
-        """Return all rows as a matrix (n_rows, n_features)."""
-        return joined(self.blocks(), self.n_rows).flatten(1)
 
     def __reduce__(self) -> Any:
         raise TypeError("Rows in a file are read by the process that opened it.")

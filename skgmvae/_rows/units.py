@@ -415,7 +415,7 @@ def _core(X: NDArray[Any], image_shape: tuple[int, ...] | None) -> _Core:
     return _Core(np.tile(lowest, n_pixels), np.tile(highest, n_pixels), np.zeros(X.shape[1]))
 
 
-def _core_of_column(column: NDArray[Any], rule: FarRule = FAR) -> tuple[float, float, float]:
+def _core_of_column(column: NDArray[Any]) -> tuple[float, float, float]:
     """Return the lowest and highest value of a sorted column that are not far, and the resolution.
 
     The core grows from the middle of the column to either side, until a gap is too wide for it.
@@ -424,7 +424,7 @@ def _core_of_column(column: NDArray[Any], rule: FarRule = FAR) -> tuple[float, f
     """
     if not len(column):
         return np.nan, np.nan, 0.0
-    n_far = max(1, math.ceil(rule.share * len(column)) - 1)
+    n_far = max(1, math.ceil(FAR.share * len(column)) - 1)
     low, high = n_far, len(column) - 1 - n_far
     middle = column[low : high + 1].astype(np.float64)
     if not len(middle) or not middle[-1] - middle[0] > _rounding(middle[0], column.dtype):
@@ -433,7 +433,7 @@ def _core_of_column(column: NDArray[Any], rule: FarRule = FAR) -> tuple[float, f
     above = np.diff(column[high:].astype(np.float64))
     n_below = n_above = 0
     while True:
-        widest = rule.gap * (float(column[high + n_above]) - float(column[low - n_below]))
+        widest = FAR.gap * (float(column[high + n_above]) - float(column[low - n_below]))
         grown = _n_narrow(below, widest), _n_narrow(above, widest)
         if grown == (n_below, n_above):
             break

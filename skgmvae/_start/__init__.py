@@ -2,10 +2,8 @@
 
 from .completion import completed
 from .neighbors import (
-    NEIGHBOR_SEARCH,
+    FEW_FEATURES,
     RADIUS,
-    Neighbors,
-    NeighborSearch,
     find_neighbors,
     nearest_in_sample,
     perturbation_radius,
@@ -14,7 +12,6 @@ from .selection import certain, initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "certain", "completed",
-    "find_neighbors", "initial_partition", "nearest_in_sample", "nearest_up_to_affine",
-    "perturbation_radius",
+    "FEW_FEATURES", "RADIUS", "certain", "completed", "find_neighbors", "initial_partition",
+    "nearest_in_sample", "nearest_up_to_affine", "perturbation_radius",
 ]

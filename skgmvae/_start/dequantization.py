@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from .._rows import resolution
+from .neighbors import FEW_FEATURES
 
 __all__ = ["DEQUANTIZATION", "Dequantization", "dequantized", "one_hot_groups"]
 
@@ -39,7 +40,7 @@ class Dequantization(NamedTuple):
     """
 
     max_values: int = 50
-    max_features: int = 50
+    max_features: int = FEW_FEATURES
     n_draws: int = 10
 
 

@@ -20,6 +20,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils import gen_batches
 
 from .._rows import BLOCK_ROWS
+from .neighbors import FEW_FEATURES
 from .quiet import fit_quietly
 
 __all__ = [
@@ -66,7 +67,7 @@ class MixtureTest(NamedTuple):
 
     covariance_types: tuple[str, ...] = ("full", "tied", "diag")
     factors: tuple[float, ...] = (2.0, 4.0, 8.0, 1.5)
-    max_features: int = 50
+    max_features: int = FEW_FEATURES
     max_fit_rows: int = 5000
     rows_per_mean: int = 5
     min_init: int = 3

@@ -21,9 +21,15 @@ from .components import principal_components
 from .nearest import nearby_points, nearest_points
 
 __all__ = [
-    "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius", "find_neighbors",
-    "in_coordinates", "nearest_in_sample", "perturbation_radius",
+    "FEW_FEATURES", "NEIGHBOR_SEARCH", "RADIUS", "NeighborSearch", "Neighbors", "Radius",
+    "find_neighbors", "in_coordinates", "nearest_in_sample", "perturbation_radius",
 ]
+
+
+#: Features up to which a table is thought to be one of few: neighbors are searched without reducing
+#: them, and the networks see nothing that the graph of neighbors does not. More are reduced to so
+#: many principal components.
+FEW_FEATURES = 50
 
 
 class NeighborSearch(NamedTuple):
@@ -54,7 +60,7 @@ class NeighborSearch(NamedTuple):
     n_neighbors: int = 10
     n_candidates: int = 100
     max_references: int = 60_000
-    n_components: int = 50
+    n_components: int = FEW_FEATURES
     n_trial_rows: int = 2000
 
 
@@ -213,11 +219,9 @@ def perturbation_radius(
     return (radius.factor * distance[inverse]).astype(np.float32)
 
 
-def nearest_in_sample(
-    rows: Rows, sample: Rows, *, search: NeighborSearch = NEIGHBOR_SEARCH
-) -> NDArray[np.intp]:
+def nearest_in_sample(rows: Rows, sample: Rows) -> NDArray[np.intp]:
     """Return rows of a sample that are nearest to each row, (n_rows, n_neighbors)."""
-    n_neighbors, points = min(search.n_neighbors, sample.n_rows), sample.matrix()
+    n_neighbors, points = min(NEIGHBOR_SEARCH.n_neighbors, sample.n_rows), sample.matrix()
     # as many at a time as there are points, which are prepared, or put into a tree, each time
     several = max(BLOCK_ROWS, len(points))
     return np.concatenate([

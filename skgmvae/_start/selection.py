@@ -142,61 +142,120 @@ def initial_partition(
         probabilities = class_probabilities(categories, n_found, random)
         probabilities.resize(rows.n_rows, n_clusters)
         return InitialPartition(probabilities, is_mixture=True)
-    values = points = for_mixtures = None
-    views = [neighbors]
-    # of more features no column is spread out and no mixture fitted: rows stay where they are
-    most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
-    if scale is not None and len(scale) <= most_features:
-        values = for_mixtures = _of_each_row(neighbors.compared, neighbors)
-        missing = np.isnan(observed.flat()) if observed.has_missing else None
-        points = dequantized(values, random, missing=missing)
-        if points is not values:
-            views = [find_neighbors(Rows.of_array(points, rows.device), seed)]
-        if _are_coordinates(scale, selection):
-            own_units = (scale / scale.max()).astype(np.float32)
-            views.append(in_coordinates(views[0], points[views[0].first] * own_units))
-            for_mixtures = values * own_units  # where k-means, from which they begin, is right
-    compared = views[0]
-
-    candidates = list(_candidates(views, n_found, random, selection))
-    if len(candidates) > 1:
-        judged = [graph for view in views for graph in judged_graphs(view, random)]
-        points_judged = views[-1].compared[compared.references]
-        candidates.sort(
-            key=lambda labels: partition_score(labels, judged, points_judged, n_found),
-            reverse=True,
-        )
-    whole = [labels for labels in candidates if _n_clusters(labels) == n_found]
-
-    def of_rows(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-        return _of_each_row(_labels_of_all(compared, labels, n_found), compared)
-
+    space = _space(rows, neighbors, scale, observed, seed, random, selection)
+    compared = space.views[0]
+    candidates = _candidates_by_score(space.views, n_found, random, selection)
     best, probabilities = candidates[0], None
-    if for_mixtures is not None:
-        normal = dequantized(for_mixtures, random, normal=True, missing=missing)
-        complete = slice(None) if missing is None else ~missing.any(1)
-        others = None
-        if normal is not for_mixtures:
-            others = dequantized(for_mixtures, random, normal=True, missing=missing)[complete]
-        normal = normal[complete]
-        beginnings = [of_rows(labels)[complete] for labels in whole[: selection.n_beginnings]]
-        if best is not whole[0] and not fewer_suffice(
-            normal, of_rows(best)[complete], beginnings, n_found, random
-        ):
-            best = whole[0]
-        mixture = (
-            right_mixture(normal, beginnings, n_found, random, others=others)
-            if best is whole[0] else None
-        )
-        if mixture is not None:
-            probabilities = _responsibilities(mixture, for_mixtures, missing, random)
+    if space.values is not None:
+        best, probabilities = _compared_with_mixtures(candidates, space, n_found, random, selection)
     is_mixture = probabilities is not None
     if probabilities is None:
         probabilities = _of_each_row(_votes(compared, best, n_found), compared)
-    if points is not values:
+    if space.is_dequantized:
         probabilities = _means_of_identical(probabilities, neighbors.inverse)
     probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
     return InitialPartition(probabilities, is_mixture)
+
+
+class _Space(NamedTuple):
+    """Where rows are compared.
+
+    Attributes
+    ----------
+    views : list of Neighbors
+        Of the rows in the model's units and, if features may be coordinates, in their own.
+    values : ndarray of shape (n_rows, n_features) or None
+        To which mixtures are fitted, if any are.
+    missing : ndarray of bool of shape (n_rows, n_features) or None
+        Which of the values are.
+    is_dequantized : bool
+        Whether columns of few values are spread out in the views.
+    """
+
+    views: list[Neighbors]
+    values: NDArray[np.float32] | None = None
+    missing: NDArray[np.bool_] | None = None
+    is_dequantized: bool = False
+
+
+def _space(
+    rows: Rows,
+    neighbors: Neighbors,
+    scale: NDArray[np.float64] | None,
+    observed: Rows,
+    seed: int,
+    random: np.random.RandomState,
+    selection: Selection,
+) -> _Space:
+    # of more features no column is spread out and no mixture fitted: rows stay where they are
+    most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
+    if scale is None or len(scale) > most_features:
+        return _Space([neighbors])
+    values = _of_each_row(neighbors.compared, neighbors)
+    missing = np.isnan(observed.flat()) if observed.has_missing else None
+    points = dequantized(values, random, missing=missing)
+    views = [neighbors]
+    if points is not values:
+        views = [find_neighbors(Rows.of_array(points, rows.device), seed)]
+    for_mixtures = values
+    if _are_coordinates(scale, selection):
+        own_units = (scale / scale.max()).astype(np.float32)
+        views.append(in_coordinates(views[0], points[views[0].first] * own_units))
+        for_mixtures = values * own_units  # where k-means, from which they begin, is right
+    return _Space(views, for_mixtures, missing, points is not values)
+
+
+def _candidates_by_score(
+    views: list[Neighbors], n_clusters: int, random: np.random.RandomState, selection: Selection
+) -> list[NDArray[np.intp]]:
+    """Return the partitions of the references that are compared, the best first."""
+    candidates = list(_candidates(views, n_clusters, random, selection))
+    if len(candidates) > 1:
+        judged = [graph for view in views for graph in judged_graphs(view, random)]
+        points_judged = views[-1].compared[views[0].references]
+        candidates.sort(
+            key=lambda labels: partition_score(labels, judged, points_judged, n_clusters),
+            reverse=True,
+        )
+    return candidates
+
+
+def _compared_with_mixtures(
+    candidates: list[NDArray[np.intp]],
+    space: _Space,
+    n_clusters: int,
+    random: np.random.RandomState,
+    selection: Selection,
+) -> tuple[NDArray[np.intp], csr_array | None]:
+    """Return the candidate that is taken, and the responsibilities of a mixture if that is right.
+
+    One with fewer clusters is taken only if mixtures of so many suffice.
+    """
+    values, missing, compared = space.values, space.missing, space.views[0]
+    assert values is not None
+    whole = [labels for labels in candidates if _n_clusters(labels) == n_clusters]
+
+    def of_rows(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+        return _of_each_row(_labels_of_all(compared, labels, n_clusters), compared)
+
+    normal = dequantized(values, random, normal=True, missing=missing)
+    complete = slice(None) if missing is None else ~missing.any(1)
+    others = None
+    if normal is not values:
+        others = dequantized(values, random, normal=True, missing=missing)[complete]
+    normal = normal[complete]
+    beginnings = [of_rows(labels)[complete] for labels in whole[: selection.n_beginnings]]
+    best = candidates[0]
+    if best is not whole[0] and not fewer_suffice(
+        normal, of_rows(best)[complete], beginnings, n_clusters, random
+    ):
+        best = whole[0]
+    mixture = None
+    if best is whole[0]:
+        mixture = right_mixture(normal, beginnings, n_clusters, random, others=others)
+    if mixture is None:
+        return best, None
+    return best, _responsibilities(mixture, values, missing, random)
 
 
 def _responsibilities(

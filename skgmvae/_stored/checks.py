@@ -20,7 +20,7 @@ from ..likelihoods import MixedLikelihood, from_plain
 from ..runtime import CPU, generator, ordinary_torch
 
 __all__ = [
-    "ATTRIBUTES", "STREAM", "architecture_of", "check_array", "check_keys", "check_structure",
+    "ATTRIBUTES", "NOT_STORED", "architecture_of", "check_array", "check_keys", "check_structure",
     "check_values", "need",
 ]
 
@@ -31,7 +31,7 @@ ATTRIBUTES = (
     *(f"{name}_" for name in Description._fields), "n_features_in_", "feature_names_in_",
 )
 #: What a fit's state has for `partial_fit` alone, and is not stored.
-STREAM = ("optimizer", "reservoir", "forgotten")
+NOT_STORED = ("optimizer", "reservoir", "forgotten")
 STATE = (
     "architecture", "units", "weights", "latent_mixture", "columns", "fit", "history",
     "warnings", "attributes",
@@ -191,7 +191,8 @@ def _check_columns(plain: Any, architecture: Architecture) -> int:
 
 
 def _check_fit(plain: Any) -> None:
-    check_keys(plain, [name for name in FitState._fields if name not in STREAM], "The fit's state")
+    stored = [name for name in FitState._fields if name not in NOT_STORED]
+    check_keys(plain, stored, "The fit's state")
     for name in ("seed", "n_epochs", "n_steps"):
         need(
             type(plain[name]) is int and plain[name] >= 0,

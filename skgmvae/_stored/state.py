@@ -15,7 +15,7 @@ from .._rows import Columns, Units
 from ..fitted import Fitted, load_arrays, to_arrays
 from ..likelihoods import to_plain
 from ..runtime import CPU, generator, ordinary_torch
-from .checks import ATTRIBUTES, STREAM, architecture_of, check_structure, check_values
+from .checks import ATTRIBUTES, NOT_STORED, architecture_of, check_structure, check_values
 
 __all__ = ["from_state", "plain", "to_state"]
 
@@ -24,7 +24,7 @@ def to_state(attributes: dict[str, Any]) -> dict[str, Any]:
     """Take what a fit has left out of an estimator's attributes; return it as plain data."""
     fitted: Fitted = attributes.pop("_fitted")
     columns: Columns | None = attributes.pop("_columns")
-    records: Sequence[Recorded] = attributes.pop("_records")[: attributes.pop("_n_records")]
+    records: Sequence[Recorded] = attributes.pop("_records")
     public = {name: attributes.pop(name) for name in ATTRIBUTES if name in attributes}
     if "feature_names_in_" in public:
         public["feature_names_in_"] = list(public["feature_names_in_"])
@@ -32,7 +32,7 @@ def to_state(attributes: dict[str, Any]) -> dict[str, Any]:
         public["cluster_centers_"] = columns.encoded(public["cluster_centers_"])
     likelihood = to_plain(fitted.likelihood)
     latent = fitted.latent_mixture
-    fit_state = attributes.pop("_state").without_stream()._asdict()
+    fit_state = attributes.pop("_state")._asdict()
     state = {
         "architecture": plain(fitted.architecture._asdict()) | {"likelihood": likelihood},
         "units": fitted.units._asdict(),
@@ -41,7 +41,9 @@ def to_state(attributes: dict[str, Any]) -> dict[str, Any]:
             name: part.numpy().copy() for name, part in latent._asdict().items()
         },
         "columns": columns and columns._asdict(),
-        "fit": plain({name: value for name, value in fit_state.items() if name not in STREAM}),
+        "fit": plain({
+            name: value for name, value in fit_state.items() if name not in NOT_STORED
+        }),
         "history": {
             name: np.array([record.get(name, np.nan) for record in records], np.float64)
             for name in dict.fromkeys(name for record in records for name in record)
@@ -89,7 +91,7 @@ def from_state(state: dict[str, Any], skeleton: GMVAE) -> dict[str, Any]:
     ]
     return {
         **public, "_columns": columns, "_state": FitState(**state["fit"]), "_records": records,
-        "_n_records": len(records), "_warnings": state["warnings"],
+        "_warnings": state["warnings"],
         "_fitted": Fitted(architecture, module, Units(**state["units"]), latent),
     }
 

@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from skgmvae import GMVAEClustering
 from skgmvae._fit import recipe, restarts, stream
 from skgmvae._fit.restarts import objective_of
-from skgmvae._fit.stream import STREAM
+from skgmvae._fit.state import STREAM
 from skgmvae.fitted import Fitted, to_arrays
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, PSEUDO_LABELS, auto_max_iter, pseudo_label_schedule
@@ -726,7 +726,7 @@ def test_chunks_may_come_one_cluster_after_another(make):
 
 def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, monkeypatch):
     monkeypatch.setattr(
-        stream.partial_fit.__wrapped__, "__defaults__", (None, (), STREAM._replace(capacity=40))
+        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=40),)
     )
     estimator = make()
     for k in range(6):
@@ -739,7 +739,7 @@ def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, mon
 
 def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
     monkeypatch.setattr(
-        stream.partial_fit.__wrapped__, "__defaults__", (None, (), STREAM._replace(capacity=0))
+        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=0),)
     )
     estimator = make().partial_fit(X).partial_fit(X[:20])
     assert len(estimator._state.reservoir.rows) == 0
@@ -747,13 +747,14 @@ def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
     assert estimator.weights_.sum() == pytest.approx(1)
 
 
-def test_the_history_of_a_stream_is_extended_and_not_copied(make, X):
+def test_the_history_of_a_stream_is_extended_and_that_of_before_stays(make, X):
     estimator = make().partial_fit(X)
-    records = estimator._records
+    before = estimator._records
     for _ in range(3):
         estimator.partial_fit(X)
-    assert estimator._records is records
-    assert len(records) == estimator.n_iter_ == 4
+    assert estimator._records[:1] == before
+    assert len(before) == 1
+    assert len(estimator._records) == estimator.n_iter_ == 4
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])

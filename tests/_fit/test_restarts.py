@@ -9,6 +9,7 @@ import torch
 from joblib import parallel_config
 
 from skgmvae._fit import restarts
+from skgmvae._fit.checkpoint import Checkpoint
 from skgmvae._fit.restarts import (
     TRIALS,
     Restart,
@@ -47,7 +48,9 @@ def task(X, device="cpu", regularized=False, n_epochs=6, **changes):
 
 
 def run(X, n_restarts=3, n_jobs=None, rule=TRIALS, **changes):
-    return run_restarts(n_restarts, n_jobs, *task(X, **changes), rule)
+    return run_restarts(
+        n_restarts, n_jobs, *task(X, **changes), rule, checkpoint=Checkpoint()
+    )
 
 
 def equal(one, other):
@@ -102,7 +105,7 @@ def test_what_goes_on_equals_a_fit_of_its_number_in_epochs_and_rate(X, monkeypat
 def test_early_stopping_counts_the_epochs_of_the_trial(X):
     *parts, schedule = task(X, n_epochs=12)
     still = schedule._replace(tol=1e6, n_iter_no_change=4)  # no change counts
-    found = run_restarts(2, None, *parts, still, Trials(0.25))
+    found = run_restarts(2, None, *parts, still, Trials(0.25), checkpoint=Checkpoint())
     assert len(found.records) == 5  # the first, which is a change, and four without one
     alone = run_restart(*parts, still, 0)
     assert len(alone.records) == 5
@@ -111,7 +114,7 @@ def test_early_stopping_counts_the_epochs_of_the_trial(X):
 def test_a_trial_that_stopped_does_not_go_on(X):
     *parts, schedule = task(X, n_epochs=12)
     still = schedule._replace(tol=1e6, n_iter_no_change=2)
-    found = run_restarts(2, None, *parts, still, Trials(0.5))
+    found = run_restarts(2, None, *parts, still, Trials(0.5), checkpoint=Checkpoint())
     assert found.stopped
     assert len(found.records) == 3
 
@@ -278,7 +281,8 @@ def test_what_is_printed_changes_no_bit_of_the_fit(capsys, X, verbose):
 
 def test_trials_and_an_early_end_are_named(capsys, X):
     *parts, schedule = task(X, n_epochs=12, verbose=1)
-    run_restarts(2, None, *parts, schedule._replace(tol=1e6, n_iter_no_change=4))
+    schedule = schedule._replace(tol=1e6, n_iter_no_change=4)
+    run_restarts(2, None, *parts, schedule, checkpoint=Checkpoint())
     printed = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in printed if "1/2" in line] == ["trial 1", "trial 2"]
     assert printed[-1] == "stopped after 5 epochs"

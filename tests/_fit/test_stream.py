@@ -10,7 +10,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skgmvae import GMVAEClustering
-from skgmvae._fit.stream import STREAM
+from skgmvae._fit.state import STREAM
 from skgmvae.datasets import make_arcs
 from skgmvae.parameters import auto_width
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from skgmvae._model import Architecture
-from skgmvae._model.architecture import Initialization, output_shape
+from skgmvae._model.architecture import Initialization, check_network
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.networks import Networks, dense_networks, paper_conv_networks
 
@@ -457,18 +457,14 @@ def test_a_network_without_values_breaks_the_contract():
         architecture.build(CPU, 0)
 
 
-def test_output_shape_leaves_no_trace():
+def test_a_check_returns_the_shape_of_a_row_and_leaves_no_trace():
     network = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert output_shape(network, (2, 3)) == (4,)
+    assert check_network(network, "it", (2, 3), None) == (4,)
     assert all(module.training for module in network.modules())
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
     assert not any(p.grad is not None for p in network.parameters())
-
-
-def test_output_shape_needs_no_data():
-    with torch.device("meta"):
-        network = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3))
-    assert output_shape(network, (1, 5, 4)) == (3, 4, 3)
-    assert output_shape(nn.Flatten(), (2, 3)) == (6,)
+    images = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3))
+    assert check_network(images, "it", (1, 5, 4), (3, 4, 3)) == (3, 4, 3)
+    assert check_network(nn.Flatten(), "it", (2, 3), None) == (6,)

@@ -14,7 +14,8 @@ from skgmvae import GMVAEClustering
 from skgmvae._model import Architecture
 from skgmvae._objective import Batches, Objective, PseudoLabelSchedule, RegularizerInputs
 from skgmvae._rows import Rows
-from skgmvae._training import Adam, CapturedStep, Step, captured, cuda_graph
+from skgmvae._training import Adam, CapturedStep, Step, cuda_graph
+from skgmvae._training.cuda_graph import captured
 from skgmvae.distributed import ALONE, Group
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.networks import Networks, dense_networks

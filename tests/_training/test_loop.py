@@ -6,17 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from skgmvae._training import (
-    Adam,
-    Diverged,
-    Schedule,
-    Step,
-    Training,
-    all_finite,
-    run_epoch,
-    train,
-)
-from skgmvae._training.loop import RETRIES, Retries
+from skgmvae._training import Adam, Diverged, Schedule, Step, all_finite, run_epoch, train
+from skgmvae._training.loop import RETRIES, Retries, Training
 
 
 class Toy(nn.Module):

@@ -1,0 +1,155 @@
+"""Checks of what is passed to methods and constructors: numbers, weights, rows.
+
+Errors name the argument, its value and what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import _check_sample_weight
+
+from ._rows import DATES, TEXT
+
+__all__ = [
+    "canonical", "check_finite", "check_positive_integer", "checked_components", "checked_style",
+    "checked_weights", "refuse_bool", "remedy_of",
+]
+
+#: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
+REMEDIES = {
+    "unique column names": "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1).",
+    "fill value must be 0": (
+        "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
+    ),
+    "could not convert string": TEXT,
+    "not 'NAType'": "Put numpy.nan in place of pandas.NA, as X.astype('Float64') does in a table.",
+    "element with a sequence": "X must have as many numbers in each row; collect() a LazyFrame.",
+    "ScalarType BFloat16": "Pass X.float().",
+} | {f"not '{name}'": DATES for name in (
+    "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "Timestamp",
+    "Timedelta", "Period", "NaTType",
+)}
+LEAST_WEIGHT = 1e-12  # of a row; sums of smaller ones would be lost to rounding
+
+
+def refuse_bool(value: Any, name: str) -> None:
+    """Raise a TypeError if a number is True or False, which Python counts among the integers."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name}={value} must be a number, not a bool.")
+
+
+def check_finite(value: Any, name: str, remedy: str) -> None:
+    """Raise a ValueError if a number is NaN, which no comparison refuses, or infinite."""
+    is_number = isinstance(value, Real)
+    if is_number and not -math.inf < value < math.inf:
+        raise ValueError(f"{name}={value} must be finite: {remedy}.")
+
+
+def check_positive_integer(value: Any, name: str) -> None:
+    """Raise a TypeError or a ValueError if an argument is no positive integer."""
+    check_scalar(value, name, Integral, min_val=1)
+    refuse_bool(value, name)
+
+
+def checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+    """Return a weight for each row; None where none were given."""
+    if sample_weight is None:
+        return None
+    try:
+        weights: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    except ValueError as error:
+        if "sample_weight" in str(error).lower():
+            raise
+        raise ValueError(
+            f"sample_weight must be a number for each row of X, or one for all: {error}"
+        ) from error
+    if (weights < 0).any():
+        raise ValueError(
+            f"sample_weight has the value {weights.min():g}: weights must not be negative. Give 0 "
+            "to a row that is to be left out."
+        )
+    if not (weights > 0).any():
+        raise ValueError("sample_weight is zero for all rows: give at least some a weight.")
+    least, most = weights[weights > 0].min(), weights.max()
+    if least < LEAST_WEIGHT or most > 1 / LEAST_WEIGHT:
+        raise ValueError(
+            f"sample_weight has values from {least:.3g} to {most:.3g}: they must be 0 or between "
+            f"{LEAST_WEIGHT:g} and {1 / LEAST_WEIGHT:g}. Divide them by their mean."
+        )
+    return weights
+
+
+def remedy_of(X: Any, message: str) -> str:
+    """Say what to do about values that are no numbers, "" if that is not what is wrong."""
+    for part, remedy in REMEDIES.items():
+        if part in message:
+            return remedy
+    if "float() argument must be" in message and hasattr(X, "shape"):
+        return "Leave out columns of X that hold no numbers, or turn them into numbers."
+    if "float() argument must be" in message or "is not iterable" in message:
+        return (
+            f"X is a {type(X).__name__}: pass an array, a DataFrame or a sparse matrix of shape "
+            "(n_samples, n_features)."
+        )
+    return ""
+
+
+def canonical(X: Any) -> Any:
+    """Return rows, without duplicate entries if they are sparse: by canonical CSR."""
+    if not issparse(X):
+        return X
+    X = csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def checked_components(
+    cluster: ArrayLike | None, n_samples: int, n_clusters: int
+) -> NDArray[np.intp] | None:
+    """Return the component of each of `n_samples` rows, checked."""
+    if cluster is None:
+        return None
+    try:
+        given = np.asarray(cluster)
+    except ValueError as error:
+        raise ValueError(f"cluster={cluster!r} is no array: {error}") from error
+    if given.shape not in [(), (n_samples,)]:
+        raise ValueError(
+            f"cluster has shape {given.shape}; it must be one number or n_samples={n_samples} of "
+            "them."
+        )
+    whole = np.issubdtype(given.dtype, np.integer)
+    if not whole or given.min() < 0 or given.max() >= n_clusters:
+        raise ValueError(
+            f"cluster={cluster!r} must name components as whole numbers from 0 to "
+            f"{n_clusters - 1}."
+        )
+    return np.broadcast_to(given, n_samples).astype(np.intp)
+
+
+def checked_style(
+    w: ArrayLike | None, n_samples: int, style_dim: int
+) -> NDArray[np.float32] | None:
+    """Return the style of all rows or of each, checked."""
+    if w is None:
+        return None
+    try:
+        style = np.asarray(w, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"w={w!r} must hold numbers.") from error
+    if style.shape not in [(style_dim,), (n_samples, style_dim)]:
+        raise ValueError(
+            f"w has shape {style.shape}; it must be ({style_dim},) or ({n_samples}, {style_dim})."
+        )
+    if not np.isfinite(style).all():
+        raise ValueError("w has values that are not finite.")
+    return style
