@@ -34,12 +34,6 @@ METHODS = [
 
 
 @pytest.fixture(scope="module")
-def on_device(fit, X, device):
-    """Return a clusterer fitted on each device that there is."""
-    return fit(X, device=device)
-
-
-@pytest.fixture(scope="module")
 def digits(device):
     """Return how nearly equal results of one row must be: on a CPU they are in double precision."""
     return 1e-10 if device == "cpu" else 1e-3

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
-from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score, log_loss
 from sklearn.model_selection import GridSearchCV
 
+from helpers import LARGE, QUIET, same_weights
 from skgmvae import GMVAEClustering
 from skgmvae._fit import recipe, restarts, stream
 from skgmvae._fit.restarts import objective_of
@@ -27,32 +27,10 @@ from skgmvae.fitted import Fitted, to_arrays
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, PSEUDO_LABELS, auto_max_iter, pseudo_label_schedule
 
-# large enough to keep uneven clusters
-LARGE = {
-    "latent_dim": 10, "style_dim": 10, "hidden_layer_sizes": "auto", "max_iter": "auto",
-    "batch_size": 256,
-}
-
 # the package's __init__ names a function of the same name
 history_room = importlib.import_module("skgmvae._fit.history")
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def make(clusterer):
-    """Return a function that makes a small clusterer, not fitted."""
-    return lambda **parameters: clone(clusterer).set_params(
-        **{"learning_rate_init": 2e-3} | parameters
-    )
-
-
-def same_weights(one, other):
-    one, other = one.module_.state_dict(), other.module_.state_dict()
-    return all(torch.equal(value, other[name]) for name, value in one.items())
+pytestmark = QUIET
 
 
 class Failing:
@@ -262,14 +240,6 @@ def test_a_model_that_somebody_holds_never_changes(make, X):
 
 
 # Ctrl-C
-
-
-@pytest.fixture
-def at_a_terminal():
-    """Have signals interrupt as they do there: a shell has jobs in the background ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def interrupting(n_calls):
