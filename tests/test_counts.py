@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
+from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering
 
 FAMILIES = "poisson", "negative_binomial"
@@ -16,10 +17,6 @@ METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform",
     "reconstruct", "score_samples", "score",
 )
-SHORT = {
-    "max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2,
-    "random_state": 0,
-}
 
 
 def cells(n_cells=300, n_genes=120, shares=(0.4, 0.3, 0.2, 0.07, 0.03), seed=0):
@@ -31,11 +28,6 @@ def cells(n_cells=300, n_genes=120, shares=(0.4, 0.3, 0.2, 0.07, 0.03), seed=0):
     rates = base * np.where(is_marker, random.lognormal(1.5, 0.5, is_marker.shape), 1)
     mean = random.lognormal(6, 0.5, (n_cells, 1)) * (rates / rates.sum(1, keepdims=True))[y]
     return random.poisson(random.gamma(2.0, mean / 2.0)).astype(float), y
-
-
-def quiet_fit(model, X):
-    with warnings.catch_warnings(action="ignore"):
-        return model.fit(X)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers import QUIET, same_weights
 from skgmvae import GMVAEClustering
 from skgmvae.exceptions import FarRowsWarning
 from skgmvae.metrics import (
@@ -35,10 +36,7 @@ OF_ROWS = [
     "reconstruct", "score_samples", "elbo", "score",
 ]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
+pytestmark = QUIET
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +47,6 @@ def blobs():
 @pytest.fixture(scope="module")
 def fitted(blobs):
     return GMVAEClustering(3, random_state=0, max_iter=20, **SMALL).fit(blobs[0])
-
-
-def same_weights(one, other):
-    one, other = one.module_.state_dict(), other.module_.state_dict()
-    return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 # the main job

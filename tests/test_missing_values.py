@@ -15,13 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering
 
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform",
     "reconstruct", "score_samples", "score",
 )
-SHORT = {"max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2}
 
 
 def without(X, share, seed=0):
@@ -35,11 +35,6 @@ def without(X, share, seed=0):
 
 def blobs(n_samples=300, n_features=5, seed=0):
     return make_blobs(n_samples, n_features, centers=3, cluster_std=0.6, random_state=seed)
-
-
-def quiet_fit(model, X):
-    with warnings.catch_warnings(action="ignore"):
-        return model.fit(X)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +127,7 @@ def test_units_of_the_density_are_those_of_the_values_that_are_there():
     X = without(X, 0.2)
     factors = np.array([10.0, 1.0, 1.0, 1.0, 0.1])
     model, scaled = (
-        quiet_fit(GMVAEClustering(3, random_state=0, **SHORT), rows) for rows in (X, factors * X)
+        quiet_fit(GMVAEClustering(3, **SHORT), rows) for rows in (X, factors * X)
     )
     expected = model.score_samples(X) - ~np.isnan(X) @ np.log(factors)
     np.testing.assert_allclose(scaled.score_samples(factors * X), expected, atol=0.02)
@@ -147,7 +142,7 @@ def test_units_of_the_density_are_those_of_the_values_that_are_there():
 ])
 def test_settings(settings):
     X = without(load_digits().data[:200] / 16, 0.3)
-    model = quiet_fit(GMVAEClustering(10, random_state=0, **SHORT | settings), X)
+    model = quiet_fit(GMVAEClustering(10, **SHORT | settings), X)
     for method in METHODS:
         assert np.isfinite(getattr(model, method)(X)).all(), method
 
@@ -176,7 +171,7 @@ def test_streams(fitted):
                 model.partial_fit(chunk)
         assert adjusted_rand_score(y, model.predict(X)) > 0.8
         model.partial_fit(X[:1])
-        complete = GMVAEClustering(3, random_state=0, **SHORT).partial_fit(blobs()[0])
+        complete = GMVAEClustering(3, **SHORT).partial_fit(blobs()[0])
         complete.partial_fit(X)  # the first with missing values
     assert np.isfinite(complete.score_samples(X)).all()
 
@@ -216,7 +211,7 @@ def test_infinity_is_no_missing_value(fitted, method):
 
 def test_a_constant_column_with_gaps_is_known(fitted):
     X = without(np.column_stack([blobs()[0], np.full(300, 7.0)]), 0.2)
-    model = quiet_fit(GMVAEClustering(3, random_state=0, **SHORT), X)
+    model = quiet_fit(GMVAEClustering(3, **SHORT), X)
     np.testing.assert_array_equal(model.reconstruct(X)[:, -1], 7)
 
 
