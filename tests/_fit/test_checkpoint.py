@@ -455,7 +455,8 @@ def test_a_callable_has_the_same_words_in_a_process_with_another_order_of_sets()
         "from skgmvae._fit.identity import in_words\n"
         "print(in_words(lambda y, source: y * (str(y.dtype) in {'float32', 'float64', 'half'})))"
     )
-    words = {run_python("-c", script, PYTHONHASHSEED=str(seed)) for seed in range(4)}
+    # with these two a set of these three has other orders
+    words = {run_python("-c", script, PYTHONHASHSEED=seed) for seed in ("0", "1")}
     assert len(words) == 1
 
 
