@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import signal
 import warnings
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -85,6 +86,12 @@ def clusterer(fit, X):
 
 
 @pytest.fixture(scope="session")
+def on_device(fit, X, device):
+    """Return such a clusterer fitted on each device that there is; to be left as it is."""
+    return fit(X, device=device)
+
+
+@pytest.fixture(scope="session")
 def make_model():
     """Return a function that makes a small float64 model with random weights."""
 
@@ -117,6 +124,14 @@ def untouched_global_state():
     assert torch.equal(before[0], after[0])
     assert np.array_equal(before[1][1], after[1][1])
     assert before[1][2] == after[1][2]
+
+
+@pytest.fixture
+def at_a_terminal():
+    """Have signals interrupt as they do there: a shell has jobs in the background ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Faults:

@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from sklearn.datasets import make_blobs
 
+from helpers import quiet_fit
 from skgmvae import GMVAEClustering
 from skgmvae._training import Step
 from skgmvae.callbacks import EarlyStopping
@@ -64,9 +65,7 @@ def parts(X, size):
 
 
 def fitted(X, **parameters):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return GMVAEClustering(**parameters).fit(X)
+    return quiet_fit(GMVAEClustering(**parameters), X)
 
 
 def raised(X, **parameters):
@@ -100,9 +99,7 @@ def interrupted(X):
 
     clusterer = GMVAEClustering(**QUICK | {"perturbation": OnRank(1, interrupt), "max_iter": 20})
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            clusterer.fit(X)
+        quiet_fit(clusterer, X)
     except KeyboardInterrupt:
         return clusterer.n_iter_
     return None
@@ -110,9 +107,7 @@ def interrupted(X):
 
 def continued(X):
     clusterer = fitted(X, **QUICK, warm_start=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return clusterer.set_params(max_iter=4, init="neighbors").fit(X)
+    return quiet_fit(clusterer.set_params(max_iter=4, init="neighbors"), X)
 
 
 class Watching:
@@ -138,9 +133,7 @@ def watched_by_one(X, rank, function):
     if rank == 1:
         clusterer.set_callbacks(Watching(function))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            clusterer.fit(X)
+        quiet_fit(clusterer, X)
     except ZeroDivisionError as error:
         return type(error).__name__, str(error)
     return clusterer.n_iter_, [len(labels) for one in clusterer.__dict__.get("_skl_callbacks", [])

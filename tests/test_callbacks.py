@@ -1,8 +1,6 @@
 """Callbacks of scikit-learn's protocol, our own, and early stopping by them or by parameters."""
 
 import pickle
-import subprocess
-import sys
 import warnings
 from importlib.util import find_spec
 from itertools import pairwise
@@ -16,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers import quiet_fit, run_python, same_weights
 from skgmvae import GMVAEClustering
 from skgmvae.callbacks import EarlyStopping, LabelMonitor, early_stopping_of
 from skgmvae.exceptions import ClusteringWarning
@@ -67,26 +66,13 @@ class Keeper(Recorder):
         self.fitted.append((context.task_name, X, y, fitted_estimator))
 
 
-def same_weights(one, other):
-    pairs = zip(
-        one.module_.state_dict().values(), other.module_.state_dict().values(), strict=True
-    )
-    return all(bool((a == b).all()) for a, b in pairs)
-
-
-def quietly(clusterer, *args):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return clusterer.fit(*args)
-
-
 # the tasks of a fit
 
 
 @with_callbacks
 def test_a_fit_is_a_task_and_so_is_each_epoch(clusterer, X):
     recorder = Recorder()
-    watched = quietly(clone(clusterer).set_params(max_iter=2).set_callbacks(recorder), X)
+    watched = quiet_fit(clone(clusterer).set_params(max_iter=2).set_callbacks(recorder), X)
     assert recorder.told == [
         ("setup", "fit"), ("begin", "fit 0"),
         ("begin", "fit 0", "epoch 0"), ("end", "fit 0", "epoch 0"),
@@ -104,7 +90,7 @@ def test_trials_are_tasks_with_epochs_and_so_is_the_training_after_them(clustere
     recorder = Recorder()
     watched = clone(clusterer).set_params(n_init=2, n_jobs=n_jobs).set_callbacks(recorder)
     with parallel_config(backend="threading"):
-        quietly(watched, X)
+        quiet_fit(watched, X)
     ends = [path for what, *path in recorder.told if what == "end"]
     trials = [["fit 0", f"trial {k}", f"epoch {i}"] for k in range(2) for i in range(2)]
     training = [["fit 0", "training 2", f"epoch {i}"] for i in range(8)]
@@ -125,7 +111,7 @@ def test_trials_in_other_processes_are_seen(clusterer, X):
     for n_jobs in (1, 2):
         scores, labels = ScoringMonitor(scoring="adjusted_rand_score"), LabelMonitor()
         watched.set_params(n_jobs=n_jobs).set_callbacks(scores, labels)
-        quietly(watched, X, TRUTH)
+        quiet_fit(watched, X, TRUTH)
         logs.append((scores.get_logs().data, labels.get_logs().data))
     assert logs[0] == logs[1]
     assert len(logs[0][0]) == 2 * 2 + 8 + 1
@@ -136,8 +122,8 @@ def test_trials_in_other_processes_are_seen(clusterer, X):
     {}, {"n_init": 2}, {"consistency": 0.0}, {"early_stopping": True},
 ])
 def test_callbacks_change_no_bit_of_a_fit(clusterer, X, parameters, untouched_global_state):
-    plain = quietly(clone(clusterer).set_params(**parameters), X)
-    watched = quietly(
+    plain = quiet_fit(clone(clusterer).set_params(**parameters), X)
+    watched = quiet_fit(
         clone(clusterer).set_params(**parameters).set_callbacks(Keeper(), LabelMonitor()), X
     )
     assert same_weights(plain, watched)
@@ -148,7 +134,7 @@ def test_callbacks_change_no_bit_of_a_fit(clusterer, X, parameters, untouched_gl
 @with_callbacks
 def test_a_copy_is_fitted_as_if_the_fit_had_ended_there(clusterer, X, fit):
     keeper = Keeper()
-    whole = quietly(clone(clusterer).set_callbacks(keeper), X, TRUTH)
+    whole = quiet_fit(clone(clusterer).set_callbacks(keeper), X, TRUTH)
     *epochs, (name, _, _, last) = keeper.fitted
     assert name == "fit"
     assert len(epochs) == 10
@@ -176,8 +162,8 @@ def test_a_copy_is_fitted_as_if_the_fit_had_ended_there(clusterer, X, fit):
 @with_callbacks
 def test_a_fit_that_is_continued_goes_on_in_what_is_seen(clusterer, X):
     continued, keeper = clone(clusterer).set_params(warm_start=True), Keeper()
-    quietly(continued, X)
-    quietly(continued.set_params(max_iter=12).set_callbacks(keeper), X)
+    quiet_fit(continued, X)
+    quiet_fit(continued.set_params(max_iter=12).set_callbacks(keeper), X)
     assert [copy.n_iter_ for *_, copy in keeper.fitted] == [11, 12, 12]
 
 
@@ -187,7 +173,7 @@ def test_columns_of_a_frame_are_known_to_a_copy(fit, X):
     frame = pandas.DataFrame(X, columns=list("abcd"))
     frame["kind"] = np.where(X[:, 0] > 0, "high", "low")
     keeper = Keeper()
-    quietly(GMVAEClustering(3, max_iter=2, random_state=0).set_callbacks(keeper), frame)
+    quiet_fit(GMVAEClustering(3, max_iter=2, random_state=0).set_callbacks(keeper), frame)
     for _, rows, _, copy in keeper.fitted:
         assert copy.predict(rows).shape == (60,)
         assert list(copy.feature_names_in_) == [*"abcd", "kind"]
@@ -209,7 +195,7 @@ def test_a_callback_may_end_a_fit_without_a_warning(clusterer, X):
     assert stops.told[-2:] == [("end", "fit 0"), ("teardown", "fit")]
     # the weights of the epoch after which it was asked to
     keeper = Keeper()
-    quietly(clone(clusterer).set_callbacks(keeper), X)
+    quiet_fit(clone(clusterer).set_callbacks(keeper), X)
     there = keeper.fitted[3][3]
     assert ended.score(X) == pytest.approx(there.score(X), abs=1e-5)
     # and a continued fit does not go on with what was left out
@@ -222,7 +208,7 @@ def test_a_callback_may_end_a_fit_without_a_warning(clusterer, X):
 def test_trials_end_one_by_one_or_all(clusterer, X):
     def n_tasks(stops):
         recorder = Recorder(stops)
-        quietly(clone(clusterer).set_params(n_init=3).set_callbacks(recorder), X)
+        quiet_fit(clone(clusterer).set_params(n_init=3).set_callbacks(recorder), X)
         return [
             sum(what == "end" and path[-1].startswith(name) for what, *path in recorder.told)
             for name in ("trial", "training", "epoch")
@@ -252,15 +238,15 @@ def test_an_error_of_a_callback_leaves_all_as_it_was(clusterer, X, where):
 
     failing = Failing()
     fitted = clone(clusterer)
-    quietly(fitted, X)
+    quiet_fit(fitted, X)
     before = dict(vars(fitted))
     with pytest.raises(AssertionError, match="failed"):
-        quietly(fitted.set_callbacks(failing), X)
+        quiet_fit(fitted.set_callbacks(failing), X)
     assert failing.told == [("setup", "fit"), ("teardown", "fit")]
     assert vars(fitted) == before | {"_skl_callbacks": [failing]}
     new = clone(clusterer).set_callbacks(Failing())
     with pytest.raises(AssertionError):
-        quietly(new, X)
+        quiet_fit(new, X)
     with pytest.raises(NotFittedError):
         new.predict(X)
 
@@ -274,7 +260,7 @@ def test_ctrl_c_in_a_callback_keeps_the_best_model_and_ends_the_callbacks(cluste
     interrupted = Recorder(interrupt)
     fitted = clone(clusterer).set_callbacks(interrupted)
     with pytest.raises(KeyboardInterrupt, match="after 6 epochs"):
-        quietly(fitted, X)
+        quiet_fit(fitted, X)
     assert fitted.n_iter_ == 6
     assert fitted.predict(X).shape == (60,)
     assert interrupted.told[-1] == ("teardown", "fit")
@@ -288,7 +274,7 @@ def test_a_monitor_scores_each_epoch_alone_in_a_pipeline_and_in_a_search(cluster
     from sklearn.callback import ScoringMonitor
 
     alone = ScoringMonitor(scoring="adjusted_rand_score")
-    quietly(clone(clusterer).set_callbacks(alone), X, TRUTH)
+    quiet_fit(clone(clusterer).set_callbacks(alone), X, TRUTH)
     rows = alone.get_logs().data
     assert [row["task_name"] for row in rows] == ["fit", *["epoch"] * 10]
     assert len({row["adjusted_rand_score"] for row in rows}) > 1
@@ -296,10 +282,10 @@ def test_a_monitor_scores_each_epoch_alone_in_a_pipeline_and_in_a_search(cluster
     inside = ScoringMonitor(scoring="adjusted_rand_score")
     pipeline = make_pipeline(StandardScaler(), clone(clusterer).set_params(max_iter=3))
     pipeline[-1].set_callbacks(inside)
-    quietly(pipeline, X, TRUTH)
+    quiet_fit(pipeline, X, TRUTH)
     assert len(inside.get_logs().data) == 4
     search = GridSearchCV(pipeline, {"gmvaeclustering__n_clusters": [2, 3]}, cv=2)
-    quietly(search, X, TRUTH)
+    quiet_fit(search, X, TRUTH)
     logs = inside.get_logs()
     assert logs.estimator_name == "GridSearchCV"
     assert len(logs.data) == (2 * 2 + 1) * 4
@@ -312,15 +298,15 @@ def test_progress_bars_are_drawn_for_the_fit_its_trials_and_the_search_around(
     pytest.importorskip("rich")
     from sklearn.callback import ProgressBar
 
-    quietly(clone(clusterer).set_params(n_init=2).set_callbacks(ProgressBar()), X)
+    quiet_fit(clone(clusterer).set_params(n_init=2).set_callbacks(ProgressBar()), X)
     printed = capsys.readouterr().out
     for task in ("fit", "trial #0", "trial #1", "training #2"):
         assert f"GMVAEClustering - {task}" in printed
     pipeline = make_pipeline(StandardScaler(), clone(clusterer).set_params(max_iter=2))
-    quietly(pipeline.set_callbacks(ProgressBar()), X)
+    quiet_fit(pipeline.set_callbacks(ProgressBar()), X)
     assert "fit-final-estimator | GMVAEClustering - fit #1" in capsys.readouterr().out
     search = GridSearchCV(pipeline.set_callbacks(), {"gmvaeclustering__n_clusters": [2, 3]}, cv=2)
-    quietly(search.set_callbacks(ProgressBar(max_propagation_depth=None)), X)
+    quiet_fit(search.set_callbacks(ProgressBar(max_propagation_depth=None)), X)
     assert capsys.readouterr().out.count("GMVAEClustering - fit #1") == 5
 
 
@@ -330,7 +316,7 @@ def test_progress_bars_are_drawn_for_the_fit_its_trials_and_the_search_around(
 @with_callbacks
 def test_a_label_monitor_logs_the_share_of_rows_that_changed(clusterer, X):
     monitor, keeper = LabelMonitor(), Keeper()
-    quietly(clone(clusterer).set_callbacks(monitor, keeper), X)
+    quiet_fit(clone(clusterer).set_callbacks(monitor, keeper), X)
     labels = [copy.predict(X) for name, *_, copy in keeper.fitted if name == "epoch"]
     expected = [float(np.mean(a != b)) for a, b in pairwise(labels)]
     logs = monitor.get_logs()
@@ -338,7 +324,7 @@ def test_a_label_monitor_logs_the_share_of_rows_that_changed(clusterer, X):
     assert [row["task_id"] for row in logs.data] == list(range(1, 10))
     assert max(expected) > 0
     # another fit begins anew
-    quietly(clone(clusterer).set_callbacks(monitor), X)
+    quiet_fit(clone(clusterer).set_callbacks(monitor), X)
     assert len(monitor.get_logs().data) == 9
     assert len(monitor.get_logs(select="all")) == 2
     assert len(pickle.loads(pickle.dumps(monitor)).get_logs().data) == 9
@@ -353,7 +339,7 @@ def test_searches_in_threads_do_not_mix_their_labels(clusterer, X):
             {"n_clusters": [2, 3]}, cv=2, n_jobs=n_jobs, refit=False,
         )
         with parallel_config(backend="threading"):
-            quietly(search, X)
+            quiet_fit(search, X)
         return [(row["task_id_path"], row["changed"]) for row in monitor.get_logs().data]
 
     alone = logged(1)
@@ -366,7 +352,7 @@ def test_searches_in_threads_do_not_mix_their_labels(clusterer, X):
 
 @pytest.fixture(scope="module")
 def stopped(clusterer, X):
-    return quietly(clone(clusterer).set_params(early_stopping=True, max_iter=30), X)
+    return quiet_fit(clone(clusterer).set_params(early_stopping=True, max_iter=30), X)
 
 
 def test_the_weights_of_the_best_epoch_are_kept_and_all_rows_have_labels(stopped, clusterer, X):
@@ -387,18 +373,18 @@ def test_the_scores_are_bounds_of_rows_that_no_step_sees(clusterer, X):
     keeper = Keeper()
     found = clone(clusterer).set_params(consistency=0.0)
     found.set_callbacks(EarlyStopping(X_val=X_val), keeper)
-    quietly(found, X)
+    quiet_fit(found, X)
     scores = found.validation_scores_
     bounds = [copy.score(X_val) for *_, copy in keeper.fitted]
     assert np.corrcoef(scores, bounds[:-1])[0, 1] > 0.98
     np.testing.assert_allclose(scores, bounds[:-1], atol=1.0)
     # rows to validate by that are not of X take part in nothing else
-    without = quietly(clone(clusterer).set_params(consistency=0.0), X)
+    without = quiet_fit(clone(clusterer).set_params(consistency=0.0), X)
     assert [r["loss"] for r in found._records] == [r["loss"] for r in without._records]
     best = keeper.fitted[int(scores.argmax())][3]
     assert found.score(X) == pytest.approx(best.score(X), abs=1e-5)
     # and those that are of X are no part of the batches
-    held_out = quietly(clone(clusterer).set_params(early_stopping=True, batch_size=54), X)
+    held_out = quiet_fit(clone(clusterer).set_params(early_stopping=True, batch_size=54), X)
     assert held_out._state.n_steps == held_out.n_iter_
 
 
@@ -406,10 +392,10 @@ def test_the_scores_are_bounds_of_rows_that_no_step_sees(clusterer, X):
 def test_a_fit_ends_by_the_class_as_by_the_parameters(clusterer, X):
     long = clone(clusterer).set_params(max_iter=100, batch_size=16, tol=0.2)
     rule = {"validation_fraction": 0.25}
-    by_parameters = quietly(
+    by_parameters = quiet_fit(
         clone(long).set_params(early_stopping=True, n_iter_no_change=3, **rule), X
     )
-    by_callback = quietly(clone(long).set_callbacks(EarlyStopping(**rule, patience=3)), X)
+    by_callback = quiet_fit(clone(long).set_callbacks(EarlyStopping(**rule, patience=3)), X)
     assert 50 / 3 < by_parameters.n_iter_ < 100  # epochs of three batches
     assert same_weights(by_parameters, by_callback)
     assert np.array_equal(by_parameters.validation_scores_, by_callback.validation_scores_)
@@ -430,7 +416,7 @@ def test_a_fit_that_ended_early_does_not_warn_that_it_should_be_longer(clusterer
 def test_early_stopping_is_determined_by_the_seed(clusterer, X, n_init):
     parameters = {"early_stopping": True, "n_init": n_init}
     one, other, third = (
-        quietly(clone(clusterer).set_params(**parameters, random_state=seed), X)
+        quiet_fit(clone(clusterer).set_params(**parameters, random_state=seed), X)
         for seed in (0, 0, 1)
     )
     assert same_weights(one, other)
@@ -440,13 +426,13 @@ def test_early_stopping_is_determined_by_the_seed(clusterer, X, n_init):
 
 def test_a_continued_fit_holds_out_the_same_rows_and_is_judged_from_its_beginning(clusterer, X):
     continued = clone(clusterer).set_params(warm_start=True)
-    quietly(continued, X)
+    quiet_fit(continued, X)
     before = continued.module_.state_dict()
-    quietly(continued.set_params(early_stopping=True, max_iter=14), X)
+    quiet_fit(continued.set_params(early_stopping=True, max_iter=14), X)
     scores = continued.validation_scores_
     assert np.array_equal(np.isnan(scores), np.arange(14) < 10)
     assert before.keys() == continued.module_.state_dict().keys()
-    quietly(continued.set_params(max_iter=16), X)
+    quiet_fit(continued.set_params(max_iter=16), X)
     assert np.array_equal(continued.validation_scores_[:14], scores, equal_nan=True)
 
 
@@ -455,19 +441,19 @@ def test_rows_to_validate_by_are_checked_as_x_is(clusterer, X):
     pandas = pytest.importorskip("pandas")
     wrong = clone(clusterer).set_callbacks(EarlyStopping(X_val=X[:, :3]))
     with pytest.raises(ValueError, match="3 features") as caught:
-        quietly(wrong, X)
+        quiet_fit(wrong, X)
     assert caught.value.__notes__ == ["(It is about X_val of EarlyStopping.)"]
     negative = clone(clusterer).set_params(likelihood="bernoulli")
     unit = (X - X.min()) / np.ptp(X)
     with pytest.raises(ValueError, match=r"likelihood='bernoulli' needs"):
-        quietly(negative.set_callbacks(EarlyStopping(X_val=-unit)), unit)
+        quiet_fit(negative.set_callbacks(EarlyStopping(X_val=-unit)), unit)
     frame = pandas.DataFrame(X, columns=list("abcd"))
     frame["kind"] = np.where(X[:, 0] > 0, "high", "low")
     several = GMVAEClustering(3, max_iter=3, random_state=0)
     several.set_callbacks(EarlyStopping(X_val=frame[::3]))
-    assert quietly(several, frame).validation_scores_.shape == (3,)
+    assert quiet_fit(several, frame).validation_scores_.shape == (3,)
     gaps = np.where(np.arange(4) == 1, np.nan, X[::3])
-    quietly(clone(clusterer).set_callbacks(EarlyStopping(X_val=gaps)), X)
+    quiet_fit(clone(clusterer).set_callbacks(EarlyStopping(X_val=gaps)), X)
 
 
 @pytest.mark.parametrize(("parameters", "kind"), [
@@ -523,7 +509,7 @@ def test_a_rule_that_nobody_would_read_is_refused(clusterer, X):
     with pytest.raises(TypeError, match=r"pipeline\[-1\].set_callbacks"):
         pipeline.set_callbacks(EarlyStopping()).fit(X)
     pipeline.set_callbacks()[-1].set_callbacks(EarlyStopping())
-    assert quietly(pipeline, X)[-1].validation_scores_ is not None
+    assert quiet_fit(pipeline, X)[-1].validation_scores_ is not None
 
 
 # scikit-learn before 1.9
@@ -556,7 +542,4 @@ print("inert")
 
 
 def test_without_callbacks_in_scikit_learn_all_else_works():
-    run = subprocess.run(
-        [sys.executable, "-c", OLDER], capture_output=True, text=True, check=False
-    )
-    assert run.stdout == "inert\n", run.stderr
+    assert run_python("-c", OLDER) == "inert\n"

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 
+from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering, load
 from skgmvae.exceptions import FarRowsWarning
 from skgmvae.plotting import (
@@ -19,10 +20,6 @@ from skgmvae.plotting import (
     LatentSpaceDisplay,
 )
 
-SHORT = {
-    "max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2,
-    "random_state": 0,
-}
 METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform",
     "score_samples", "score",
@@ -44,11 +41,6 @@ def customers(n_samples=400, seed=0):
     })
     table.loc[3, "color"], table.loc[4, "income"], table.loc[5, "size"] = None, np.nan, np.nan
     return table, y
-
-
-def quiet_fit(model, X):
-    with warnings.catch_warnings(action="ignore"):
-        return model.fit(X)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ import torch
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
+from helpers import Source
 from skgmvae import GMVAEClustering
 from skgmvae._rows import is_source
 from skgmvae.sources import LazyRows
@@ -53,19 +54,6 @@ N_ROWS = 45
 WEIGHTS = np.random.default_rng(1).integers(0, 4, N_ROWS)
 WEIGHTS[:3] = 1
 COPIES = np.arange(N_ROWS).repeat(WEIGHTS)
-
-
-class Source:
-    """Rows that are not in memory."""
-
-    def __init__(self, array):
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __len__(self):
-        return len(self.array)
-
-    def __getitem__(self, key):
-        return self.array[key]
 
 
 def hdf5(X):

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
+from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering
 
 FAMILIES = "poisson", "negative_binomial"
@@ -16,10 +18,6 @@ METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform",
     "reconstruct", "score_samples", "score",
 )
-SHORT = {
-    "max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2,
-    "random_state": 0,
-}
 
 
 def cells(n_cells=300, n_genes=120, shares=(0.4, 0.3, 0.2, 0.07, 0.03), seed=0):
@@ -33,16 +31,20 @@ def cells(n_cells=300, n_genes=120, shares=(0.4, 0.3, 0.2, 0.07, 0.03), seed=0):
     return random.poisson(random.gamma(2.0, mean / 2.0)).astype(float), y
 
 
-def quiet_fit(model, X):
-    with warnings.catch_warnings(action="ignore"):
-        return model.fit(X)
+@pytest.fixture(scope="module", params=FAMILIES)
+def fitted(request):
+    X, y = cells(400, 200)
+    model = GMVAEClustering(
+        5, likelihood=request.param, max_iter=100, hidden_layer_sizes=(64,), random_state=0
+    )
+    return quiet_fit(model, X), X, y
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def fitted(request):
-    X, y = cells(900, 500)
-    model = GMVAEClustering(5, likelihood=request.param, max_iter=150, random_state=0)
-    return quiet_fit(model, X), X, y
+def short(request):
+    """Return a model of few epochs, and its rows; to be left as they are."""
+    X, _ = cells()
+    return quiet_fit(GMVAEClustering(5, likelihood=request.param, **SHORT), X), X
 
 
 def test_groups_of_cells_are_found_whatever_their_depth(fitted):
@@ -65,6 +67,10 @@ def test_samples_are_counts_like_those_of_the_data(fitted):
     assert np.median(rows.sum(1)) == pytest.approx(np.median(X.sum(1)), rel=0.15)
     if model.likelihood == "negative_binomial":
         assert (rows.round() == 0).mean() == pytest.approx((X == 0).mean(), abs=0.04)
+    # of Poisson's distribution the variance is the mean
+    expected = model.reconstruct(rows)
+    ratios = np.square(rows - expected)[expected > 1] / expected[expected > 1]
+    assert (ratios.mean() > 2) == (model.likelihood == "negative_binomial")
 
 
 def test_reconstructions_and_centers_are_expected_counts(fitted):
@@ -79,33 +85,29 @@ def test_counts_that_vary_more_than_poisson_are_likelier_by_the_negative_binomia
     X, _ = cells()
     scores = {
         family: quiet_fit(
-            GMVAEClustering(5, likelihood=family, max_iter=60, random_state=0), X
+            GMVAEClustering(5, likelihood=family, **SHORT | {"max_iter": 30}), X
         ).score(X)
         for family in FAMILIES
     }
     assert scores["negative_binomial"] > scores["poisson"] + 5
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_sparse_counts_are_the_same(family):
-    X, _ = cells()
-    one, other = (
-        quiet_fit(GMVAEClustering(5, likelihood=family, **SHORT), rows)
-        for rows in (X, sparse.csr_array(X))
-    )
+def test_sparse_counts_are_the_same(short):
+    one, X = short
+    other = quiet_fit(clone(one), sparse.csr_array(X))
     np.testing.assert_array_equal(one.labels_, other.labels_)
     np.testing.assert_allclose(
         one.score_samples(X), one.score_samples(sparse.csr_array(X)), rtol=1e-6
     )
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16, np.float32])
-def test_dtypes(dtype):
+def test_dtypes():
     X, _ = cells()
     X = np.minimum(X, 255)
-    expected = quiet_fit(GMVAEClustering(5, likelihood="poisson", **SHORT), X)
-    found = quiet_fit(GMVAEClustering(5, likelihood="poisson", **SHORT), X.astype(dtype))
-    np.testing.assert_array_equal(found.labels_, expected.labels_)
+    model = GMVAEClustering(5, likelihood="poisson", **SHORT)
+    expected = quiet_fit(model, X).labels_
+    for dtype in (np.uint8, np.int64, np.uint16, np.float32):
+        np.testing.assert_array_equal(quiet_fit(model, X.astype(dtype)).labels_, expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -121,37 +123,32 @@ def test_settings(family, settings):
     assert (model.sample(10)[0] >= 0).all()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_missing_counts_are_refused(family):
+def test_missing_counts_are_refused(short):
     # by the total of what is there, large features that are missing were taken for small ones
-    X, _ = cells()
-    model = quiet_fit(GMVAEClustering(5, likelihood=family, **SHORT), X)
+    model, X = short
+    X = X.copy()
     X[0, 0] = np.nan
-    for function in (model.predict, GMVAEClustering(5, likelihood=family).fit):
+    for function in (model.predict, clone(model).fit):
         with pytest.raises(ValueError, match="the total of a row would not be known"):
             function(X)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_samples_can_be_fitted(family):
+def test_samples_can_be_fitted(short):
     # they were 2.000003, and refused
-    X, _ = cells()
-    model = quiet_fit(GMVAEClustering(5, likelihood=family, **SHORT), X)
+    model, _ = short
     rows, _ = model.sample(100)
     np.testing.assert_array_equal(rows, np.round(rows))
-    quiet_fit(GMVAEClustering(2, likelihood=family, **SHORT), rows)
+    quiet_fit(clone(model).set_params(n_clusters=2), rows)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_model_travels_goes_on_and_takes_streams(family):
-    X, _ = cells()
-    model = quiet_fit(GMVAEClustering(5, likelihood=family, warm_start=True, **SHORT), X)
+def test_a_model_travels_goes_on_and_takes_streams(short):
+    model, X = short
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
-    assert quiet_fit(loaded.set_params(max_iter=4), X).n_iter_ == 4
+    assert quiet_fit(loaded.set_params(warm_start=True, max_iter=4), X).n_iter_ == 4
     with pytest.raises(ValueError, match="likelihood"):
         loaded.set_params(likelihood="gaussian", max_iter=6).fit(X)
-    stream = GMVAEClustering(5, likelihood=family, **SHORT)
+    stream = clone(model)
     with warnings.catch_warnings(action="ignore"):
         stream.partial_fit(X[:200]).partial_fit(X[200:])
     assert np.isfinite(stream.score_samples(X)).all()
@@ -165,15 +162,13 @@ def test_few_columns_of_counts():
     assert adjusted_rand_score(y, model.labels_) > 0.95
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_no_count_is_refused(family):
-    X, _ = cells()
+def test_what_is_no_count_is_refused(short):
+    model, X = short
     with pytest.raises(ValueError, match=r"needs counts.*raw counts"):
-        GMVAEClustering(5, likelihood=family).fit(np.log1p(X))
-    model = quiet_fit(GMVAEClustering(5, likelihood=family, **SHORT), X)
+        clone(model).fit(np.log1p(X))
     with pytest.raises(ValueError, match="needs counts"):
         model.predict(-X)
     with pytest.raises(ValueError, match="categories"):
-        GMVAEClustering(2, likelihood=family).fit(
+        clone(model).set_params(n_clusters=2).fit(
             pd.DataFrame({"n": [1, 2, 3, 4], "c": ["a", "b", "a", "b"]})
         )

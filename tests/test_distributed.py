@@ -5,8 +5,6 @@ import pickle
 import socket
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,22 +15,11 @@ from joblib.externals.loky import get_reusable_executor
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
+import ranks
+from helpers import run_python
 from skgmvae import GMVAEClustering
 from skgmvae.distributed import ALONE, BatchNormOfAll, Group, join
 from skgmvae.exceptions import ResumedFitWarning
-
-SCRIPT = Path(__file__).with_name("ranks.py")
-
-
-def _module(path):
-    spec = spec_from_file_location(path.stem, path)
-    module = module_from_spec(spec)
-    sys.modules[path.stem] = module  # what it pickles is found there
-    spec.loader.exec_module(module)
-    return module
-
-
-ranks = _module(SCRIPT)
 
 
 def environment(rank, size, port):
@@ -55,8 +42,8 @@ def results(tmp_path_factory):
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=3", f"--master-port={free_port()}"]
     port = free_port()
     started = [  # three by torchrun, two by what it would leave in the environment
-        ([*torchrun, str(SCRIPT), str(folders[3])], {"OMP_NUM_THREADS": "1"}),
-        *(([str(SCRIPT), str(folders[2])], environment(rank, 2, port)) for rank in range(2)),
+        ([*torchrun, ranks.__file__, str(folders[3])], {"OMP_NUM_THREADS": "1"}),
+        *(([ranks.__file__, str(folders[2])], environment(rank, 2, port)) for rank in range(2)),
     ]
     processes = [
         subprocess.Popen(
@@ -314,13 +301,9 @@ def test_batch_norm_of_all_is_that_of_torch(group_of_one, shape, keywords):
 def test_a_rank_that_is_killed_resumes_with_its_group(tmp_path, alone):
     command = [
         "-m", "torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1",
-        f"--master-port={free_port()}", str(SCRIPT), str(tmp_path), "killed_once",
+        f"--master-port={free_port()}", ranks.__file__, tmp_path, "killed_once",
     ]
-    ended = subprocess.run(
-        [sys.executable, *command], env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
-        capture_output=True, text=True, check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    run_python(*command, seconds=300, OMP_NUM_THREADS="1")
     found = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in range(2)]
     assert_equal_weights([fit for each in found for fit in (each["killed"], each["whole"])])
     for each in found:

@@ -20,14 +20,12 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
 import skgmvae
+from helpers import QUIET
 from skgmvae import GMVAEClustering, files, load, versions
 from skgmvae.exceptions import InvalidModelFile
 from skgmvae.networks import dense_networks
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
+pytestmark = QUIET
 
 GOLDEN = Path(__file__).parent / "golden"
 RNG = np.random.default_rng(0)

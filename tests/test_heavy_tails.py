@@ -8,17 +8,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering
 
-SHORT = {
-    "max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2,
-    "likelihood": "student_t", "random_state": 0,
-}
-
-
-def quiet_fit(model, X):
-    with warnings.catch_warnings(action="ignore"):
-        return model.fit(X)
+HEAVY = SHORT | {"likelihood": "student_t"}
 
 
 def clusters(n_rows=400, seed=0):
@@ -85,7 +78,7 @@ def test_it_travels(fitted):
 ])
 def test_settings(settings):
     X, _ = clusters()
-    model = quiet_fit(GMVAEClustering(3, **SHORT | settings), X)
+    model = quiet_fit(GMVAEClustering(3, **HEAVY | settings), X)
     assert np.isfinite(model.score_samples(X)).all()
 
 
@@ -93,7 +86,7 @@ def test_beside_categories():
     X, y = clusters()
     table = pd.DataFrame(X, columns=list("abcd")).assign(kind=np.array(["x", "y", "z"])[y])
     table.loc[3, "a"] = table.loc[4, "kind"] = np.nan
-    model = quiet_fit(GMVAEClustering(3, **SHORT), table)
+    model = quiet_fit(GMVAEClustering(3, **HEAVY), table)
     assert np.isfinite(model.score_samples(table)).all()
     rows, _ = model.sample(20)
     assert set(rows["kind"]) <= {"x", "y", "z"}
@@ -101,7 +94,7 @@ def test_beside_categories():
 
 def test_a_stream():
     X, _ = clusters()
-    model = GMVAEClustering(3, **SHORT)
+    model = GMVAEClustering(3, **HEAVY)
     with warnings.catch_warnings(action="ignore"):
         for chunk in np.array_split(X, 4):
             model.partial_fit(chunk)

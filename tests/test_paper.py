@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import QUIET
 from skgmvae import GMVAEClustering, paper
 from skgmvae.networks import MNIST_LAYERS, SVHN_LAYERS
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
+pytestmark = QUIET
 
 
 def fitted(settings, X, **changes):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
+from helpers import QUIET
 from skgmvae import GMVAEClustering
 from skgmvae._rows import n_batches
 from skgmvae.parameters import (
@@ -34,10 +35,7 @@ from skgmvae.parameters import (
     pseudo_label_schedule,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
+pytestmark = QUIET
 
 X12 = np.random.default_rng(0).random((20, 12))
 SHAPE = X12.shape

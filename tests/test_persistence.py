@@ -14,21 +14,13 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 
 import skgmvae
+from helpers import QUIET
 from skgmvae import runtime, versions
 from skgmvae._fit.history import Terms
 from skgmvae._stored.checks import NOT_STORED
 from skgmvae.fitted import Fitted, to_arrays
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def on_device(fit, X, device):
-    """Return a clusterer fitted on each device that there is."""
-    return fit(X, device=device)
+pytestmark = QUIET
 
 
 @pytest.fixture(scope="module")

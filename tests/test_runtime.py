@@ -374,11 +374,9 @@ def test_double_precision_is_worth_its_time_on_a_cpu_only(name, whether):
 
 
 @pytest.fixture
-def press():
-    """Return a function that presses Ctrl-C; signals interrupt as they do at a terminal."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: signal.raise_signal(signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
+def press(at_a_terminal):
+    """Return a function that presses Ctrl-C."""
+    return lambda: signal.raise_signal(signal.SIGINT)
 
 
 def test_what_puts_things_in_order_is_not_interrupted_by_a_second_ctrl_c(press):

@@ -9,6 +9,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
+from helpers import Source
 from skgmvae import GMVAEClustering, estimator
 from skgmvae._rows import lazy
 from skgmvae.callbacks import EarlyStopping
@@ -23,18 +24,6 @@ SHORT = {
     "n_clusters": 3, "latent_dim": 2, "style_dim": 2, "hidden_layer_sizes": 16, "max_iter": 20,
     "random_state": 0, "batch_size": 100,
 }
-
-
-class Source:
-    def __init__(self, array):
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __len__(self):
-        return len(self.array)
-
-    def __getitem__(self, key):
-        assert isinstance(key, slice) or (np.diff(key) > 0).all()
-        return self.array[key]
 
 
 def hdf5(tmp_path, X):
@@ -123,7 +112,7 @@ def test_a_fit_is_continued_on_a_source():
 
 
 def test_partial_fit_reads_a_chunk():
-    clusterer = GMVAEClustering(**SHORT).partial_fit(Source(X)).partial_fit(Source(X)[:50])
+    clusterer = GMVAEClustering(**SHORT).partial_fit(Source(X)).partial_fit(X[:50])
     assert clusterer.n_iter_ == 2
 
 

@@ -1,7 +1,6 @@
 """Sparse rows give what the same rows as an array give."""
 
 import pickle
-import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering
 from skgmvae._rows import Rows, SparseRows, Units
 from skgmvae._rows.containers import DENSE_VALUES, blocks, dense, has_missing, rows_at_a_time
@@ -24,10 +24,6 @@ METHODS = (
     "predict", "predict_log_proba", "decision_function", "transform", "reconstruct",
     "score_samples", "score",
 )
-SHORT = {
-    "max_iter": 3, "hidden_layer_sizes": (32,), "latent_dim": 3, "style_dim": 2,
-    "random_state": 0,
-}
 FORMATS = [
     kind + shape for kind in ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
     for shape in ("_array", "_matrix")
@@ -44,11 +40,6 @@ def words(n_samples=200, n_features=60, seed=0, n_topics=4):
     X = random.poisson(rates[y]) * random.uniform(0.5, 1.5, (n_samples, n_features))  # no ties
     X[X.sum(1) == 0, 0] = random.uniform(0.5, 1.5)
     return X / np.linalg.norm(X, axis=1, keepdims=True), y
-
-
-def quiet_fit(model, X):
-    with warnings.catch_warnings(action="ignore"):
-        return model.fit(X)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from sklearn.datasets import load_iris, load_wine, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
+from helpers import LARGE, QUIET
 from skgmvae import GMVAEClustering, exceptions
 from skgmvae._fit import description
 from skgmvae._fit.description import (
@@ -41,24 +42,7 @@ from skgmvae.exceptions import (
 from skgmvae.fitted import Fitted
 from skgmvae.likelihoods import LIKELIHOODS
 
-# large enough to keep uneven clusters
-LARGE = {
-    "latent_dim": 10, "style_dim": 10, "hidden_layer_sizes": "auto", "max_iter": "auto",
-    "batch_size": 256,
-}
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def make(clusterer):
-    """Return a function that makes a small clusterer, not fitted."""
-    return lambda **parameters: clone(clusterer).set_params(
-        **{"learning_rate_init": 2e-3} | parameters
-    )
+pytestmark = QUIET
 
 
 class Posteriors(torch.nn.Module):

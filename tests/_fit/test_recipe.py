@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
-from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score, log_loss
 from sklearn.model_selection import GridSearchCV
 
+from helpers import LARGE, QUIET, same_weights
 from skgmvae import GMVAEClustering
 from skgmvae._fit import recipe, restarts, stream
 from skgmvae._fit.restarts import objective_of
@@ -27,32 +27,10 @@ from skgmvae.fitted import Fitted, to_arrays
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, PSEUDO_LABELS, auto_max_iter, pseudo_label_schedule
 
-# large enough to keep uneven clusters
-LARGE = {
-    "latent_dim": 10, "style_dim": 10, "hidden_layer_sizes": "auto", "max_iter": "auto",
-    "batch_size": 256,
-}
-
 # the package's __init__ names a function of the same name
 history_room = importlib.import_module("skgmvae._fit.history")
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def make(clusterer):
-    """Return a function that makes a small clusterer, not fitted."""
-    return lambda **parameters: clone(clusterer).set_params(
-        **{"learning_rate_init": 2e-3} | parameters
-    )
-
-
-def same_weights(one, other):
-    one, other = one.module_.state_dict(), other.module_.state_dict()
-    return all(torch.equal(value, other[name]) for name, value in one.items())
+pytestmark = QUIET
 
 
 class Failing:
@@ -262,14 +240,6 @@ def test_a_model_that_somebody_holds_never_changes(make, X):
 
 
 # Ctrl-C
-
-
-@pytest.fixture
-def at_a_terminal():
-    """Have signals interrupt as they do there: a shell has jobs in the background ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def interrupting(n_calls):
@@ -770,40 +740,40 @@ def test_a_copy_shares_neither_history_nor_model_with_the_original(make, X, copi
     assert (estimator.n_iter_, other.n_iter_) == (2, 3)
 
 
-@pytest.mark.parametrize("of_each", [(150, 30, 12), (60, 60, 60)])
-def test_partial_fit_keeps_the_clusters_of_a_fit_uneven_or_fewer(make, of_each):
+@pytest.mark.parametrize(("of_each", "consistency", "atol"), [
+    ((150, 30, 12), "auto", 0.12), ((150, 30, 12), 50.0, 0.04), ((60, 60, 60), "auto", 0.12),
+])
+def test_partial_fit_keeps_the_clusters_of_a_fit_uneven_or_fewer_and_their_weights(
+    make, of_each, consistency, atol
+):
+    # a stream has no loss to pseudo-labels: the automatic weight, 3.6 of four features, leaves
+    # some probability to components without rows
     X, y = make_blobs(of_each, 4, cluster_std=0.5, random_state=0)
-    estimator = make(n_clusters=5, random_state=1, **LARGE).fit(X)
+    estimator = make(n_clusters=5, consistency=consistency, **LARGE).fit(X)
+    shares = np.array([*of_each, 0, 0]) / len(X)
+    np.testing.assert_allclose(estimator.weights_, shares, atol=0.04)
     assert estimator.n_clusters_found_ == 3
     for _ in range(20):
         estimator.partial_fit(X)
+    np.testing.assert_allclose(estimator.weights_, shares, atol=atol)
     assert adjusted_rand_score(y, estimator.labels_) == 1.0
     assert estimator.n_clusters_found_ == 3
 
 
-@pytest.mark.parametrize(("consistency", "atol"), [("auto", 0.12), (50.0, 0.04)])
-def test_the_weights_of_clusters_that_partial_fit_keeps_stay_near_their_shares(
-    make, consistency, atol
-):
-    # a stream has no loss to pseudo-labels: the automatic weight, 3.6 of four features, leaves
-    # some probability to components without rows
-    X, _ = make_blobs((150, 30, 12), 4, cluster_std=0.5, random_state=0)
-    estimator = make(n_clusters=5, consistency=consistency, **LARGE).fit(X)
-    shares = np.array([150, 30, 12, 0, 0]) / 192
-    np.testing.assert_allclose(estimator.weights_, shares, atol=0.04)
-    for _ in range(20):
-        estimator.partial_fit(X)
-    np.testing.assert_allclose(estimator.weights_, shares, atol=atol)
+@pytest.fixture(scope="module")
+def of_two(make):
+    """Return a clusterer of two clusters, its rows and theirs; to be left as it is."""
+    X, y = make_blobs([60, 15], 4, centers=10 * np.eye(4)[:2], cluster_std=0.5, random_state=0)
+    # in 40 epochs a weight of 10 nats does not make the rows certain
+    return make(**LARGE | {"n_clusters": 2}).fit(X), X, y
 
 
 @pytest.mark.parametrize("between", [None, "pickle"])
-def test_rows_that_are_not_remembered_still_count_in_the_weights(make, between):
-    X, _ = make_blobs([60, 15], 4, centers=10 * np.eye(4)[:2], cluster_std=0.5, random_state=0)
-    # in 40 epochs a weight of 10 nats does not make the rows certain
-    estimator = make(**LARGE | {"n_clusters": 2}).fit(X)
+def test_rows_that_are_not_remembered_still_count_in_the_weights(of_two, between):
+    fitted, X, _ = of_two
+    estimator = pickle.loads(pickle.dumps(fitted))  # remembers no rows
     before = estimator.weights_
     np.testing.assert_allclose(before, [0.8, 0.2], atol=0.03)
-    estimator = pickle.loads(pickle.dumps(estimator))  # remembers no rows
     for _ in range(3):  # all of the smaller cluster
         estimator.partial_fit(X[estimator.predict(X) == 1][:1])
         if between == "pickle":
@@ -813,9 +783,9 @@ def test_rows_that_are_not_remembered_still_count_in_the_weights(make, between):
     assert estimator._state.n_rows == 78
 
 
-def test_components_keep_their_numbers_from_chunk_to_chunk(make):
-    X, y = make_blobs([60, 15], 4, centers=10 * np.eye(4)[:2], cluster_std=0.5, random_state=0)
-    estimator = make(**LARGE | {"n_clusters": 2, "max_iter": 40}).fit(X)
+def test_components_keep_their_numbers_from_chunk_to_chunk(of_two):
+    fitted, X, y = of_two
+    estimator = copy.deepcopy(fitted)
     before = estimator.predict(X)
     estimator.partial_fit(X[y == 1])  # though it has most rows now
     np.testing.assert_array_equal(estimator.predict(X), before)

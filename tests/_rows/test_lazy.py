@@ -6,32 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
+from helpers import Source
 from skgmvae._rows import lazy as room
 from skgmvae._rows.lazy import LazyRows, is_source
-
-
-class Source:
-    """As strict as h5py: slices without a step, and increasing arrays, of rows that exist."""
-
-    def __init__(self, array):
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-        self.n_read = 0
-
-    def __len__(self):
-        return len(self.array)
-
-    def __getitem__(self, key):
-        if isinstance(key, slice):
-            assert key.step in (None, 1)
-            assert 0 <= key.start <= key.stop <= len(self)
-        else:
-            assert (np.diff(key) > 0).all()
-            assert key[0] >= 0
-            assert key[-1] < len(self)
-        found = self.array[key]
-        self.n_read += len(found)
-        return found
-
 
 X = np.random.default_rng(0).random((40, 3))
 KEYS = st.one_of(
@@ -46,7 +23,7 @@ KEYS = st.one_of(
 def test_a_selection_is_that_of_the_array(key, data):
     source = Source(X[:12])
     rows, expected = LazyRows(source)[key], X[:12][key]
-    assert source.n_read == 0
+    assert not source.read
     assert rows.shape == expected.shape
     np.testing.assert_array_equal(np.asarray(rows), expected)
     if len(expected):
@@ -69,7 +46,7 @@ def test_near_rows_are_read_by_one_request_and_far_ones_by_themselves(monkeypatc
     source = Source(array)
     numbers = np.array([1, 3, 5, 7, 250, 299, 950])
     np.testing.assert_array_equal(np.asarray(LazyRows(source)[numbers])[:, 0], numbers)
-    assert source.n_read == 7 + 2 + 1
+    assert sum(source.read) == 7 + 2 + 1
 
 
 @pytest.mark.parametrize(("stored", "read"), [
@@ -126,7 +103,7 @@ def test_rows_that_do_not_exist_are_not_selected():
 def test_a_split_reads_nothing():
     source = Source(X)
     train, test = train_test_split(LazyRows(source), random_state=0)
-    assert source.n_read == 0
+    assert not source.read
     for rows, expected in zip((train, test), train_test_split(X, random_state=0), strict=True):
         np.testing.assert_array_equal(np.asarray(rows), expected)
     assert repr(train) == "LazyRows(30 of 40 rows, 3 features, float64)"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import Source
 from skgmvae._rows import LazyRows, Rows, StreamedRows, Units
 from skgmvae._rows.sources import WINSORIZING, Conversion
 from skgmvae._rows.streamed import Streaming
@@ -13,23 +14,8 @@ X = np.random.default_rng(0).random((50, 4)).astype(np.float32)
 UNITS = Units.standardizing(X, None)
 
 
-class Counted:
-    """Rows that count what was read of them."""
-
-    def __init__(self, array):
-        self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, []
-
-    def __len__(self):
-        return len(self.array)
-
-    def __getitem__(self, key):
-        found = self.array[key]
-        self.read.append(len(found))
-        return found
-
-
 def streamed(array=X, **streaming):
-    source = Counted(array)
+    source = Source(array)
     rows = StreamedRows(
         LazyRows(source), CPU, Conversion.winsorizing(UNITS, WINSORIZING),
         Streaming(**{"chunk_values": 40, "n_chunks": 2} | streaming),
@@ -81,7 +67,7 @@ def test_missing_values_stay_missing():
 
 @pytest.mark.parametrize("n_features", [1, 10**7])
 def test_a_chunk_has_a_row_at_least(n_features):
-    class Wide(Counted):
+    class Wide(Source):
         def __init__(self):
             super().__init__(X)
             self.shape = (50, n_features)

@@ -4,14 +4,13 @@ from itertools import combinations, islice
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from skgmvae._rows import Rows
+from helpers import graph_of, random_joint
 from skgmvae._start import candidates as module
 from skgmvae._start.candidates import (
     LABEL_PROPAGATION,
@@ -22,25 +21,11 @@ from skgmvae._start.candidates import (
     merge_subclusters,
     propagate_labels,
 )
-from skgmvae._start.graph import edge_information, neighbor_graph
-from skgmvae._start.neighbors import find_neighbors
-
-
-def neighbors_of(X):
-    return find_neighbors(Rows(torch.tensor(np.asarray(X), dtype=torch.float32)), 0)
-
-
-def graph_of(X):
-    return neighbor_graph(neighbors_of(X))
+from skgmvae._start.graph import edge_information
 
 
 def candidates_of(graph, n_clusters, seed=0, **policies):
     return graph_candidates(graph, n_clusters, np.random.RandomState(seed), **policies)
-
-
-def random_joint(random, n_clusters):
-    joint = random.random((n_clusters, n_clusters)) ** 3
-    return (joint + joint.T) / (joint + joint.T).sum()
 
 
 def information(joint):

@@ -4,14 +4,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.stats import entropy
 from sklearn.datasets import make_blobs, make_moons
 
-from skgmvae._rows import Rows
+from helpers import neighbors_of
 from skgmvae._start.criterion import (
     CRITERION,
     JudgedGraph,
@@ -20,14 +19,9 @@ from skgmvae._start.criterion import (
     typical_cuts,
 )
 from skgmvae._start.graph import LEAST_AFFINITY, neighbor_graph
-from skgmvae._start.neighbors import find_neighbors
 
 ONE_ORDER = CRITERION._replace(n_orders=1)
 ONLY_SEPARATION = CRITERION._replace(evenness=0.0, compactness=0.0)
-
-
-def neighbors_of(X):
-    return find_neighbors(Rows(torch.tensor(np.asarray(X), dtype=torch.float32)), 0)
 
 
 def judge_of(X, n_clusters):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.linalg import LinAlgError, eigh
@@ -13,7 +12,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import mutual_info_score
 from sklearn.utils.fixes import parse_version, sp_version
 
-from skgmvae._rows import Rows
+from helpers import graph_of, neighbors_of, random_joint
 from skgmvae._start import graph as module
 from skgmvae._start.graph import (
     EIGENSOLVER,
@@ -26,7 +25,6 @@ from skgmvae._start.graph import (
     separation,
     spectral_embedding,
 )
-from skgmvae._start.neighbors import NEIGHBOR_SEARCH, find_neighbors
 
 ITERATIVE = EIGENSOLVER._replace(max_dense_rows=1)
 ANY_SIZE = Separation(min_share=0.0)
@@ -34,25 +32,11 @@ ANY_SIZE = Separation(min_share=0.0)
 COUNTS = np.vstack([np.eye(9)[:5], np.zeros((50, 9)), np.eye(9)[5:]])
 
 
-def neighbors_of(X, **search):
-    rows = Rows(torch.tensor(np.asarray(X), dtype=torch.float32))
-    return find_neighbors(rows, 0, search=NEIGHBOR_SEARCH._replace(**search))
-
-
-def graph_of(X, **search):
-    return neighbor_graph(neighbors_of(X, **search))
-
-
 def random_graph(random, n_rows=12, density=0.4):
     """Return a symmetric graph in which each row has an edge, as a dense array."""
     dense = np.triu(random.random((n_rows, n_rows)) < density, 1) * random.integers(1, 4, n_rows)
     dense[np.arange(n_rows - 1), np.arange(1, n_rows)] = 1
     return (dense + dense.T).astype(np.float32)
-
-
-def random_joint(random, n_clusters):
-    joint = random.random((n_clusters, n_clusters)) ** 3
-    return (joint + joint.T) / (joint + joint.T).sum()
 
 
 def normalized(graph):

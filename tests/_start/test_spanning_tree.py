@@ -4,7 +4,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
@@ -13,8 +12,8 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from skgmvae._rows import Rows
-from skgmvae._start.neighbors import NEIGHBOR_SEARCH, find_neighbors, in_coordinates
+from helpers import neighbors_of
+from skgmvae._start.neighbors import in_coordinates
 from skgmvae._start.spanning_tree import (
     TREE_CUTS,
     _joints,
@@ -22,11 +21,6 @@ from skgmvae._start.spanning_tree import (
     spanning_tree,
     tree_cuts,
 )
-
-
-def neighbors_of(X, **search):
-    rows = Rows(torch.tensor(np.asarray(X), dtype=torch.float32))
-    return find_neighbors(rows, 0, search=NEIGHBOR_SEARCH._replace(**search))
 
 
 def least_length(X):

@@ -1,12 +1,11 @@
 """A step, and Adam against torch's."""
 
-import subprocess
-import sys
 
 import pytest
 import torch
 from torch import nn
 
+from helpers import run_python
 from skgmvae._training import Adam, Step
 
 
@@ -82,5 +81,4 @@ X = np.random.default_rng(0).normal(size=(40, 3))
 GMVAEClustering(2, max_iter=2, device="cpu").{call}
 print([name for name in sys.modules if name.startswith("torch._dynamo")])
 """
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    assert run_python("-c", script).strip() == "[]"

@@ -6,11 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from helpers import tick_labels
 from skgmvae.plotting import ClusterMatrixDisplay
-
-
-def labels_of(axis):
-    return [label.get_text() for label in axis.get_ticklabels()]
 
 
 def test_rows_are_counted_and_clusters_ordered_by_label():
@@ -19,8 +16,8 @@ def test_rows_are_counted_and_clusters_ordered_by_label():
     )
     assert display.matrix.tolist() == [[2, 0, 0], [1, 2, 1]]
     assert display.ax_.images[0].get_array().tolist() == display.matrix.tolist()
-    assert labels_of(display.ax_.xaxis) == ["1", "0", "2"]
-    assert labels_of(display.ax_.yaxis) == ["a", "b"]
+    assert tick_labels(display.ax_.xaxis) == ["1", "0", "2"]
+    assert tick_labels(display.ax_.yaxis) == ["a", "b"]
     numbers = {text.get_position(): text.get_text() for text in display.ax_.texts}
     assert numbers == {(0, 0): "2", (0, 1): "1", (1, 1): "2", (2, 1): "1"}
 
@@ -61,7 +58,7 @@ def test_labels_of_few_and_many_do_not_overlap(n):
     display.figure_.canvas.draw()
     boxes = [label.get_window_extent() for label in display.ax_.get_yticklabels()]
     assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
-    shown = labels_of(display.ax_.yaxis)
+    shown = tick_labels(display.ax_.yaxis)
     step = int(shown[1])
     assert shown == [str(label) for label in range(0, n, step)]
     assert (step == 1) == (n <= 50)
@@ -74,7 +71,7 @@ def test_labels_of_few_and_many_do_not_overlap(n):
 def test_labels_of_any_kind_are_counted(y):
     display = ClusterMatrixDisplay.from_predictions(y, [1, 0, 1])
     assert sorted(display.matrix.ravel()) == [0, 0, 1, 2]
-    assert labels_of(display.ax_.yaxis) == [str(label) for label in np.unique(y)]
+    assert tick_labels(display.ax_.yaxis) == [str(label) for label in np.unique(y)]
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -82,7 +79,7 @@ def test_labels_of_any_kind_are_counted(y):
 def test_labels_may_be_a_series(library):
     series = pytest.importorskip(library).Series(["a", "b", "a"])
     display = ClusterMatrixDisplay.from_predictions(series, [1, 0, 1])
-    assert labels_of(display.ax_.yaxis) == ["a", "b"]
+    assert tick_labels(display.ax_.yaxis) == ["a", "b"]
 
 
 def test_labels_of_another_number_of_rows_are_refused(clusterer, X):

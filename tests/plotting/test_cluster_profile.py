@@ -8,6 +8,7 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from helpers import tick_labels
 from skgmvae.plotting import ClusterProfileDisplay
 
 
@@ -16,7 +17,7 @@ def made_up(n_clusters=3, n_features=5):
 
 
 def names_of(display):
-    return [label.get_text() for label in display.ax_.get_xticklabels()]
+    return tick_labels(display.ax_.xaxis)
 
 
 def test_profiles_are_deviations_of_the_cluster_means(clusterer, X):

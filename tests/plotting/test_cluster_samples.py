@@ -7,12 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from helpers import tick_labels
 from skgmvae.plotting import ClusterSamplesDisplay
-
-
-@pytest.fixture(scope="module")
-def images(fit, X):
-    return fit(X, image_shape=(2, 2))
 
 
 def rows_of(n_clusters, n_columns, n_features, seed=0):
@@ -29,10 +25,6 @@ def pixels_of(display):
     return np.array([image.get_array() for image in display.ax_.images])
 
 
-def labels_of(axis):
-    return [label.get_text() for label in axis.get_ticklabels()]
-
-
 def test_samples_are_the_estimators(images):
     style = np.linspace(-1, 1, 8).reshape(4, 2)
     display = ClusterSamplesDisplay.from_estimator(images, n_samples=4, w=style)
@@ -40,7 +32,7 @@ def test_samples_are_the_estimators(images):
         12, np.repeat([0, 1, 2], 4), np.tile(style, (3, 1)), observation_noise=False
     )
     assert np.array_equal(display.rows, expected.reshape(3, 4, 4))
-    assert labels_of(display.ax_.yaxis) == [
+    assert tick_labels(display.ax_.yaxis) == [
         f"{k} ({count})" for k, count in enumerate(images.cluster_counts_)
     ]
 

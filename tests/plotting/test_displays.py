@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skgmvae
+from helpers import tick_labels
 from skgmvae.plotting import (
     ClusterMatrixDisplay,
     ClusterProfileDisplay,
@@ -180,7 +181,7 @@ def fitted_to_frame(fit, frame):
 def test_frames_are_rows(display, fitted_to_frame, frame, clusterer, X):
     drawn, expected = draw(display, fitted_to_frame, frame), draw(display, clusterer, X)
     if display is ClusterProfileDisplay:
-        assert [label.get_text() for label in drawn.ax_.get_xticklabels()] == list("abcd")
+        assert tick_labels(drawn.ax_.xaxis) == list("abcd")
         drawn.feature_names = expected.feature_names
     assert_same(drawn, expected)
 

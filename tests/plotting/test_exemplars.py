@@ -5,12 +5,8 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers import tick_labels
 from skgmvae.plotting import ExemplarsDisplay
-
-
-@pytest.fixture(scope="module")
-def images(fit, X):
-    return fit(X, image_shape=(2, 2))
 
 
 def rows_of(n_clusters=3, n_exemplars=2, n_features=4):
@@ -37,7 +33,7 @@ def test_a_small_cluster_leaves_cells_empty_and_shows_a_member_once(images, X):
     assert not shown[1:].any()
     assert len(np.unique(display.rows[0][shown[0]], axis=0)) == 4
     assert len(display.ax_.images) == 4
-    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    labels = tick_labels(display.ax_.yaxis)
     assert labels == ["0 (4)", "1 (0)", "2 (0)"]
 
 

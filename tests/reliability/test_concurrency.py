@@ -2,39 +2,25 @@
 
 import copy
 import pickle
-import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
+from helpers import CHILDREN, QUIET, run_python
 from skgmvae import GMVAEClustering
 
 SMALL = {
     "n_clusters": 3, "hidden_layer_sizes": (8,), "latent_dim": 2, "style_dim": 2, "max_iter": 2,
     "device": "cpu", "init": "random",
 }
-CHILDREN = Path(__file__).with_name("children.py")
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
-
-
-def in_a_process(*arguments, seconds=240):
-    """Run a function of children.py."""
-    ended = subprocess.run(
-        [sys.executable, CHILDREN, *arguments], timeout=seconds, check=False,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
+pytestmark = QUIET
 
 
 def changes(estimator, X, k):
@@ -143,7 +129,7 @@ needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="there is no for
 def test_a_forked_process_may_predict_and_fit_after_work_on_two_threads(tried):
     # OpenMP waited for threads that a fork does not take along
     tried(4)
-    in_a_process("fork")
+    run_python(CHILDREN, "fork", seconds=240)
 
 
 @needs_fork
@@ -151,10 +137,10 @@ def test_a_forked_process_may_predict_and_fit_after_work_on_two_threads(tried):
 def test_a_process_may_be_forked_beside_fits(tried, n_forks):
     # a lock was held by a thread that was not there
     tried(n_forks)
-    in_a_process("fork_beside_fits", str(n_forks), seconds=580)
+    run_python(CHILDREN, "fork_beside_fits", n_forks, seconds=580)
 
 
 @pytest.mark.slow
 def test_processes_of_all_start_methods(tried):
     tried(6)
-    in_a_process("start_methods")
+    run_python(CHILDREN, "start_methods", seconds=240)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import QUIET
 from skgmvae import GMVAEClustering
 
 PARAMETERS = {
@@ -27,10 +28,7 @@ torch.set_num_threads(n_threads)
 pickle.dump(GMVAEClustering(**parameters).fit(X).reconstruct(X), sys.stdout.buffer)
 """
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
+pytestmark = QUIET
 
 
 @pytest.fixture(scope="module")

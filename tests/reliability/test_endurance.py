@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers import QUIET
 from skgmvae import GMVAEClustering
 
 SMALL = {
@@ -17,8 +18,7 @@ SMALL = {
 PROCESS = Path("/proc/self")
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+    *QUIET,
     pytest.mark.skipif(not PROCESS.is_dir(), reason="what a process holds is told by /proc"),
 ]
 

@@ -6,13 +6,10 @@ Run by itself with ``-s`` it prints how many were tried of each kind.
 import json
 import os
 import pickle
-import resource
-import subprocess
 import sys
 import textwrap
 import warnings
 from collections import Counter
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -21,15 +18,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import skgmvae
+from helpers import QUIET, run_python
 from skgmvae import files, load
 from skgmvae.exceptions import InvalidModelFile
 from skgmvae.packing import pack, unpack
 from skgmvae.versions import installed
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
+    *QUIET,
     pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -509,6 +505,7 @@ CLAIMS = textwrap.dedent("""
     from skgmvae import load
     from skgmvae.exceptions import InvalidModelFile
     folder, good = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     load(good, device="cpu")  # all that is ever imported
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
@@ -556,15 +553,7 @@ def test_large_claims_take_no_memory(tmp_path, whole):
         file.truncate(ten)
     good = tmp_path / "good"
     good.write_bytes(whole)
-    done = subprocess.run(
-        [sys.executable, "-c", CLAIMS, str(claims), str(good)], capture_output=True, text=True,
-        timeout=120, check=False, preexec_fn=lambda: resource.setrlimit(
-            resource.RLIMIT_CORE, (0, 0)
-        ),
-        env=os.environ | {"PYTHONPATH": str(Path(skgmvae.__file__).parents[1])},
-    )
-    assert done.returncode == 0, done.stderr
-    tried["claims of 10 GB"] += int(done.stdout)
+    tried["claims of 10 GB"] += int(run_python("-c", CLAIMS, claims, good, seconds=120))
 
 
 def test_nothing_is_warned_of_or_left_behind(tmp_path, whole, recwarn):

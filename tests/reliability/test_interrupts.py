@@ -18,33 +18,27 @@ from joblib import parallel_config
 from sklearn.model_selection import GridSearchCV
 
 import skgmvae
+from helpers import CHILDREN, QUIET
 from skgmvae import GMVAEClustering, runtime
 
 SMALL = {
     "n_clusters": 3, "hidden_layer_sizes": (8,), "latent_dim": 2, "style_dim": 2, "max_iter": 4,
     "batch_size": 32, "device": "cpu", "random_state": 0,
 }
-CHILDREN = Path(__file__).with_name("children.py")
 FOLDER = str(Path(skgmvae.__file__).parent)
 SHARED = Path("/dev/shm")
 #: Puts handlers of signals back, and hears none meanwhile.
 DEAF = runtime.interruptible.__wrapped__.__code__
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::skgmvae.exceptions.ClusteringWarning"),
-]
+pytestmark = QUIET
 
 
 @pytest.fixture(autouse=True)
-def at_a_terminal():
-    """Have signals interrupt as they do there: a shell has jobs in the background ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    configuration = sklearn.get_config()
+def configuration(at_a_terminal):
+    """Put back what is left of scikit-learn's own context if Ctrl-C comes within its last lines."""
+    before = sklearn.get_config()
     yield
-    signal.signal(signal.SIGINT, before)
-    # scikit-learn's own context around a fit may be left if Ctrl-C comes within its last lines
-    sklearn.set_config(**configuration)
+    sklearn.set_config(**before)
 
 
 def surroundings():
