@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
+from scipy.stats import skew
 
 KINDS = (
     "flags", "categories", "rare", "overlap", "thin", "noise", "uneven", "coarse", "ellipses",
+    "nonnormal",
 )
 
 
@@ -73,3 +75,16 @@ def test_rare_rows_are_far_in_every_column(generated):
     X, y = generated.make_rare(5, 10, random_state=0)
     assert np.sum(y == 1) == 5
     assert X[y == 1].min() > X[y == 0].max()
+
+
+def test_columns_of_other_distributions_are_what_their_names_say(generated):
+    tables = {
+        name: make(random_state=0)[0] for name, make in generated.TABLES["nonnormal"].items()
+    }
+    assert np.array_equal(np.unique(tables["ratings"]), np.arange(1.0, 6))
+    np.testing.assert_allclose(tables["proportions"].sum(axis=1), 1)
+    counts = tables["dropouts"]
+    assert np.array_equal(counts, counts.round())
+    assert np.all((counts == 0).mean(axis=0) > 0.25)
+    assert np.all(skew(tables["amounts"]) > 1.5)
+    assert np.all(skew(tables["purchases"]) > 1.5)

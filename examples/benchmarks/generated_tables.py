@@ -433,6 +433,76 @@ def make_four_blobs(random_state=None):
     return make_blobs([300, 200, 150, 80], cluster_std=0.7, random_state=random_state)
 
 
+# Columns that are not normal
+
+
+def of_shares(shares, n_samples, rng):
+    """Return a cluster for each row, drawn by these shares."""
+    return rng.choice(len(shares), n_samples, p=np.divide(shares, np.sum(shares)))
+
+
+def make_amounts(random_state=None):
+    """Make log-normal amounts in six columns, of clusters of half to a fifth of the rows."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([5, 3, 2], 1000, rng)
+    return np.exp(rng.normal(0, 2.2, (3, 6))[y] + rng.normal(0, 0.6, (1000, 6))), y
+
+
+def make_purchases(random_state=None):
+    """Make customers: days since the last purchase, the number of purchases, and their value."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([4, 3, 2, 1], 1500, rng)
+    days = rng.exponential(np.array([20, 60, 180, 10])[y])
+    number = 1 + rng.poisson(np.array([5, 2, 1, 20])[y])
+    value = rng.lognormal(np.array([3, 4, 3, 5])[y], 0.5)
+    return np.column_stack([days, number, value]), y
+
+
+def make_dropouts(random_state=None):
+    """Make counts in twelve columns, of which three in ten are zero whatever the cluster."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(3, size=900)
+    counts = rng.poisson(rng.gamma(0.7, 8, (3, 12))[y])
+    return np.where(rng.random(counts.shape) < 0.3, 0.0, counts), y
+
+
+def make_ratings(random_state=None):
+    """Make answers from one to five in eight columns."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([3, 2, 1], 800, rng)
+    answers = np.array([
+        [0.6, 0.2, 0.1, 0.05, 0.05], [0.1, 0.2, 0.4, 0.2, 0.1], [0.05, 0.05, 0.1, 0.3, 0.5],
+    ])
+    columns = [
+        (rng.random((800, 1)) > profile[y].cumsum(axis=1)).sum(axis=1)
+        for profile in (answers, answers[::-1]) for _ in range(4)
+    ]
+    return 1.0 + np.column_stack(columns), y
+
+
+def make_proportions(random_state=None):
+    """Make six columns that sum to one."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([2, 1, 1], 800, rng)
+    parts = rng.gamma(0.3 + rng.gamma(1, 4, (3, 6))[y])
+    return parts / parts.sum(axis=1, keepdims=True), y
+
+
+def make_heavy_tails(random_state=None):
+    """Make clusters with the tails of Student's t of three degrees of freedom."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(3, size=800)
+    return rng.normal(0, 4, (3, 4))[y] + rng.standard_t(3, (800, 4)), y
+
+
+def make_uniform_noise(random_state=None):
+    """Make unit Gaussians in three columns, beside six that are uniform up to a hundred."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(3, size=600)
+    blobs = distant_centers(3, 3, 6, rng)[y] + rng.standard_normal((600, 3))
+    return np.column_stack([blobs, rng.uniform(0, 100, (600, 6))]), y
+
+
 def cases(make, arguments, **constants):
     """Return a function for each tuple of arguments, named by them."""
     return {
@@ -505,6 +575,11 @@ TABLES = {
         "tight_and_broad_2d": partial(make_tight_and_broad, 2, 4.5),
         "tight_and_broad_10d": partial(make_tight_and_broad, 10, 1.7),
         "cross": make_cross, "slabs": make_slabs,
+    },
+    "nonnormal": {
+        "amounts": make_amounts, "purchases": make_purchases, "dropouts": make_dropouts,
+        "ratings": make_ratings, "proportions": make_proportions,
+        "heavy_tails": make_heavy_tails, "uniform_noise": make_uniform_noise,
     },
 }
 
