@@ -37,7 +37,7 @@ __all__ = ["ESTIMATION", "Estimation", "Fitted", "load_arrays", "log_odds", "to_
 
 
 #: Values that are decoded at a time, for memory.
-DECODED_VALUES = 2**21
+DECODED_VALUES = 2**20
 
 
 class Estimation(NamedTuple):
