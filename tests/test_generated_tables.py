@@ -6,8 +6,8 @@ from scipy.spatial.distance import pdist
 from scipy.stats import skew
 
 KINDS = (
-    "flags", "categories", "rare", "overlap", "thin", "noise", "uneven", "coarse", "ellipses",
-    "nonnormal",
+    "flags", "codes", "categories", "rare", "overlap", "thin", "noise", "uneven", "coarse",
+    "ellipses", "nonnormal",
 )
 
 
@@ -27,6 +27,14 @@ def test_rows_and_clusters_fit_together_and_follow_the_seed(generated, kind):
 
 def test_there_are_no_other_kinds(generated):
     assert set(generated.TABLES) == set(KINDS)
+
+
+def test_a_code_says_nothing_and_is_far_from_the_other_values(generated):
+    X, y = generated.make_codes(0, 0.2, 4, n_samples=4000, random_state=0)
+    is_code = X[:, 3] == 0
+    assert is_code.mean() == pytest.approx(0.2, abs=0.03)
+    assert [is_code[y == label].mean() for label in range(3)] == pytest.approx([0.2] * 3, abs=0.04)
+    assert X[~is_code].min() > 1
 
 
 @pytest.mark.parametrize("noise", ["flag", "rare_flag", "category", "category+flag", "flag+flag"])

@@ -62,6 +62,16 @@ def make_flags(n_columns, n_clusters, distance, noise, n_samples=600, random_sta
     return np.hstack(columns).astype(float), y
 
 
+def make_codes(code, share, n_columns, n_clusters=3, n_samples=600, random_state=None):
+    """Make unit Gaussians, five apart and far from zero; in the last column a share is a code."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(n_clusters, size=n_samples)
+    centers = distant_centers(n_clusters, n_columns, 5, rng)
+    X = 12 + centers[y] + rng.standard_normal((n_samples, n_columns))
+    X[rng.random(n_samples) < share, -1] = code
+    return X, y
+
+
 # Categories and flags alone
 
 
@@ -515,6 +525,9 @@ TABLES = {
         (1, 2, 6, "flag"), (2, 2, 6, "flag"), (3, 2, 6, "flag+flag"), (5, 2, 6, "flag"),
         (8, 2, 6, "flag"), (3, 2, 6, "rare_flag"), (2, 2, 6, "category"), (4, 3, 5, "flag"),
         (4, 3, 5, "category"), (4, 3, 5, "category+flag"), (8, 3, 5, "category+flag"),
+    )),
+    "codes": cases(make_codes, (
+        (0, 0.1, 4), (0, 0.3, 8), (-1, 0.05, 6), (999, 0.1, 5), (-999, 0.4, 5), (-999, 0.03, 5),
     )),
     "categories": {
         "5_flags+categories": partial(make_categories, (3, 2), 5, 2, 0.7),

@@ -289,3 +289,70 @@ def test_groups_are_found_where_some_rows_are_missing():
     X[3, 1], X[4] = np.nan, np.nan
     (group,) = one_hot_groups(X)
     np.testing.assert_array_equal(group, [0, 1, 2])
+
+
+# A value that stands for another thing, in a column of many values
+
+
+def coded(code, share=0.1, scale=1.0, seed=0):
+    """Make a column of normal values about 8, of which a share is the code."""
+    random = np.random.default_rng(seed)
+    is_code = random.random(2000) < share
+    return scale * np.where(is_code, code, random.normal(8, 1, 2000))[:, None], is_code
+
+
+@pytest.mark.parametrize("normal", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, -100.0])
+@pytest.mark.parametrize("share", [0.04, 0.1, 0.6])
+@pytest.mark.parametrize("code", [0, -1, 999, -999])
+def test_a_code_is_spread_out_next_to_the_middle_half(code, share, scale, normal):
+    X, is_code = coded(code, share, scale)
+    found = spread(X, normal=normal)
+    np.testing.assert_array_equal(found[~is_code], X[~is_code].astype(np.float32))
+    moved, others = found[is_code, 0] / scale, X[~is_code, 0] / scale
+    lower, upper = np.quantile(others, [0.25, 0.75])
+    distance = lower - moved if code < 8 else moved - upper  # on its own side, and as dense
+    assert p_of_uniform(distance, 0, 2 * (upper - lower) * share / (1 - share)) > 0.001
+
+
+@pytest.mark.parametrize(("share_of_both", "is_moved"), [(0.0, True), (0.4, True), (0.9, False)])
+def test_codes_of_the_same_rows_are_of_more_than_a_column(share_of_both, is_moved):
+    X, is_code = coded(0, 0.2)
+    random = np.random.default_rng(1)
+    also = np.where(random.random(2000) < share_of_both, is_code, random.random(2000) < 0.2)
+    other = np.where(also, -1, random.normal(8, 1, 2000))
+    found = spread(np.column_stack([X, other]))
+    assert (found[is_code, 0] > 3).all() == is_moved
+    assert (found[also, 1] > 3).all() == is_moved
+
+
+def test_a_code_is_found_beside_missing_values():
+    X, is_code = coded(0)
+    X[::7] = np.nan
+    filled = np.where(np.isnan(X), 8, X).astype(np.float32)
+    found = dequantized(filled, np.random.RandomState(0), missing=np.isnan(X))
+    is_there = ~np.isnan(X[:, 0])
+    assert found[is_there & is_code].min() > 3
+    np.testing.assert_array_equal(found[~is_there], filled[~is_there])
+
+
+UNTOUCHED = {
+    "rare": lambda random: coded(0, 0.01)[0],
+    "a row": lambda random: np.append(random.normal(8, 1, 30), -100.0),
+    "next to the others": lambda random: np.where(
+        random.random(2000) < 0.5, 0, random.lognormal(0, 1, 2000)
+    ),
+    "among the others": lambda random: np.where(
+        random.random(2000) < 0.3, 8, random.normal(8, 1, 2000)
+    ),
+    "several": lambda random: np.append(random.normal(8, 1, 200), random.normal(0, 0.1, 200)),
+    "constant": lambda random: np.full(50, 3.0),
+    "missing": lambda random: np.full(50, np.nan),
+}
+
+
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_other_columns_of_many_values_stay_as_they_are(name):
+    X = UNTOUCHED[name](np.random.default_rng(0)).reshape(-1, 1).astype(np.float32)
+    found = dequantized(np.nan_to_num(X), np.random.RandomState(0), missing=np.isnan(X))
+    np.testing.assert_array_equal(found, np.nan_to_num(X))

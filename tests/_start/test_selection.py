@@ -143,6 +143,12 @@ def test_gaussians_that_overlap_are_found_beside_a_category_that_says_nothing(n_
     assert adjusted_rand_score(y, found.probabilities.toarray().argmax(1)) > 0.6
 
 
+@pytest.mark.parametrize(("code", "share"), [(0, 0.1), (-1, 0.3), (999, 0.1), (-999, 0.03)])
+def test_clusters_are_found_beside_a_code_of_missing_values(code, share, generated):
+    X, y = generated.make_codes(code, share, 5, random_state=0)
+    assert adjusted_rand_score(y, start(X, 3).argmax(1)) > 0.9
+
+
 def make_strokes(sizes, random):
     """Make points of strokes of a pen, bent to one side, to the other, and hardly: 16 features."""
     y = np.repeat(np.arange(3), sizes)
