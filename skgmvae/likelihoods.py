@@ -679,8 +679,9 @@ class _MixedValues(Distribution):
 
         The latter stands in the column of that category, with zeros in the others.
         """
-        columns = self.layout.columns
-        is_in = value[:, columns] > 0  # what is 1 in the units of X lies above the mean, which is 0
+        columns, _, low, high = self.layout
+        # not above the mean: where the first rows of a stream are all of one category, 1 is there
+        is_in = value[:, columns] > (low + high) / 2
         return self.numbers.log_prob(value).index_copy(1, columns, is_in * self.log_p)
 
 

@@ -247,6 +247,19 @@ def test_streams_have_the_categories_that_the_dtype_declares():
     )
 
 
+def test_a_stream_may_begin_with_one_category():
+    random = np.random.default_rng(0)
+    first = np.zeros(100, int), *random.integers(2, size=(20, 100))
+    model = GMVAEClustering(2, **SHORT)
+    with warnings.catch_warnings(action="ignore"):
+        for codes in first:
+            model.partial_fit(pd.DataFrame({
+                "c": pd.Categorical.from_codes(codes, ["a", "b"]), "v": random.normal(size=100),
+            }))
+    share = (model.sample(1000)[0]["c"] == "a").mean()
+    assert 0.2 < share < 0.8
+
+
 def test_columns_are_named_as_the_table_has_them():
     X, _ = customers()
     X.loc[7, "income"] = 1e12
