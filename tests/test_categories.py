@@ -78,6 +78,16 @@ def test_rows_come_out_in_the_form_of_the_table(fitted):
     np.testing.assert_array_equal(model.predict(model.cluster_centers_), np.arange(3))
 
 
+def test_rows_keep_their_index(fitted):
+    model, X, _ = fitted
+    some = X.sample(50, random_state=0)
+    assert model.reconstruct(some).index.equals(some.index)
+    latent = pd.DataFrame(model.transform(some), some.index)
+    pd.testing.assert_frame_equal(
+        model.inverse_transform(latent), model.reconstruct(X).loc[some.index]
+    )
+
+
 def test_categories_are_reconstructed_and_imputed(fitted):
     model, X, y = fitted
     found = model.reconstruct(X)

@@ -204,10 +204,11 @@ class Columns(NamedTuple):
                     f"Column {name!r} of X has no values, all are missing: drop it."
                 )
 
-    def decoded(self, rows: NDArray[Any]) -> Any:
+    def decoded(self, rows: NDArray[Any], index: Any = None) -> Any:
         """Return encoded rows in the form of the table: a DataFrame, or an array.
 
-        A category is that with the largest value.
+        A category is that with the largest value. A DataFrame has the index of the rows that these
+        stand for, if there is one: pandas would put others together by their numbers.
         """
         first, columns = 0, []
         for number, width in enumerate(self._widths):
@@ -230,7 +231,8 @@ class Columns(NamedTuple):
             return table.astype(rows.dtype) if are_numbers else table
         import pandas as pd  # type: ignore[import-untyped]  # whose tables the user has
 
-        return pd.DataFrame(dict(enumerate(columns))).set_axis(self.names, axis=1)
+        # of tuples an Index is the MultiIndex that they were taken from
+        return pd.DataFrame(dict(enumerate(columns)), index).set_axis(pd.Index(self.names), axis=1)
 
 
 def check_numbers(X: Any) -> None:
