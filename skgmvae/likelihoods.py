@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+#: Of larger counts the total of a row could be beyond single precision.
+LARGEST_COUNT = 1e30
+
+
 class Likelihood(ABC):
     """A family of p(y|x).
 
@@ -358,6 +362,13 @@ class PoissonLikelihood(Likelihood):
                 f"likelihood={self.name!r} needs counts 0, 1, 2, ..., but X has the value "
                 f"{float(block[is_wrong][0])!r}. Pass counts as they were counted (of single "
                 "cells, a layer of raw counts), or use likelihood='gaussian'."
+            )
+        largest = float(block.max(initial=0))
+        if largest > LARGEST_COUNT:
+            raise ValueError(
+                f"likelihood={self.name!r} takes counts up to {LARGEST_COUNT:g}, but X has the "
+                f"value {largest:g}. Leave out what is no count, or use likelihood='gaussian' on "
+                "logarithms."
             )
 
     @property

@@ -562,3 +562,13 @@ def test_what_is_no_count_is_refused_with_a_remedy(family, value):
         family.units(X, None)
     if value > 0:
         family.check(X, family.units(counts_of(20), None))  # an expected count
+
+
+@pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
+def test_counts_beyond_single_precision_are_refused_with_a_remedy(family):
+    counts = np.array([[1.0, 2.0], [3.0, 1e31]])
+    message = rf"likelihood='{family.name}' takes counts up to 1e\+30.*1e\+31.*logarithms"
+    with pytest.raises(ValueError, match=message):
+        family.units(counts, None)
+    with pytest.raises(ValueError, match=message):
+        family.check(counts, family.units(counts[:1], None))
