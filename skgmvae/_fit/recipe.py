@@ -268,7 +268,7 @@ def _fitted_model(
         module.set_weights(torch.from_numpy(previous.fitted.weights))
         latent = previous.fitted.latent_mixture
     else:
-        latent = aggregated(module, rows, inputs, group)
+        latent = aggregated(module, rows, inputs, units, group)
     return Fitted(architecture, module, units, latent)
 
 
@@ -307,7 +307,7 @@ def _snapshot(
     Nothing is exchanged in a group: what is of all rows is then of own rows.
     """
     module = copy.deepcopy(module)
-    latent = aggregated(module, rows, inputs)
+    latent = aggregated(module, rows, inputs, units)
     return {
         "_fitted": Fitted(architecture, module, units, latent),
         "_state": state._replace(n_epochs=len(records)),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._model import GMVAE, LatentMixture
-from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, n_batches
+from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, Units, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
 from ..fitted import Fitted
 from ..likelihoods import Likelihood
@@ -132,7 +132,7 @@ def partial_fit(
         of_chunk = Reservoir(seen[: chunk.n_rows], weights, weights)
         some = reservoir if len(reservoir.rows) else of_chunk
         module.set_weights(_weights_of_stream(module, some, state))
-        latent = _latent_mixture_of_stream(module, some, state)
+        latent = _latent_mixture_of_stream(module, some, state, units)
     fitted, description = describe(
         Fitted(architecture, module, units, latent), copies.rows, None, largest_first=False,
         weights=copies.weights,
@@ -160,7 +160,7 @@ def _weights_of_stream(
 
 
 def _latent_mixture_of_stream(
-    module: GMVAE, some: Reservoir, state: FitState
+    module: GMVAE, some: Reservoir, state: FitState, units: Units
 ) -> LatentMixture:
     """Return p(x|z) by all rows that were seen, as `_weights_of_stream` does p(z)."""
     before, n_rows_before = None, None
@@ -172,7 +172,7 @@ def _latent_mixture_of_stream(
         n_rows_before = torch.from_numpy(share * n_old * old)
     return latent_mixture(
         module, some.rows.split(BLOCK_ROWS), before, n_rows_before,
-        weights_of_rows=some.weights.cpu().numpy(),
+        weights_of_rows=some.weights.cpu().numpy(), units=units,
     )
 
 
