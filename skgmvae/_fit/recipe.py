@@ -27,6 +27,7 @@ from .._rows import (
     Rows,
     StreamedRows,
     Units,
+    blocks,
     has_missing,
     joined,
     n_batches,
@@ -147,7 +148,7 @@ def fit(
     inputs = _inputs(estimator, rows, copies, sample, units, seed, previous, group, likelihood)
     settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(
         weights=copies.weights, group=group, held_out=held_out,
-        log_volume=_log_volume(likelihood, units),
+        log_volume=_log_volume(likelihood, units, units.observed),
     )
     state = FitState(
         seed=seed,
@@ -218,10 +219,15 @@ def _held_out(
     X_val = early_stopping.X_val
     if X_val is None:
         fraction = early_stopping.validation_fraction
-        return split(copies.points(group), rows.n_rows, fraction, seed, group)
-    with group.agreement():
-        likelihood.check(X_val, units)
-    return HeldOut(_rows_of(X_val, units, rows.device))
+        found = split(copies.points(group), rows.n_rows, fraction, seed, group)
+        own = found.numbers
+        X_val, weights = copies.rows[own], None if copies.weights is None else copies.weights[own]
+    else:
+        with group.agreement():
+            likelihood.check(X_val, units)
+        found, weights = HeldOut(_rows_of(X_val, units, rows.device)), None
+    observed = _share_observed(X_val, weights, group)
+    return found._replace(log_volume=_log_volume(likelihood, units, observed))
 
 
 def _inputs(
@@ -288,9 +294,24 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
     return Reservoir.of_rows(rows, copies.weights_on(rows.device), capacity, source)
 
 
-def _log_volume(likelihood: Likelihood, units: Units) -> float:
+def _log_volume(likelihood: Likelihood, units: Units, observed: NDArray[np.float64]) -> float:
     """Return what a bound in the model's units is above the same in the units of X."""
-    return -float(likelihood.log_density_in_data(0.0, units, units.observed))
+    return -float(likelihood.log_density_in_data(0.0, units, observed))
+
+
+def _share_observed(
+    X: Any, weights: NDArray[np.float64] | None, group: Group
+) -> NDArray[np.float64]:
+    """Return the share of rows, by their weights, that have a value in each column."""
+    found, n_rows, first = np.zeros(X.shape[1]), 0.0, 0
+    for block in blocks(X):
+        weight = np.ones(len(block)) if weights is None else weights[first : first + len(block)]
+        first += len(block)
+        found += weight @ ~np.isnan(block)
+        n_rows += float(weight.sum())
+    total = group.sum(np.append(found, n_rows))
+    share: NDArray[np.float64] = total[:-1] / total[-1]
+    return share
 
 
 def _snapshot(

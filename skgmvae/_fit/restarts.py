@@ -251,7 +251,7 @@ def _named(names: Sequence[str], records: Sequence[Sequence[float]]) -> list[Rec
 
 def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> float:
     bound = held_out_bound(module, rows, held_out, settings.weights, settings.group)
-    return bound - settings.log_volume
+    return bound - held_out.log_volume
 
 
 def _judged_loss(record: Recorded, settings: Settings) -> float:
