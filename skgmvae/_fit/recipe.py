@@ -82,7 +82,8 @@ from .state import STREAM, Fit, FitState, Previous, Recorded
 from .tasks import FitTask
 
 __all__ = [
-    "fit", "median", "prepare", "regularizer_inputs", "settings_of", "warnings_of_far_rows",
+    "fit", "log_volume_of", "median", "prepare", "regularizer_inputs", "settings_of",
+    "share_observed", "warnings_of_far_rows",
 ]
 
 
@@ -137,6 +138,12 @@ def fit(
     )
     likelihood = cast(Likelihood, architecture.likelihood)
     rows = _rows_of(copies.rows, units, device)
+    observed, has_gaps = units.observed, any(group.gathered(rows.has_missing))
+    if previous or copies.weights is not None:
+        observed = (
+            share_observed(copies.rows, copies.weights, group) if has_gaps
+            else np.ones_like(observed)
+        )
     held_out = _held_out(early_stopping, rows, copies, units, likelihood, seed, group)
     if held_out is not None and held_out.training is not None:
         n_training = len(held_out.training)
@@ -148,7 +155,7 @@ def fit(
     inputs = _inputs(estimator, rows, copies, sample, units, seed, previous, group, likelihood)
     settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(
         weights=copies.weights, group=group, held_out=held_out,
-        log_volume=_log_volume(likelihood, units, units.observed),
+        log_volume=log_volume_of(likelihood, units, observed),
     )
     state = FitState(
         seed=seed,
@@ -226,8 +233,8 @@ def _held_out(
         with group.agreement():
             likelihood.check(X_val, units)
         found, weights = HeldOut(_rows_of(X_val, units, rows.device)), None
-    observed = _share_observed(X_val, weights, group)
-    return found._replace(log_volume=_log_volume(likelihood, units, observed))
+    observed = share_observed(X_val, weights, group)
+    return found._replace(log_volume=log_volume_of(likelihood, units, observed))
 
 
 def _inputs(
@@ -294,12 +301,12 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
     return Reservoir.of_rows(rows, copies.weights_on(rows.device), capacity, source)
 
 
-def _log_volume(likelihood: Likelihood, units: Units, observed: NDArray[np.float64]) -> float:
+def log_volume_of(likelihood: Likelihood, units: Units, observed: NDArray[np.float64]) -> float:
     """Return what a bound in the model's units is above the same in the units of X."""
     return -float(likelihood.log_density_in_data(0.0, units, observed))
 
 
-def _share_observed(
+def share_observed(
     X: Any, weights: NDArray[np.float64] | None, group: Group
 ) -> NDArray[np.float64]:
     """Return the share of rows, by their weights, that have a value in each column."""

@@ -14,14 +14,23 @@ from torch import Tensor
 from .._model import GMVAE, LatentMixture
 from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, Units, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
+from ..distributed import ALONE
 from ..fitted import Fitted
 from ..likelihoods import Likelihood
 from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture, of_given_rows
-from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_of_far_rows
+from .recipe import (
+    log_volume_of,
+    median,
+    prepare,
+    regularizer_inputs,
+    settings_of,
+    share_observed,
+    warnings_of_far_rows,
+)
 from .restarts import batches_of, cause_of_nan, objective_of
-from .state import STREAM, Fit, FitState, Forgotten, Previous, StreamRule
+from .state import LOG_VOLUME, STREAM, Fit, FitState, Forgotten, Previous, StreamRule
 
 __all__ = ["partial_fit"]
 
@@ -139,6 +148,8 @@ def partial_fit(
     )
     description = of_given_rows(description, fitted, copies, X)
     named = dict(zip(objective.recorded, record, strict=True))
+    observed = share_observed(copies.rows, copies.weights, ALONE)
+    named[LOG_VOLUME] = log_volume_of(likelihood, units, observed)
     far = warnings_of_far_rows(
         estimator, copies.of_weight(X), units, previous, fitted.likelihood
     )
