@@ -118,7 +118,7 @@ plt.savefig("single_cells_types.png", dpi=100, bbox_inches="tight")
 plt.show()
 
 # %%
-# The centers are expected counts of a cell of the median depth. The genes that stand out most in a
+# The centers are the mean counts of the cells of a cluster. The genes that stand out most in a
 # center, against the mean of all cells, are candidates for markers. At the end of each line is how
 # many of the ten are markers of the type that most cells of the cluster are of.
 

@@ -712,7 +712,8 @@ class GMVAEClustering(
         -------
         decoded : ndarray of shape (n_samples, n_features)
             In the units of the training data. A DataFrame if the model was fitted to one with
-            categories; an array of objects if it was fitted to an array with text categories.
+            categories, with the index of X if X has one; an array of objects if it was fitted to an
+            array with text categories.
 
         Raises
         ------
@@ -738,7 +739,7 @@ class GMVAEClustering(
                 f"X has {latent.shape[1]} columns, but the latent space has latent_dim="
                 f"{latent_dim}: pass what `transform` returns."
             )
-        return self._in_columns(fitted.decoded(latent))
+        return self._in_columns(fitted.decoded(latent), X)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Encode and decode: the mean of p(y|x) at the mean of q(x|y), in the units of X.
@@ -768,7 +769,7 @@ class GMVAEClustering(
         (150, 4)
         """
         fitted, rows = self._checked_rows(X)
-        return self._in_columns(fitted.reconstructed(rows))
+        return self._in_columns(fitted.reconstructed(rows), X)
 
     def elbo(self, X: ArrayLike) -> Terms:
         """Estimate the four terms of Eq. 3 for each row, under noise that all rows share.
@@ -1246,9 +1247,11 @@ class GMVAEClustering(
     def _categories(self) -> list[NDArray[np.intp]]:
         return [] if self._columns is None else self._columns.groups
 
-    def _in_columns(self, rows: NDArray[Any]) -> Any:
-        """Return encoded rows in the form that the model was fitted to."""
-        return rows if self._columns is None else self._columns.decoded(rows)
+    def _in_columns(self, rows: NDArray[Any], X: Any = None) -> Any:
+        """Return encoded rows in the form that the model was fitted to, with the index of X."""
+        if self._columns is None:
+            return rows
+        return self._columns.decoded(rows, X.index if hasattr(X, "iloc") else None)
 
     def _can_go_on(self) -> bool:
         """Whether the fit that left this model was interrupted, and has a file to go on from."""

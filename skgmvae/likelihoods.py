@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+#: Of larger counts the total of a row could be beyond single precision.
+LARGEST_COUNT = 1e30
+
+
 class Likelihood(ABC):
     """A family of p(y|x).
 
@@ -359,6 +363,13 @@ class PoissonLikelihood(Likelihood):
                 f"{float(block[is_wrong][0])!r}. Pass counts as they were counted (of single "
                 "cells, a layer of raw counts), or use likelihood='gaussian'."
             )
+        largest = float(block.max(initial=0))
+        if largest > LARGEST_COUNT:
+            raise ValueError(
+                f"likelihood={self.name!r} takes counts up to {LARGEST_COUNT:g}, but X has the "
+                f"value {largest:g}. Leave out what is no count, or use likelihood='gaussian' on "
+                "logarithms."
+            )
 
     @property
     def name(self) -> str:
@@ -679,8 +690,9 @@ class _MixedValues(Distribution):
 
         The latter stands in the column of that category, with zeros in the others.
         """
-        columns = self.layout.columns
-        is_in = value[:, columns] > 0  # what is 1 in the units of X lies above the mean, which is 0
+        columns, _, low, high = self.layout
+        # not above the mean: where the first rows of a stream are all of one category, 1 is there
+        is_in = value[:, columns] > (low + high) / 2
         return self.numbers.log_prob(value).index_copy(1, columns, is_in * self.log_p)
 
 

@@ -210,7 +210,7 @@ def clustering_accuracy(y_true: ArrayLike, labels: ArrayLike) -> float:
     """
     _, classes_of_rows = encode_labels(y_true, "y_true", "labels")
     _, clusters_of_rows = encode_labels(labels, "labels", "y_true")
-    _check_lengths(len(classes_of_rows), "y_true", len(clusters_of_rows), "labels")
+    check_lengths(len(classes_of_rows), "y_true", len(clusters_of_rows), "labels")
     counts = contingency_matrix(classes_of_rows, clusters_of_rows)
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum()
     return float(matched / counts.sum())
@@ -256,7 +256,7 @@ def _check(
         ) from error
     if checked.dtype.kind not in "biuf":
         raise TypeError(f"{scores_name} should hold real numbers, not {checked.dtype}.")
-    _check_lengths(len(codes), y_name, len(checked), scores_name)
+    check_lengths(len(codes), y_name, len(checked), scores_name)
     if np.isnan(checked).any():
         raise ValueError(
             f"{scores_name} contains NaN; every row needs a score for every cluster."
@@ -264,7 +264,8 @@ def _check(
     return _Scored(classes, codes, checked)
 
 
-def _check_lengths(length: int, name: str, other_length: int, other_name: str) -> None:
+def check_lengths(length: int, name: str, other_length: int, other_name: str) -> None:
+    """Raise a ValueError that names two arguments if one has more rows than the other."""
     if length != other_length:
         raise ValueError(
             f"Inconsistent numbers of samples: {name} has {length} and {other_name} has "

@@ -12,7 +12,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 from ._rows import Units
-from .metrics import encode_labels, max_probability_labels
+from .metrics import check_lengths, encode_labels, max_probability_labels
 
 __all__ = ["model_card"]
 
@@ -107,10 +107,11 @@ def _clusters(clusterer: Any) -> list[str]:
 def _calibration(clusterer: Any, X: Any, y: ArrayLike) -> list[str]:
     """Compare the probabilities of classes, those of their clusters, with the labels."""
     scores = clusterer.decision_function(X)
-    of_clusters = max_probability_labels(y, scores)
     classes, codes = encode_labels(y, "y", "X")
+    check_lengths(len(codes), "y", len(scores), "X")
     if len(classes) < 2:
         raise ValueError(f"y must have at least two classes, but has {len(classes)}.")
+    of_clusters = max_probability_labels(y, scores)
     joint = np.exp(clusterer.predict_log_proba(X).astype(np.float64))
     proba = joint @ (of_clusters[:, None] == classes)
     proba /= proba.sum(1, keepdims=True)

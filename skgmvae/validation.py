@@ -62,14 +62,18 @@ def checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     """Return a weight for each row; None where none were given."""
     if sample_weight is None:
         return None
+    asked = "sample_weight must be a number for each row of X, or one for all"
     try:
+        given = np.asarray(sample_weight)
+        for value in given.flat if given.dtype.kind in "OSUmM" else ():  # that became numbers
+            if isinstance(value, str | bytes | np.datetime64 | np.timedelta64):
+                raise TypeError(f"{asked}, but it has the value {value!r}: turn it into numbers.")
         weights: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if "sample_weight" in str(error).lower():
             raise
-        raise ValueError(
-            f"sample_weight must be a number for each row of X, or one for all: {error}"
-        ) from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{asked}: {error}") from error
     if (weights < 0).any():
         raise ValueError(
             f"sample_weight has the value {weights.min():g}: weights must not be negative. Give 0 "

@@ -42,6 +42,15 @@ def test_each_category_is_one_hot_at_its_place_and_what_is_missing_is_nan():
     ])
 
 
+def test_columns_of_several_levels_come_back():
+    levels = pd.MultiIndex.from_product([["a"], table().columns])
+    whole = table().set_axis(levels, axis=1).iloc[[3, 0]]
+    columns = Columns.of(whole, "from_dtype")
+    found = columns.decoded(columns.encoded(whole), whole.index)
+    assert found.columns.equals(levels)
+    assert found.index.tolist() == [3, 0]
+
+
 def test_what_was_no_category_is_missing():
     columns = Columns.of(table(), "from_dtype")
     other = table().assign(color="green")

@@ -248,6 +248,9 @@ def test_what_stays_in_its_file_is_a_source(container):
 
 HAS_GAP = numbers("gaussian", "any", True)
 DATES = np.arange(270).reshape(N_ROWS, 6).astype("datetime64[D]")
+DATES_OF_NUMPY = np.array([[*row, None] for row in DATES], object)[:, :6]  # which stay as they are
+DIGITS = HAS_GAP.astype(str)
+TO_NUMBERS, NONE_NAMED = "categorical_features.*to_numeric", {"categorical_features": None}
 REFUSED = {
     "counts with a gap": ({"likelihood": "poisson"}, HAS_GAP, "X has missing values.*Leave out"),
     "sparse counts with a gap": (
@@ -273,7 +276,16 @@ REFUSED = {
     "dates beside categories": (
         {}, pd.DataFrame({"day": DATES[:, 0], "kind": "a"}), "dates into numbers",
     ),
-    "text": ({}, HAS_GAP.astype(str), "categorical_features.*to_numeric"),
+    "dates of numpy as objects": ({}, DATES_OF_NUMPY, "dates into numbers"),
+    "spans of time in lists": ({}, [[np.timedelta64(1, "s")]] * N_ROWS, "dates into numbers"),
+    "text": ({}, DIGITS, TO_NUMBERS),
+    "text as objects": ({}, DIGITS.astype(object), TO_NUMBERS),
+    "text in lists": ({}, DIGITS.tolist(), TO_NUMBERS),
+    "text in a list of arrays": ({}, list(DIGITS), TO_NUMBERS),
+    "text in a table": (NONE_NAMED, pd.DataFrame(DIGITS), TO_NUMBERS),
+    "objects in a table": (NONE_NAMED, pd.DataFrame(DIGITS, dtype=object), TO_NUMBERS),
+    "text of pandas": (NONE_NAMED, pd.DataFrame(DIGITS, dtype="string"), TO_NUMBERS),
+    "text as categories": (NONE_NAMED, pd.DataFrame(DIGITS).astype("category"), TO_NUMBERS),
     "objects": ({}, np.full((N_ROWS, 6), {}), "hold no numbers"),
     "pandas.NA in objects": ({}, np.full((N_ROWS, 6), pd.NA), "numpy.nan in place of pandas.NA"),
     "rows of any length": ({}, [[1.0], [1.0, 2.0]], "as many numbers in each row"),

@@ -81,6 +81,18 @@ def test_reconstructions_and_centers_are_expected_counts(fitted):
     np.testing.assert_array_equal(model.predict(model.cluster_centers_), np.arange(5))
 
 
+def test_centers_are_the_mean_counts(short):
+    model, X = short
+    stream = GMVAEClustering(5, likelihood=model.likelihood, **SHORT).partial_fit(X)
+    for one in (model, stream):
+        memberships = np.square(one.predict_proba(X))
+        memberships /= memberships.sum(1, keepdims=True)
+        means = memberships.T @ X / memberships.sum(0)[:, None]
+        are_means = one.predict(means) == np.arange(5)  # else a row of the cluster stands there
+        np.testing.assert_allclose(one.cluster_centers_[are_means], means[are_means], rtol=1e-3)
+        assert are_means.any()
+
+
 def test_counts_that_vary_more_than_poisson_are_likelier_by_the_negative_binomial():
     X, _ = cells()
     scores = {

@@ -361,7 +361,7 @@ BAD_DATA = {
     "a column without values": ([[np.nan, 1.0]] * 10, "Column 0 of X has no values"),
     "infinity": ([[np.inf, 1.0]] * 10, "infinity"),
     "complex": (np.ones((10, 2)) * 1j, "[Cc]omplex"),
-    "strings": ([["a", "b"]] * 10, "could not convert string to float"),
+    "strings": ([["a", "b"]] * 10, "the value 'a', which is text, not a number"),
     "no rows": (np.empty((0, 2)), "0 sample"),
     "no columns": (np.empty((10, 0)), "0 feature"),
     "fewer rows than clusters": (np.eye(3), "n_samples=3 should be >= 8"),

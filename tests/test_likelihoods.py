@@ -432,6 +432,14 @@ def test_categories_have_no_unit():
     assert found == pytest.approx(-np.log(units.scale[0]))
 
 
+def test_a_category_counts_wherever_its_column_is_centered():
+    family = MixedLikelihood(GAUSSIAN, ((0, 1),), (-1.0, 0.0), (0.0, 1.0))
+    p_y = family.distribution(torch.tensor([[[0.0, 2.0], [0.0, 0.0]]]).expand(2, 2, 2))
+    rows = torch.tensor([[0.0, 0.0], [-1.0, 1.0]])  # of the first category, and of the second
+    expected = torch.tensor([0.0, 2.0]).log_softmax(0)
+    torch.testing.assert_close(p_y.log_prob(rows), expected)
+
+
 def test_the_ends_of_columns_are_those_of_the_units():
     numbers = np.random.default_rng(0).standard_normal(60)
     X = np.column_stack([numbers, np.eye(3)[np.arange(60) % 3]])
@@ -554,3 +562,13 @@ def test_what_is_no_count_is_refused_with_a_remedy(family, value):
         family.units(X, None)
     if value > 0:
         family.check(X, family.units(counts_of(20), None))  # an expected count
+
+
+@pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)
+def test_counts_beyond_single_precision_are_refused_with_a_remedy(family):
+    counts = np.array([[1.0, 2.0], [3.0, 1e31]])
+    message = rf"likelihood='{family.name}' takes counts up to 1e\+30.*1e\+31.*logarithms"
+    with pytest.raises(ValueError, match=message):
+        family.units(counts, None)
+    with pytest.raises(ValueError, match=message):
+        family.check(counts, family.units(counts[:1], None))

@@ -99,8 +99,10 @@ def test_what_it_cannot_describe(clusterer):
             clusterer.to_markdown(**arguments)
     with pytest.raises(ValueError, match="at least two classes, but has 1"):
         clusterer.to_markdown(X, np.zeros(120))
-    with pytest.raises(ValueError, match="y_true"):
+    with pytest.raises(ValueError, match="y has 5 and X has 120"):
         clusterer.to_markdown(X, Y[:5])
+    with pytest.raises(ValueError, match=r"y has 1 missing label .* from y and X"):
+        clusterer.to_markdown(X, [None, *Y[1:]])
 
 
 def test_labels_may_be_a_column(clusterer):

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgmvae import GMVAEClustering
+from skgmvae.validation import checked_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -144,6 +145,15 @@ def test_weights_that_are_none_are_refused(method, weights, message):
     with pytest.raises(ValueError, match=message):
         getattr(clusterer, method)(X, sample_weight=weights)
     np.testing.assert_array_equal(clusterer.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("weights", [
+    ["1"] * 40, np.full(40, "1"), np.full(40, b"1", object), np.arange(40).astype("datetime64[D]"),
+    np.arange(40).astype("timedelta64[s]"), {}, [{}] * 40, [[1.0], [1.0, 2.0]],
+])
+def test_weights_that_are_no_numbers_are_refused_by_name(weights):
+    with pytest.raises((TypeError, ValueError), match="sample_weight must be a number for each"):
+        checked_weights(weights, X)
 
 
 def test_there_must_be_as_many_rows_with_a_weight_as_clusters():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
 from .._objective import RegularizerInputs
-from .._rows import BLOCK_ROWS, Copies, Rows, dense, moments, slices
+from .._rows import BLOCK_ROWS, Copies, Rows, Units, dense, moments, slices
 from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
@@ -98,7 +98,11 @@ class Description(NamedTuple):
 
 
 def aggregated(
-    module: GMVAE, rows: Rows, inputs: RegularizerInputs | None, group: Group = ALONE
+    module: GMVAE,
+    rows: Rows,
+    inputs: RegularizerInputs | None,
+    units: Units,
+    group: Group = ALONE,
 ) -> LatentMixture | None:
     """Set p(z) of a trained module by the rows and return p(x|z); None if they are the paper's.
 
@@ -112,7 +116,9 @@ def aggregated(
     module.set_weights(
         component_weights(module, rows.blocks(), fitted_to, inputs.weights, group)
     )
-    return latent_mixture(module, rows.blocks(), weights_of_rows=inputs.weights, group=group)
+    return latent_mixture(
+        module, rows.blocks(), weights_of_rows=inputs.weights, group=group, units=units
+    )
 
 
 @torch.no_grad()
@@ -178,6 +184,7 @@ def latent_mixture(
     rule: AggregationRule = AGGREGATION,
     weights_of_rows: NDArray[np.float64] | None = None,
     group: Group = ALONE,
+    units: Units | None = None,
 ) -> LatentMixture:
     """Fit a Gaussian to the aggregate posterior of each component, over rows that come in blocks.
 
@@ -185,6 +192,8 @@ def latent_mixture(
     the mixture of q(x|y) over rows, weighted by their `memberships`; the mean row is weighted in
     the same way. Moments of rows `before` count for `n_rows_before` (K,) more; without them those
     of p(x|w, z) at w = 0 do, for next to none. All is summed up in double precision, on the CPU.
+
+    With `units` the mean row is the mean in the units of X: of counts, not of their logarithms.
     """
     module.eval()
     if before is None:
@@ -196,7 +205,8 @@ def latent_mixture(
     if n_rows_before is not None:
         n_rows += n_rows_before
     # sums of y, where it is there, and of 1, x and x x^T under q(x|y)
-    rows = n_rows[:, None] * before.mean_rows.flatten(1)  # (K, n_features)
+    summable = _as_it_is if units is None else units.summable
+    rows = n_rows[:, None] * summable(before.mean_rows.flatten(1))  # (K, n_features)
     n_values = n_rows[:, None].expand_as(rows).clone()
     sums = n_rows[:, None] * before.means  # (K, N_x)
     squares = n_rows[:, None, None] * (before.covariances + _outer(before.means))  # (K, N_x, N_x)
@@ -207,7 +217,7 @@ def latent_mixture(
         mean = posterior.q_x.mean.to(CPU, torch.float64)  # (B, N_x)
         variance = posterior.q_x.variance.to(CPU, torch.float64)
         n_rows += weights.sum(0)
-        values = y.flatten(1).to(CPU, torch.float64)
+        values = summable(y.flatten(1).to(CPU, torch.float64))
         rows += weights.T @ values.nan_to_num()
         n_values += weights.T @ (~values.isnan()).double()
         sums += weights.T @ mean
@@ -217,11 +227,17 @@ def latent_mixture(
     n_rows, n_values, rows, sums, squares = map(
         group.sum, (n_rows, n_values, rows, sums, squares)
     )
-    means = sums / n_rows[:, None]
+    means, mean_rows = sums / n_rows[:, None], rows / n_values
+    if units is not None:
+        mean_rows = units.of_summable(mean_rows)
     return LatentMixture.of_covariances(
         means, squares / n_rows[:, None, None] - _outer(means),
-        (rows / n_values).view_as(before.mean_rows),
+        mean_rows.view_as(before.mean_rows),
     )
+
+
+def _as_it_is(values: Tensor) -> Tensor:
+    return values
 
 
 def _outer(x: Tensor) -> Tensor:

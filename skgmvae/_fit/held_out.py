@@ -32,11 +32,15 @@ class HeldOut(NamedTuple):
         Of the rows to judge by; None is all.
     training : ndarray of int or None
         Of the rows to train on, among those of all processes; None is all.
+    log_volume : float
+        From their bound in the model's units to that in the units of X, by the values that they
+        have: other shares of them may be missing than of the rows to train on.
     """
 
     rows: Rows | None
     numbers: NDArray[np.intp] | None = None
     training: NDArray[np.intp] | None = None
+    log_volume: float = 0.0
 
 
 class HeldOutRule(NamedTuple):

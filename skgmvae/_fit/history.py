@@ -12,7 +12,7 @@ from .._objective import Regularizer, Terms
 from .._training import is_settled
 from ..fitted import Fitted
 from .progress import VALIDATION
-from .state import FitState, Recorded
+from .state import LOG_VOLUME, FitState, Recorded
 
 __all__ = ["has_converged", "history", "validation_scores"]
 
@@ -28,9 +28,9 @@ def history(records: Sequence[Recorded], fitted: Fitted) -> dict[str, NDArray[np
         for name in (*Terms._fields, *Regularizer._fields)
         if name in recorded or name in Terms._fields
     }
-    parts["reconstruction"] = fitted.likelihood.log_density_in_data(
-        parts["reconstruction"], fitted.units, fitted.units.observed
-    )
+    # of earlier versions it is known for the rows of the first fit only
+    usual = -fitted.likelihood.log_density_in_data(0.0, fitted.units, fitted.units.observed)
+    parts["reconstruction"] -= np.array([record.get(LOG_VOLUME, usual) for record in records])
     parts["lower_bound"] = Terms(*(parts[name] for name in Terms._fields)).bound
     parts["regularizer"] = np.zeros_like(parts["lower_bound"])
     if Regularizer._fields[0] in parts:

@@ -27,6 +27,7 @@ from .._rows import (
     Rows,
     StreamedRows,
     Units,
+    blocks,
     has_missing,
     joined,
     n_batches,
@@ -81,7 +82,8 @@ from .state import STREAM, Fit, FitState, Previous, Recorded
 from .tasks import FitTask
 
 __all__ = [
-    "fit", "median", "prepare", "regularizer_inputs", "settings_of", "warnings_of_far_rows",
+    "fit", "log_volume_of", "median", "prepare", "regularizer_inputs", "settings_of",
+    "share_observed", "warnings_of_far_rows",
 ]
 
 
@@ -136,6 +138,12 @@ def fit(
     )
     likelihood = cast(Likelihood, architecture.likelihood)
     rows = _rows_of(copies.rows, units, device)
+    observed, has_gaps = units.observed, any(group.gathered(rows.has_missing))
+    if previous or copies.weights is not None:
+        observed = (
+            share_observed(copies.rows, copies.weights, group) if has_gaps
+            else np.ones_like(observed)
+        )
     held_out = _held_out(early_stopping, rows, copies, units, likelihood, seed, group)
     if held_out is not None and held_out.training is not None:
         n_training = len(held_out.training)
@@ -147,7 +155,7 @@ def fit(
     inputs = _inputs(estimator, rows, copies, sample, units, seed, previous, group, likelihood)
     settings = settings_of(estimator, seed, X.shape[1], inputs)._replace(
         weights=copies.weights, group=group, held_out=held_out,
-        log_volume=_log_volume(likelihood, units),
+        log_volume=log_volume_of(likelihood, units, observed),
     )
     state = FitState(
         seed=seed,
@@ -218,10 +226,15 @@ def _held_out(
     X_val = early_stopping.X_val
     if X_val is None:
         fraction = early_stopping.validation_fraction
-        return split(copies.points(group), rows.n_rows, fraction, seed, group)
-    with group.agreement():
-        likelihood.check(X_val, units)
-    return HeldOut(_rows_of(X_val, units, rows.device))
+        found = split(copies.points(group), rows.n_rows, fraction, seed, group)
+        own = found.numbers
+        X_val, weights = copies.rows[own], None if copies.weights is None else copies.weights[own]
+    else:
+        with group.agreement():
+            likelihood.check(X_val, units)
+        found, weights = HeldOut(_rows_of(X_val, units, rows.device)), None
+    observed = share_observed(X_val, weights, group)
+    return found._replace(log_volume=log_volume_of(likelihood, units, observed))
 
 
 def _inputs(
@@ -268,7 +281,7 @@ def _fitted_model(
         module.set_weights(torch.from_numpy(previous.fitted.weights))
         latent = previous.fitted.latent_mixture
     else:
-        latent = aggregated(module, rows, inputs, group)
+        latent = aggregated(module, rows, inputs, units, group)
     return Fitted(architecture, module, units, latent)
 
 
@@ -288,9 +301,24 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
     return Reservoir.of_rows(rows, copies.weights_on(rows.device), capacity, source)
 
 
-def _log_volume(likelihood: Likelihood, units: Units) -> float:
+def log_volume_of(likelihood: Likelihood, units: Units, observed: NDArray[np.float64]) -> float:
     """Return what a bound in the model's units is above the same in the units of X."""
-    return -float(likelihood.log_density_in_data(0.0, units, units.observed))
+    return -float(likelihood.log_density_in_data(0.0, units, observed))
+
+
+def share_observed(
+    X: Any, weights: NDArray[np.float64] | None, group: Group
+) -> NDArray[np.float64]:
+    """Return the share of rows, by their weights, that have a value in each column."""
+    found, n_rows, first = np.zeros(X.shape[1]), 0.0, 0
+    for block in blocks(X):
+        weight = np.ones(len(block)) if weights is None else weights[first : first + len(block)]
+        first += len(block)
+        found += weight @ ~np.isnan(block)
+        n_rows += float(weight.sum())
+    total = group.sum(np.append(found, n_rows))
+    share: NDArray[np.float64] = total[:-1] / total[-1]
+    return share
 
 
 def _snapshot(
@@ -307,7 +335,7 @@ def _snapshot(
     Nothing is exchanged in a group: what is of all rows is then of own rows.
     """
     module = copy.deepcopy(module)
-    latent = aggregated(module, rows, inputs)
+    latent = aggregated(module, rows, inputs, units)
     return {
         "_fitted": Fitted(architecture, module, units, latent),
         "_state": state._replace(n_epochs=len(records)),

@@ -24,7 +24,7 @@ from ..runtime import ending_with, interrupts_held, ordinary_torch
 from .checkpoint import NO_CHECKPOINT, TRAINING, Checkpoint, RunCheckpoint
 from .held_out import HeldOut, held_out_bound
 from .progress import VALIDATION, Progress
-from .state import Recorded
+from .state import LOG_VOLUME, Recorded
 from .tasks import NO_TASK, FitTask
 
 __all__ = [
@@ -150,10 +150,11 @@ def run_restart(
         verbose=settings.verbose if group.rank == 0 else 0, log_volume=settings.log_volume,
     )
     resumed = checkpoint.resumed_with(objective, len(names))
-    records = [*earlier, *_named(names, resumed.records if resumed else ())]
+    named = partial(_named, names, settings.log_volume)
+    records = [*earlier, *named(resumed.records if resumed else ())]
     try:
         with interrupts_held() as held:
-            between = BetweenSteps(module, names, records, progress, task, checkpoint, held, group)
+            between = BetweenSteps(module, named, records, progress, task, checkpoint, held, group)
             outcome = train(
                 objective, batches, schedule, score=score, begin=between.begin,
                 report=between.report, keep=between.keep, resumed=resumed, group=group,
@@ -170,7 +171,7 @@ def run_restart(
     if outcome.stopped:
         progress.show_stop(len(records))
     return Restart(
-        to_arrays(module), _named(names, outcome.records), restart, outcome.learning_rate,
+        to_arrays(module), named(outcome.records), restart, outcome.learning_rate,
         outcome.interrupted, outcome.stopped,
     )
 
@@ -184,8 +185,8 @@ class BetweenSteps:
     Parameters
     ----------
     module : GMVAE
-    names : sequence of str
-        Of what is recorded of an epoch.
+    named : callable
+        Gives what is recorded of epochs its names.
     records : list of dict
         Of all epochs so far, to which those to come are added.
     progress : Progress
@@ -200,7 +201,7 @@ class BetweenSteps:
     def __init__(
         self,
         module: GMVAE,
-        names: Sequence[str],
+        named: Callable[[Sequence[Sequence[float]]], list[Recorded]],
         records: list[Recorded],
         progress: Progress,
         task: FitTask,
@@ -209,7 +210,7 @@ class BetweenSteps:
         group: Group,
     ) -> None:
         self._module = module
-        self._names = names
+        self._named = named
         self._records = records
         self._progress = progress
         self._task = task
@@ -234,7 +235,7 @@ class BetweenSteps:
 
     def report(self, epoch: int, record: list[float]) -> bool:
         """Say what an epoch came to; return whether a callback asks to stop."""
-        self._records += _named(self._names, [record])
+        self._records += self._named([record])
         self._progress.show(epoch, self._records[-1])
         assert self._epoch is not None
         ended, self._epoch = self._epoch, None
@@ -245,13 +246,17 @@ class BetweenSteps:
         return stops
 
 
-def _named(names: Sequence[str], records: Sequence[Sequence[float]]) -> list[Recorded]:
-    return [dict(zip(names, record, strict=True)) for record in records]
+def _named(
+    names: Sequence[str], log_volume: float, records: Sequence[Sequence[float]]
+) -> list[Recorded]:
+    return [
+        dict(zip(names, record, strict=True)) | {LOG_VOLUME: log_volume} for record in records
+    ]
 
 
 def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> float:
     bound = held_out_bound(module, rows, held_out, settings.weights, settings.group)
-    return bound - settings.log_volume
+    return bound - held_out.log_volume
 
 
 def _judged_loss(record: Recorded, settings: Settings) -> float:

@@ -14,11 +14,15 @@ from .._training import Adam
 from ..fitted import Fitted
 from .description import Description
 
-__all__ = ["STREAM", "Fit", "FitState", "Forgotten", "Previous", "Recorded", "StreamRule"]
+__all__ = [
+    "LOG_VOLUME", "STREAM", "Fit", "FitState", "Forgotten", "Previous", "Recorded", "StreamRule",
+]
 
 
 #: What was recorded of an epoch, by name.
 Recorded = dict[str, float]
+#: Under which name it is recorded what a bound in the model's units is above that in those of X.
+LOG_VOLUME = "log_volume"
 
 
 class StreamRule(NamedTuple):

@@ -12,16 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._model import GMVAE, LatentMixture
-from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, n_batches
+from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, Units, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
+from ..distributed import ALONE
 from ..fitted import Fitted
 from ..likelihoods import Likelihood
 from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture, of_given_rows
-from .recipe import median, prepare, regularizer_inputs, settings_of, warnings_of_far_rows
+from .recipe import (
+    log_volume_of,
+    median,
+    prepare,
+    regularizer_inputs,
+    settings_of,
+    share_observed,
+    warnings_of_far_rows,
+)
 from .restarts import batches_of, cause_of_nan, objective_of
-from .state import STREAM, Fit, FitState, Forgotten, Previous, StreamRule
+from .state import LOG_VOLUME, STREAM, Fit, FitState, Forgotten, Previous, StreamRule
 
 __all__ = ["partial_fit"]
 
@@ -132,13 +141,15 @@ def partial_fit(
         of_chunk = Reservoir(seen[: chunk.n_rows], weights, weights)
         some = reservoir if len(reservoir.rows) else of_chunk
         module.set_weights(_weights_of_stream(module, some, state))
-        latent = _latent_mixture_of_stream(module, some, state)
+        latent = _latent_mixture_of_stream(module, some, state, units)
     fitted, description = describe(
         Fitted(architecture, module, units, latent), copies.rows, None, largest_first=False,
         weights=copies.weights,
     )
     description = of_given_rows(description, fitted, copies, X)
     named = dict(zip(objective.recorded, record, strict=True))
+    observed = share_observed(copies.rows, copies.weights, ALONE)
+    named[LOG_VOLUME] = log_volume_of(likelihood, units, observed)
     far = warnings_of_far_rows(
         estimator, copies.of_weight(X), units, previous, fitted.likelihood
     )
@@ -160,7 +171,7 @@ def _weights_of_stream(
 
 
 def _latent_mixture_of_stream(
-    module: GMVAE, some: Reservoir, state: FitState
+    module: GMVAE, some: Reservoir, state: FitState, units: Units
 ) -> LatentMixture:
     """Return p(x|z) by all rows that were seen, as `_weights_of_stream` does p(z)."""
     before, n_rows_before = None, None
@@ -172,7 +183,7 @@ def _latent_mixture_of_stream(
         n_rows_before = torch.from_numpy(share * n_old * old)
     return latent_mixture(
         module, some.rows.split(BLOCK_ROWS), before, n_rows_before,
-        weights_of_rows=some.weights.cpu().numpy(),
+        weights_of_rows=some.weights.cpu().numpy(), units=units,
     )
 
 

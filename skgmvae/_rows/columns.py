@@ -204,10 +204,11 @@ class Columns(NamedTuple):
                     f"Column {name!r} of X has no values, all are missing: drop it."
                 )
 
-    def decoded(self, rows: NDArray[Any]) -> Any:
+    def decoded(self, rows: NDArray[Any], index: Any = None) -> Any:
         """Return encoded rows in the form of the table: a DataFrame, or an array.
 
-        A category is that with the largest value.
+        A category is that with the largest value. A DataFrame has the index of the rows that these
+        stand for, if there is one: pandas would put others together by their numbers.
         """
         first, columns = 0, []
         for number, width in enumerate(self._widths):
@@ -230,7 +231,8 @@ class Columns(NamedTuple):
             return table.astype(rows.dtype) if are_numbers else table
         import pandas as pd  # type: ignore[import-untyped]  # whose tables the user has
 
-        return pd.DataFrame(dict(enumerate(columns))).set_axis(self.names, axis=1)
+        # of tuples an Index is the MultiIndex that they were taken from
+        return pd.DataFrame(dict(enumerate(columns)), index).set_axis(pd.Index(self.names), axis=1)
 
 
 def check_numbers(X: Any) -> None:
@@ -252,8 +254,26 @@ def check_numbers(X: Any) -> None:
         kind, name = getattr(dtype, "kind", ""), str(dtype)
         if kind in tuple("mM") or name.startswith(("Date", "Time", "Duration")):  # of polars
             raise TypeError(f"X has values of type {dtype}, not numbers. {DATES}")
-        if kind in tuple("SU") or name.startswith(("String", "Categorical", "Enum")):
+        if kind in tuple("SU") or name.startswith(("String", "Categorical", "Enum", "str")):
             raise ValueError(f"X has values of type {dtype}, not numbers. {TEXT}")
+    for value in _objects(X):  # "1.5" would become 1.5
+        if isinstance(value, np.datetime64 | np.timedelta64):
+            raise TypeError(f"X has values of type {type(value).__name__}, not numbers. {DATES}")
+        if isinstance(value, str | bytes):
+            raise ValueError(f"X has the value {value!r}, which is text, not a number. {TEXT}")
+
+
+def _objects(X: Any) -> Iterator[Any]:
+    """Yield the values of X that have no type in common: in lists, and in columns of objects."""
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        for number, dtype in enumerate(X.dtypes):
+            if str(dtype) in ("object", "category"):
+                yield from getattr(dtype, "categories", X.iloc[:, number])
+    elif isinstance(X, np.ndarray) and X.dtype.kind in "OSUmM":
+        yield from X.flat
+    elif isinstance(X, list | tuple):
+        for row in X:
+            yield from row if isinstance(row, list | tuple) else _objects(row)
 
 
 def _table(X: Any) -> Any:

@@ -205,6 +205,14 @@ class Units(NamedTuple):
         channels, height, width = self.data_shape
         return rows.view(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()
 
+    def summable(self, y: Tensor) -> Tensor:
+        """Return values in the model's units as such whose mean is that of X: counts, not logs."""
+        return torch.expm1(y * float(self.scale[0])) if self.are_counts else y
+
+    def of_summable(self, means: Tensor) -> Tensor:
+        """Return means of what `summable` gives in the model's units."""
+        return torch.log1p(means) / float(self.scale[0]) if self.are_counts else means
+
     def to_data(self, y: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Tensor (B, *data_shape) -> rows in the units of X, the constant features exact."""
         if self.image_shape is not None:

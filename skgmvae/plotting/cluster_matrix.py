@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.utils import check_consistent_length
 
-from ..metrics import encode_labels
+from ..metrics import check_lengths, encode_labels
 from ._axes import label_ticks, make_axes
 from ._last_step import last_step
 
@@ -147,6 +146,8 @@ class ClusterMatrixDisplay:
         """
         step = last_step(estimator, "predict")
         labels = step.clusterer.predict(step.transform(X))
+        _, label_of_row = encode_labels(y, "y", "X")
+        check_lengths(len(label_of_row), "y", len(labels), "X")
         return cls.from_predictions(y, labels, cmap=cmap, ax=ax)
 
     @classmethod
@@ -192,7 +193,7 @@ class ClusterMatrixDisplay:
         """
         labels, label_of_row = encode_labels(y_true, "y_true", "y_pred")
         clusters, cluster_of_row = encode_labels(y_pred, "y_pred", "y_true")
-        check_consistent_length(label_of_row, cluster_of_row)
+        check_lengths(len(label_of_row), "y_true", len(cluster_of_row), "y_pred")
         matrix = contingency_matrix(label_of_row, cluster_of_row)
         order = np.lexsort((-matrix.max(0), matrix.argmax(0)))
         return cls(matrix[:, order], labels, clusters[order], cmap=cmap).plot(ax)

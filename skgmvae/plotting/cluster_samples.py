@@ -139,7 +139,13 @@ class ClusterSamplesDisplay:
         clusterer = step.clusterer
         n_clusters = len(clusterer.cluster_centers_)
         if w is not None and np.ndim(w) == 2:
-            w = np.tile(np.asarray(w), (n_clusters, 1))
+            w = np.asarray(w)
+            if len(w) != n_samples:
+                raise ValueError(
+                    f"w has {len(w)} styles: pass one for each of n_samples={n_samples} columns, "
+                    "or one for all."
+                )
+            w = np.tile(w, (n_clusters, 1))
         rows, _ = clusterer.sample(
             n_clusters * n_samples, np.repeat(np.arange(n_clusters), n_samples), w,
             observation_noise=observation_noise,

@@ -6,9 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import SHORT, quiet_fit
+from skgmvae import GMVAEClustering
 from skgmvae._fit.held_out import HeldOut, HeldOutRule, held_out_bound, split
 from skgmvae._objective import Terms, draw_noise, elbo_terms
 from skgmvae._rows import Rows
+from skgmvae.callbacks import EarlyStopping
 from skgmvae.distributed import ALONE, Group
 from skgmvae.fitted import ESTIMATION
 from skgmvae.runtime import CPU, generator
@@ -77,3 +80,22 @@ def test_the_module_stays_in_training_as_it_was(make_model, rows):
     assert model.complete
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("of_own", [False, True])
+def test_scores_are_in_the_units_of_the_values_that_are_there(of_own):
+    random = np.random.default_rng(0)
+    X = 1e6 * random.normal(size=(60, 3))  # where each value takes 13.8 nats away
+    gaps = np.where(random.random(X.shape) < 0.5, np.nan, X)
+    clusterer = GMVAEClustering(1, **SHORT)
+    if of_own:  # in a fit that goes on from one to rows without gaps
+        quiet_fit(clusterer, X).set_params(
+            max_iter=4, warm_start=True, early_stopping=True, validation_fraction=0.5
+        )
+        found = quiet_fit(clusterer, gaps).validation_scores_[-1]
+        expected = clusterer.score(gaps)
+    else:
+        clusterer.set_callbacks(EarlyStopping(X_val=X))
+        found = quiet_fit(clusterer, gaps).validation_scores_.max()
+        expected = clusterer.score(X)
+    assert abs(found - expected) < 8

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from helpers import SHORT, quiet_fit
+from skgmvae import GMVAEClustering
 from skgmvae._fit import history
 from skgmvae._objective import Regularizer, Terms
 from skgmvae.parameters import auto_consistency
@@ -28,6 +30,29 @@ def test_the_reconstruction_is_in_the_units_of_the_data(large):
     np.testing.assert_allclose(found["lower_bound"], np.array([1.5, 2.5]) - volume)
     for name in ("conditional_prior", "w_prior", "z_prior"):
         assert found[name].tolist() == [TERMS[name]] * 2
+
+
+@pytest.mark.parametrize("way", ["warm start", "stream", "weights"])
+def test_each_epoch_is_in_the_units_of_the_values_that_its_rows_have(way):
+    random = np.random.default_rng(0)
+    X = 1e6 * random.normal(size=(60, 3))  # where each value takes 13.8 nats away
+    gaps = np.where(random.random(X.shape) < 0.5, np.nan, X)
+    clusterer = GMVAEClustering(1, **SHORT)
+    if way == "weights":
+        light = 1e6 * random.normal(size=(300, 3))
+        weights = np.repeat([1e-3, 1.0], [300, 60])
+        quiet_fit(clusterer, np.r_[light, gaps], None, weights)
+        expected = clusterer.score(gaps)
+    else:
+        quiet_fit(clusterer, X).set_params(max_iter=4, warm_start=True)
+        assert abs(clusterer.history_["lower_bound"][-1] - clusterer.score(X)) < 5
+        if way == "warm start":
+            quiet_fit(clusterer, gaps)
+        else:
+            clusterer.partial_fit(gaps)
+        assert abs(clusterer.history_["lower_bound"][2] - clusterer.score(X)) < 5
+        expected = clusterer.score(gaps)
+    assert abs(clusterer.history_["lower_bound"][-1] - expected) < 5
 
 
 def test_probabilities_have_no_unit(fit):

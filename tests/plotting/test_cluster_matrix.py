@@ -83,8 +83,10 @@ def test_labels_may_be_a_series(library):
 
 
 def test_labels_of_another_number_of_rows_are_refused(clusterer, X):
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=f"y has 2 and X has {len(X)}"):
         ClusterMatrixDisplay.from_estimator(clusterer, X, [0, 1])
+    with pytest.raises(ValueError, match="y_true has 2 and y_pred has 1"):
+        ClusterMatrixDisplay.from_predictions([0, 1], [0])
     assert not plt.get_fignums()
 
 
@@ -100,7 +102,9 @@ def test_the_colormap_is_kept(clusterer, X):
     ([0.0, np.nan, np.nan], ValueError, "y_true has 2 missing labels"),
     (["a", 1, "b"], TypeError, "y_true should hold labels of one type"),
 ])
-def test_labels_that_are_missing_or_mixed_are_refused(y_true, error, message):
+def test_labels_that_are_missing_or_mixed_are_refused(clusterer, X, y_true, error, message):
     with pytest.raises(error, match=message):
         ClusterMatrixDisplay.from_predictions(y_true, [0, 1, 1])
+    with pytest.raises(error, match=message.replace("y_true", "^y")):
+        ClusterMatrixDisplay.from_estimator(clusterer, X[:3], y_true)
     assert not plt.get_fignums()

@@ -166,6 +166,12 @@ def test_a_display_of_profiles_is_drawn_as_images_when_asked():
     assert not display.plot().ax_.images
 
 
+def test_styles_of_another_number_of_columns_are_refused_by_that_number(clusterer):
+    w = np.zeros((3, clusterer.style_dim))
+    with pytest.raises(ValueError, match="w has 3 styles: pass one for each of n_samples=2"):
+        ClusterSamplesDisplay.from_estimator(clusterer, n_samples=2, w=w)
+
+
 @pytest.mark.parametrize("image_shape", [4, (2, 3), "4"])
 def test_an_image_shape_that_is_none_is_named(clusterer, image_shape):
     with pytest.raises((TypeError, ValueError), match="image_shape"):
