@@ -42,6 +42,7 @@ SETTINGS = {
     "start": SMALL,
     "random": SMALL | {
         "init": "random", "min_information": 0.3, "n_mc_samples": 2, "perturbation_radius": 0.3,
+        "max_iter": 4,
     },
     "paper": QUICK | {"consistency": 0},
     "several": QUICK | {"n_init": 2},
@@ -154,7 +155,7 @@ def of_a_sample(X):
     whole = Group.sampled.__defaults__
     Group.sampled.__defaults__ = (SampleRule(60),)
     try:
-        return fitted(X, **SMALL)
+        return fitted(X, **SMALL | {"max_iter": 2})  # of which the beginning is looked at
     finally:
         Group.sampled.__defaults__ = whole
 
@@ -218,7 +219,9 @@ def several_more(mine, rank, found, folder):
     found["continued"] = continued(mine)
     found["sample"] = of_a_sample(mine)
     found["sample with gaps"] = of_a_sample(with_gaps(mine, rank))
-    found["categories"] = fitted(with_categories(mine), categorical_features=[4], **SMALL)
+    found["categories"] = fitted(
+        with_categories(mine), categorical_features=[4], **SMALL | {"max_iter": 2}
+    )
     found["early"] = fitted(mine, **EARLY)
     if find_spec("sklearn.callback"):
         found["watched"] = watched_by_one(mine, rank, lambda: True)

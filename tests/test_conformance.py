@@ -44,9 +44,11 @@ def test_defaults_pass_bare_check_estimator():
 
 @parametrize_with_checks([
     # what is fitted anew takes the best of two, what has been fitted is continued
-    GMVAEClustering(n_init=2, warm_start=True, max_iter=3, learning_rate_init=1e-2, **SMALL),
     GMVAEClustering(
-        consistency=0, min_information=0.5, max_iter=100, learning_rate_init=1e-2, **SMALL
+        3, n_init=2, warm_start=True, max_iter=3, learning_rate_init=1e-2, **SMALL
+    ),
+    GMVAEClustering(
+        3, consistency=0, min_information=0.5, max_iter=60, learning_rate_init=3e-2, **SMALL
     ),
 ])
 def test_settings_pass_every_check(estimator, check):

@@ -58,6 +58,7 @@ def test_well_separated_blobs_are_found(blobs, device):
     assert adjusted_rand_score(y, labels) == 1.0
 
 
+@pytest.mark.ours
 def test_digits_are_clustered_better_than_by_kmeans_and_gaussian_mixture():
     X, y = load_digits(return_X_y=True)
     gmvae = GMVAEClustering(10, max_iter=10, hidden_layer_sizes=(64,), random_state=0).fit(X)
@@ -91,6 +92,7 @@ def test_thin_clusters_of_many_rows_are_kept():
     assert adjusted_rand_score(y, clusterer.labels_) > 0.98
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("location", "scale"), [(1e6, 1.0), (0.0, 1e-12), (-5.0, 1e12)])
 def test_data_at_any_location_and_scale(blobs, location, scale):
     X, y = blobs
@@ -196,6 +198,7 @@ def uneven():
     )
 
 
+@pytest.mark.ours
 def test_the_initial_partition_is_numbered_as_the_labels_are(uneven, device):
     X, y = uneven
     for seed in range(3):
@@ -208,6 +211,7 @@ def test_the_initial_partition_is_numbered_as_the_labels_are(uneven, device):
         assert estimator.init_labels_.dtype == estimator.labels_.dtype == np.intp
 
 
+@pytest.mark.ours
 def test_the_initial_partition_does_not_depend_on_the_networks(uneven):
     X, _ = uneven
     partitions = [
@@ -580,6 +584,7 @@ def usual(blobs):
     return GMVAEClustering(3, random_state=0, **QUICK).fit(blobs[0])
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_changes_the_fit_which_stays_usable(usual, blobs, name):
     X, _ = blobs
@@ -592,6 +597,7 @@ def test_every_setting_changes_the_fit_which_stays_usable(usual, blobs, name):
     assert set(estimator.labels_) <= set(range(estimator.n_clusters))
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("parameters", [
     {"n_iter_no_change": 1, "tol": 0.0}, {"verbose": 0}, {"warm_start": True}, {"n_jobs": 1},
 ])
@@ -665,6 +671,7 @@ def usual_answers(blobs, device):
     return all_answers(blobs[0], device)
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("mode", MODES)
 def test_the_modes_of_torch_are_of_no_effect(blobs, usual_answers, device, mode):
     with MODES[mode]():

@@ -86,6 +86,7 @@ def test_an_empty_reservoir_has_seen_nothing():
     assert weights.shape == (0,)
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("lengths", [(40,), (10, 25, 5), (5,) * 8, (1, 39)])
 def test_a_reservoir_keeps_all_rows_of_a_stream_with_one_probability(lengths):
     draws, n_runs, capacity = source(), 2000, 10

@@ -288,6 +288,7 @@ def test_missing_values_do_not_count_in_moments_nor_units():
     assert np.nanvar((X - units.location) / units.scale, axis=0).mean() == pytest.approx(1)
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("scale", ["auto", "range", "std", None])
 @pytest.mark.parametrize("image_shape", [None, (10, 20), (10, 10, 2)])
 @pytest.mark.parametrize("n_far", [0, 1])

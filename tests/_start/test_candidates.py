@@ -208,6 +208,7 @@ def best_cut(graph, n_clusters):
     return max(found, key=lambda labels: edge_information(graph, labels, n_clusters))
 
 
+@pytest.mark.ours
 def test_many_clusters_are_found_in_parts():
     X, y = make_blobs(1500, 3, centers=60, cluster_std=0.1, random_state=0)
     labels = divided(graph_of(X), 60, best_cut, max_clusters=8)

@@ -133,6 +133,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_more_components_describe_better_is_no_mixture(shape, generated):
     X, y = SHAPES[shape](generated)
@@ -200,6 +201,7 @@ def test_the_number_of_parameters_is_that_of_scikit_learn(kind, n_components, n_
     assert n_parameters(kind, n_components, n_features) == mixture._n_parameters()
 
 
+@pytest.mark.ours
 def test_mixtures_end_as_if_all_had_been_fitted_to_the_end(generated):
     X, _ = generated.make_overlapping(3, 2, 3, 600, random_state=0)
     rough = mixture_of(X, 3)

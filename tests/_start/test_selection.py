@@ -69,6 +69,7 @@ def test_clusters_need_not_be_round():
     assert agreement(wide, y) == 1.0
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("kind", "case"), [
     ("thin", "waves"), ("thin", "rings"), ("uneven", "speck"), ("coarse", "3+1"),
     ("coarse", "3+2_5d"),
@@ -80,6 +81,7 @@ def test_thin_rare_and_coarse_clusters_are_found(kind, case, generated):
     assert agreement(X, y) > 0.99
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("n_columns", "n_clusters", "distance", "noise"), [
     (3, 2, 6, "flag+flag"), (3, 2, 6, "rare_flag"), (2, 2, 6, "category"),
 ])
@@ -90,6 +92,7 @@ def test_columns_of_few_values_that_say_nothing_are_no_clusters(
     assert agreement(X, y) >= 0.97
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("seed", range(2))
 def test_clusters_that_all_features_share_come_before_those_of_one_feature(seed):
     random = np.random.default_rng(seed)
@@ -98,6 +101,7 @@ def test_clusters_that_all_features_share_come_before_those_of_one_feature(seed)
     assert agreement(X, y, seed=seed) > 0.9
 
 
+@pytest.mark.ours
 def test_columns_of_few_values_that_agree_are_clusters():
     random = np.random.default_rng(0)
     y = random.integers(3, size=500)
@@ -105,6 +109,7 @@ def test_columns_of_few_values_that_agree_are_clusters():
     assert agreement(X, y) > 0.8
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("n_rare", "n_columns"), [
     (5, 2), (15, 10),
 ])
@@ -118,6 +123,7 @@ def accuracy(y, labels):
     return max(np.mean(labels == y), np.mean(labels != y))
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("n_columns", "distance"), [(1, 2), (5, 3)])
 def test_gaussians_that_overlap_are_divided_as_by_their_mixture(n_columns, distance, generated):
     X, y = generated.make_overlapping(2, n_columns, distance, 600, random_state=0)
@@ -129,6 +135,7 @@ def test_gaussians_that_overlap_are_divided_as_by_their_mixture(n_columns, dista
     assert found.max(1).mean() == pytest.approx(posterior.max(1).mean(), abs=0.05)
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("n_levels", [2, 3, 5])
 def test_gaussians_that_overlap_are_found_beside_a_category_that_says_nothing(n_levels, seed):
@@ -166,6 +173,7 @@ UNEVEN = {
 }
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("table", UNEVEN)
 def test_an_unbalanced_cut_replaces_the_balanced_one_if_much_better_separated(table):
     # of more than ten features no tree is cut; nor are mixtures tried of what is treated as images
@@ -175,6 +183,7 @@ def test_an_unbalanced_cut_replaces_the_balanced_one_if_much_better_separated(ta
         assert agreement(X, y, images=True, selection=SELECTION._replace(**never)) < 0.7
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("n_clusters", [2, 3])
 def test_an_unbalanced_cut_that_is_hardly_better_separated_is_not_taken(n_clusters):
     X = np.random.default_rng(0).standard_normal((200, 12))
@@ -182,11 +191,13 @@ def test_an_unbalanced_cut_that_is_hardly_better_separated_is_not_taken(n_cluste
     assert sizes.min() > 0.5 * sizes.mean()
 
 
+@pytest.mark.ours
 def test_separated_clusters_may_be_unbalanced():
     X, y = make_blobs([250, 125, 50, 25], 5, cluster_std=0.5, random_state=4)
     assert agreement(X, y) == 1.0
 
 
+@pytest.mark.ours
 def test_clusters_that_touch_may_be_unbalanced():
     # the largest was cut in two, and the smallest two were merged
     X, y = make_blobs(2500, 5, centers=5, cluster_std=1.5, random_state=0)
@@ -196,6 +207,7 @@ def test_clusters_that_touch_may_be_unbalanced():
     assert agreement(X, y) > 0.97
 
 
+@pytest.mark.ours
 def test_separated_clusters_may_be_fewer_than_asked_for():
     # the graph has narrow places anywhere in the plane: the more clusters are asked for, the more
     # seeds find as many
@@ -210,6 +222,7 @@ def test_a_boundary_that_rows_cross_is_kept_where_there_are_no_more_clusters():
     assert agreement(X, y) > 0.8
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("load", "least"), [
     (partial(make_blobs, 50, random_state=1), 3), (partial(load_iris, return_X_y=True), 2),
 ], ids=["blobs", "iris"])
@@ -246,6 +259,7 @@ def test_features_of_one_unit_are_compared_by_distance_too():
     assert agreement(X, y) > 0.99
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("scale", "n_views"), [
     ([1.0], 1), ([1.0, 1.0], 2), ([1.0, 9.0], 2), ([1.0, 11.0], 1), ([1.0, 2.0, 3.0], 2),
     ([1.0] * 4, 1), (None, 1),
@@ -354,6 +368,7 @@ def test_of_balanced_cuts_and_their_refinements_the_most_informative_is_compared
     assert information(labels) > max(map(information, candidates))
 
 
+@pytest.mark.ours
 def test_fewer_clusters_are_compared_only_if_they_are_separated_well():
     X, _ = make_blobs(300, 5, centers=4, random_state=3)
     assert len(np.unique(partition(X, 6))) == 4
@@ -386,6 +401,7 @@ def test_mixtures_are_for_tables_and_begin_at_the_best_candidates(monkeypatch):
     assert adjusted_rand_score(y, seen[0][0]) == 1.0
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("make", "images", "is_mixture"), [
     (partial(make_blobs, 200, centers=2, cluster_std=3.0), False, True),
     (partial(make_blobs, 200, centers=2, cluster_std=3.0), True, False),
@@ -451,6 +467,7 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
     np.testing.assert_array_equal([seen["graph"]], seen[False])
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("seed", [1, 4])
 def test_of_two_mixtures_the_likelier_is_taken(generated, seed):
     # from k-means EM ended in mixtures of no clusters, which were kept if others were not much
@@ -459,6 +476,7 @@ def test_of_two_mixtures_the_likelier_is_taken(generated, seed):
     assert agreement(X, y, seed=seed) > 0.35
 
 
+@pytest.mark.ours
 def test_noise_in_columns_of_few_values_is_averaged_out():
     # one draw of it, by which rows were judged, differed by .036 between two seeds, ten by .014
     random = np.random.default_rng(0)

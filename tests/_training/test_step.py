@@ -1,7 +1,5 @@
 """A step, and Adam against torch's."""
 
-
-import pytest
 import torch
 from torch import nn
 
@@ -70,15 +68,15 @@ def test_a_step_is_taken_where_the_caller_has_turned_gradients_off():
     assert not torch.equal(objective.network[0].weight, before)
 
 
-@pytest.mark.parametrize("call", ["fit(X)", "partial_fit(X)"])
-def test_torchs_compiler_is_not_imported(call):
-    script = f"""
+def test_torchs_compiler_is_not_imported():
+    script = """
 import sys, warnings
 import numpy as np
 from skgmvae import GMVAEClustering
 warnings.simplefilter("ignore")
 X = np.random.default_rng(0).normal(size=(40, 3))
-GMVAEClustering(2, max_iter=2, device="cpu").{call}
-print([name for name in sys.modules if name.startswith("torch._dynamo")])
+for call in GMVAEClustering.fit, GMVAEClustering.partial_fit:
+    call(GMVAEClustering(2, max_iter=2, device="cpu"), X)
+    print([name for name in sys.modules if name.startswith("torch._dynamo")])
 """
-    assert run_python("-c", script).strip() == "[]"
+    assert run_python("-c", script).split() == ["[]", "[]"]
