@@ -6,9 +6,6 @@ a one-hot encoded category for the largest of several: such columns have no gap,
 normal distributions is better off dividing by them. Other columns of few values get uniform noise
 as wide as the step between two values (uniform dequantization, as for densities of pixels: Theis,
 van den Oord & Bethge 2016).
-
-In columns of many values one of them may stand for another thing: 0, -1 or 999 where nothing was
-measured. It is moved to the others, so that clusters follow it only if other columns agree.
 """
 
 from __future__ import annotations
@@ -32,8 +29,7 @@ class Dequantization(NamedTuple):
     ----------
     max_values : int
         Number of steps in its range up to which a column is: beyond, the noise would be less than
-        a hundredth of the range, and change nothing. In columns of more, a value is one of many
-        rows if more than a share of the inverse have it. Not tuned.
+        a hundredth of the range, and change nothing. Not tuned.
     max_features : int
         With more, no column is: rows are then compared by principal components, which no single
         column determines, and noise in each column would add up.
@@ -65,8 +61,7 @@ def dequantized(
     """Return the values with noise in columns of few values; the same array if there are none.
 
     Uniform noise is as wide as the step between two values; a one-hot encoded category becomes a
-    point of the simplex. In other columns a value of many rows that is far from all others is
-    spread out among these.
+    point of the simplex.
 
     Parameters
     ----------
@@ -90,12 +85,9 @@ def dequantized(
     seen = values if missing is None else np.where(missing, np.float32(np.nan), values)
     step, span = resolution(seen), np.nan_to_num(np.fmax.reduce(seen) - np.fmin.reduce(seen))
     few = step * rule.max_values >= np.maximum(span, np.finfo(np.float32).tiny)
-    far = _far_values(seen, np.flatnonzero((step > 0) & ~few), rule)
-    if not few.any() and not far:
+    if not few.any():
         return values
     noisy = values.copy()
-    for coded, (rows, low, high) in far.items():
-        noisy[rows, coded] = random.uniform(low, high, np.count_nonzero(rows))
     for group in one_hot_groups(seen):
         spread_out = _largest_of_normals if normal else _on_simplex
         block = np.ix_(~np.isnan(seen[:, group]).any(1), group)
@@ -108,59 +100,6 @@ def dequantized(
     noise = random.uniform(-0.5, 0.5, (len(values), np.count_nonzero(few)))
     noisy[:, few] += (noise * step[few]).astype(np.float32)
     return noisy
-
-
-class _FarValue(NamedTuple):
-    """The rows of one value of a column, and between which values they are spread out."""
-
-    rows: NDArray[np.bool_]
-    low: float
-    high: float
-
-
-def _far_values(
-    values: NDArray[np.float32], columns: NDArray[np.intp], rule: Dequantization
-) -> dict[int, _FarValue]:
-    """Return those of the columns, but where most rows that have either of two have both.
-
-    Such rows say the same of two columns, as those of a device that was off do.
-    """
-    found = {
-        column: far for column in columns if (far := _far_value(values[:, column], rule))
-    }
-
-    def is_alone(column: int) -> bool:
-        rows = found[column].rows
-        return not any(
-            2 * np.count_nonzero(rows & far.rows) > np.count_nonzero(rows | far.rows)
-            for other, far in found.items() if other != column
-        )
-
-    return {column: far for column, far in found.items() if is_alone(column)}
-
-
-def _far_value(column: NDArray[np.float32], rule: Dequantization) -> _FarValue | None:
-    """Return the value of many rows that is far from all others, as a code of missing values is.
-
-    It is the most frequent value, and the smallest or the largest. Its rows are spread out next to
-    the middle half of the others, as densely as these: next to all of them, where others are rare,
-    they would still stand apart. None if there is no such value: the gap is narrower than that, or
-    so few rows have it that they may be a rare cluster.
-    """
-    values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-    most, n_rows = counts.argmax(), counts.sum()
-    n_others = n_rows - counts[most]
-    is_frequent = counts[most] > max(1, n_rows / rule.max_values)
-    if not is_frequent or 0 < most < len(values) - 1:
-        return None
-    others, up_to = np.delete(values, most), np.delete(counts, most).cumsum()
-    lower, upper = others[np.searchsorted(up_to, n_others * np.array([0.25, 0.75]))]
-    width = 2 * (upper - lower) * counts[most] / n_others
-    nearest = others[0] if most == 0 else others[-1]
-    if abs(values[most] - nearest) <= width:
-        return None
-    low, high = (lower - width, lower) if most == 0 else (upper, upper + width)
-    return _FarValue(column == values[most], low, high)
 
 
 def one_hot_groups(values: NDArray[Any]) -> list[NDArray[np.intp]]:

@@ -2,12 +2,13 @@
 
 Candidates are cuts of the neighbor graph and of its minimum spanning tree, of which one criterion
 takes the best. A Gaussian mixture comes before them where it is the right model, and the latent
-class model in tables of categories alone.
+class model in tables of categories alone. Where columns have codes, such as 0 for what was not
+measured, all is done with and without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.utils import check_random_state, gen_batches
 
 from .._rows import BLOCK_ROWS, Rows
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
+from .codes import Code, explained, find_codes, without_codes
 from .criterion import judged_graphs, partition_score
 from .dequantization import DEQUANTIZATION, dequantized
 from .graph import edge_information, neighbor_graph, separation
@@ -64,6 +66,9 @@ class Selection(NamedTuple):
 
 
 SELECTION = Selection()
+
+#: With more no column is spread out and no mixture fitted: rows stay where they are.
+MOST_FEATURES = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
 
 _Values = TypeVar("_Values", NDArray[Any], csr_array)
 
@@ -142,7 +147,44 @@ def initial_partition(
         probabilities = class_probabilities(categories, n_found, random)
         probabilities.resize(rows.n_rows, n_clusters)
         return InitialPartition(probabilities, is_mixture=True)
-    space = _space(rows, neighbors, scale, observed, seed, random, selection)
+
+    def sought(codes: Sequence[Code] = ()) -> InitialPartition:
+        space = _space(rows, neighbors, scale, observed, codes, seed, random, selection)
+        probabilities, is_mixture = _sought_in(space, neighbors, n_found, random, selection)
+        probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
+        return InitialPartition(probabilities, is_mixture)
+
+    found = sought()
+    values, codes = _values_and_codes(neighbors, scale, observed)
+    if not codes:
+        return found
+    values = dequantized(values, random)
+
+    def explained_by(partition: InitialPartition) -> float:
+        labels = np.asarray(partition.probabilities.argmax(1)).ravel()
+        return explained(values, labels, codes)
+
+    return max(found, sought(codes), key=explained_by)
+
+
+def _values_and_codes(
+    neighbors: Neighbors, scale: NDArray[np.float64] | None, observed: Rows
+) -> tuple[NDArray[np.float32], list[Code]]:
+    """Return the values of all rows, and which of them are codes, if columns are compared so."""
+    values = _of_each_row(neighbors.compared, neighbors)
+    if scale is None or len(scale) > MOST_FEATURES:
+        return values, []
+    return values, find_codes(observed.flat() if observed.has_missing else values)
+
+
+def _sought_in(
+    space: _Space,
+    neighbors: Neighbors,
+    n_found: int,
+    random: np.random.RandomState,
+    selection: Selection,
+) -> tuple[csr_array, bool]:
+    """Return the probabilities of the clusters that are found, and whether a mixture has them."""
     compared = space.views[0]
     candidates = _candidates_by_score(space.views, n_found, random, selection)
     best, probabilities = candidates[0], None
@@ -151,10 +193,9 @@ def initial_partition(
     is_mixture = probabilities is not None
     if probabilities is None:
         probabilities = _of_each_row(_votes(compared, best, n_found), compared)
-    if space.is_dequantized:
+    if space.has_noise:
         probabilities = _means_of_identical(probabilities, neighbors.inverse)
-    probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
-    return InitialPartition(probabilities, is_mixture)
+    return probabilities, is_mixture
 
 
 class _Space(NamedTuple):
@@ -168,14 +209,14 @@ class _Space(NamedTuple):
         To which mixtures are fitted, if any are.
     missing : ndarray of bool of shape (n_rows, n_features) or None
         Which of the values are.
-    is_dequantized : bool
-        Whether columns of few values are spread out in the views.
+    has_noise : bool
+        Whether columns of few values, or codes, are spread out in the views.
     """
 
     views: list[Neighbors]
     values: NDArray[np.float32] | None = None
     missing: NDArray[np.bool_] | None = None
-    is_dequantized: bool = False
+    has_noise: bool = False
 
 
 def _space(
@@ -183,26 +224,27 @@ def _space(
     neighbors: Neighbors,
     scale: NDArray[np.float64] | None,
     observed: Rows,
+    codes: Sequence[Code],
     seed: int,
     random: np.random.RandomState,
     selection: Selection,
 ) -> _Space:
-    # of more features no column is spread out and no mixture fitted: rows stay where they are
-    most_features = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
-    if scale is None or len(scale) > most_features:
+    if scale is None or len(scale) > MOST_FEATURES:
         return _Space([neighbors])
-    values = _of_each_row(neighbors.compared, neighbors)
+    given = values = _of_each_row(neighbors.compared, neighbors)
+    if codes:
+        values = without_codes(values, codes, random)
     missing = np.isnan(observed.flat()) if observed.has_missing else None
     points = dequantized(values, random, missing=missing)
     views = [neighbors]
-    if points is not values:
+    if points is not given:
         views = [find_neighbors(Rows.of_array(points, rows.device), seed)]
     for_mixtures = values
     if _are_coordinates(scale, selection):
         own_units = (scale / scale.max()).astype(np.float32)
         views.append(in_coordinates(views[0], points[views[0].first] * own_units))
         for_mixtures = values * own_units  # where k-means, from which they begin, is right
-    return _Space(views, for_mixtures, missing, points is not values)
+    return _Space(views, for_mixtures, missing, points is not given)
 
 
 def _candidates_by_score(

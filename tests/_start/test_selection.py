@@ -150,10 +150,21 @@ def test_gaussians_that_overlap_are_found_beside_a_category_that_says_nothing(n_
     assert adjusted_rand_score(y, found.probabilities.toarray().argmax(1)) > 0.6
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(("code", "share"), [(0, 0.1), (-1, 0.3), (999, 0.1), (-999, 0.03)])
-def test_clusters_are_found_beside_a_code_of_missing_values(code, share, generated):
+def test_clusters_are_found_beside_a_code(code, share, generated):
     X, y = generated.make_codes(code, share, 5, random_state=0)
     assert adjusted_rand_score(y, start(X, 3).argmax(1)) > 0.9
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("share", [0.03, 0.1])
+@pytest.mark.parametrize("n_columns", [1, 3])
+def test_the_rows_of_a_code_are_a_cluster_where_there_is_no_other(n_columns, share):
+    random = np.random.default_rng(0)
+    X, is_off = random.normal(12, 1, (600, 6)), random.random(600) < share
+    X[is_off, :n_columns] = 0
+    assert adjusted_rand_score(is_off, start(X, 2).argmax(1)) > 0.95
 
 
 def make_strokes(sizes, random):

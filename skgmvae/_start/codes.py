@@ -1,0 +1,128 @@
+"""Codes in columns of numbers: 0, -1 or 999 where nothing was measured.
+
+The rows of a code are far from all others in a column, and any method takes them for a cluster. But
+a partition that is a function of one column explains nothing: what it tells of that column it has
+to be told itself. So the initial partition is sought once more with the codes moved to the other
+values, and the one is taken that explains more of all columns together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import entropy
+from sklearn.metrics import mutual_info_score
+
+from .mixtures import MIXTURE_TEST
+
+__all__ = ["CODE_RULE", "Code", "CodeRule", "explained", "find_codes", "without_codes"]
+
+
+class CodeRule(NamedTuple):
+    """What is taken for a code.
+
+    Attributes
+    ----------
+    min_share : float
+        Share of rows beyond which they are no single rows that are far away. Not tuned.
+    """
+
+    min_share: float = 0.02
+
+
+CODE_RULE = CodeRule()
+
+
+class Code(NamedTuple):
+    """A column, the rows that have the code there, and between what values they are moved."""
+
+    column: int
+    rows: NDArray[np.bool_]
+    low: float
+    high: float
+
+
+def find_codes(values: NDArray[np.float32], *, rule: CodeRule = CODE_RULE) -> list[Code]:
+    """Return the codes among values (n_rows, n_features), of which some may be missing (NaN).
+
+    In a column with a code this is the most frequent value, and the smallest or the largest. Moved
+    next to the middle half of the other values, its rows are as dense as these. (Next to all of
+    them, where others are rare, they would still stand apart.) If the gap to the other values is
+    narrower than they are then, it is no code.
+    """
+    found = (_code(column, values[:, column], rule) for column in range(values.shape[1]))
+    return [code for code in found if code is not None]
+
+
+def _code(number: int, column: NDArray[np.float32], rule: CodeRule) -> Code | None:
+    values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+    if len(values) < 3:
+        return None
+    most, n_rows = counts.argmax(), counts.sum()
+    n_others = n_rows - counts[most]
+    is_frequent = counts[most] > max(1, rule.min_share * n_rows)
+    if not is_frequent or 0 < most < len(values) - 1:
+        return None
+    others, up_to = np.delete(values, most), np.delete(counts, most).cumsum()
+    lower, upper = others[np.searchsorted(up_to, n_others * np.array([0.25, 0.75]))]
+    width = 2 * (upper - lower) * counts[most] / n_others
+    nearest = others[0] if most == 0 else others[-1]
+    if abs(values[most] - nearest) <= width:
+        return None
+    low, high = (lower - width, lower) if most == 0 else (upper, upper + width)
+    return Code(number, column == values[most], float(low), float(high))
+
+
+def without_codes(
+    values: NDArray[np.float32], codes: Sequence[Code], random: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Return the values with those of codes moved, (n_rows, n_features)."""
+    moved = values.copy()
+    for column, rows, low, high in codes:
+        moved[rows, column] = random.uniform(low, high, np.count_nonzero(rows))
+    return moved
+
+
+def explained(
+    values: NDArray[np.float32],
+    labels: NDArray[np.intp],
+    codes: Sequence[Code],
+    *,
+    reg_covar: float = MIXTURE_TEST.reg_covar,
+) -> float:
+    """Return what the labels tell of the columns, one by one, less their own entropy, in nats.
+
+    It is 0 for labels that are the codes of a column, and negative for a cut through a normal
+    distribution. Of a column they tell whether the value is a code and, if not, what Gaussians do.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_features)
+    labels : ndarray of shape (n_rows,)
+    codes : sequence of Code
+    reg_covar : float
+        Variance that is added to that of each column and cluster.
+
+    Examples
+    --------
+    >>> values, labels = np.zeros((40, 3), np.float32), np.arange(40) % 2
+    >>> code = Code(column=0, rows=labels == 1, low=0.0, high=0.0)
+    >>> abs(round(explained(values, labels, [code]), 3))
+    0.0
+    """
+    is_code = np.zeros(values.shape, bool)
+    for code in codes:
+        is_code[:, code.column] = code.rows
+    total = -float(entropy(np.unique(labels, return_counts=True)[1]))
+    for column, is_coded in zip(values.T.astype(np.float64), is_code.T, strict=True):
+        total += mutual_info_score(is_coded, labels)
+        numbers, clusters = column[~is_coded], labels[~is_coded]
+        _, clusters, counts = np.unique(clusters, return_inverse=True, return_counts=True)
+        means = np.bincount(clusters, numbers) / counts
+        within = np.bincount(clusters, (numbers - means[clusters]) ** 2) / counts + reg_covar
+        whole = np.log(numbers.var() + reg_covar)
+        total += 0.5 * float(counts @ (whole - np.log(within))) / len(column)
+    return total

@@ -1,0 +1,93 @@
+"""Codes in columns of numbers are found, moved to the other values, and explain nothing."""
+
+import numpy as np
+import pytest
+from scipy.stats import entropy, kstest
+
+from skgmvae._start.codes import explained, find_codes, without_codes
+
+
+def coded(code, share=0.1, scale=1.0, seed=0):
+    """Make a column of normal values about 8, of which a share is the code."""
+    random = np.random.default_rng(seed)
+    is_code = random.random(2000) < share
+    column = scale * np.where(is_code, code, random.normal(8, 1, 2000))
+    return column[:, None].astype(np.float32), is_code
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, -100.0])
+@pytest.mark.parametrize("share", [0.04, 0.1, 0.6])
+@pytest.mark.parametrize("code", [0, -1, 999, -999])
+def test_a_code_is_moved_next_to_the_middle_half(code, share, scale):
+    X, is_code = coded(code, share, scale)
+    (found,) = find_codes(X)
+    assert found.column == 0
+    np.testing.assert_array_equal(found.rows, is_code)
+    moved = without_codes(X, [found], np.random.RandomState(0))
+    np.testing.assert_array_equal(moved[~is_code], X[~is_code])
+    others = X[~is_code, 0] / scale
+    lower, upper = np.quantile(others, [0.25, 0.75])
+    # on its own side, and as dense
+    distance = moved[is_code, 0] / scale
+    distance = lower - distance if code < 8 else distance - upper
+    width = 2 * (upper - lower) * share / (1 - share)
+    assert kstest(distance, "uniform", (0, width)).pvalue > 0.001
+
+
+def test_codes_are_found_beside_missing_values_and_other_columns():
+    X, is_code = coded(0)
+    X[::7] = np.nan
+    other, is_other = coded(999, seed=1)
+    X = np.column_stack([np.arange(2000) % 2, X, np.arange(2000), other]).astype(np.float32)
+    first, second = find_codes(X)
+    assert (first.column, second.column) == (1, 3)
+    np.testing.assert_array_equal(first.rows, is_code & ~np.isnan(X[:, 1]))
+    np.testing.assert_array_equal(second.rows, is_other)
+
+
+NO_CODES = {
+    "few rows": lambda random: coded(0, 0.01)[0],
+    "a row": lambda random: np.append(random.normal(8, 1, 30), -100.0),
+    "next to the others": lambda random: np.where(
+        random.random(2000) < 0.5, 0, random.lognormal(0, 1, 2000)
+    ),
+    "among the others": lambda random: np.where(
+        random.random(2000) < 0.3, 8, random.normal(8, 1, 2000)
+    ),
+    "a group": lambda random: np.append(random.normal(8, 1, 200), random.normal(0, 0.1, 200)),
+    "ratings": lambda random: random.choice(5, 2000, p=[0.4, 0.2, 0.2, 0.1, 0.1]),
+    "a flag": lambda random: random.random(2000) < 0.9,
+    "constant": lambda random: np.full(50, 3.0),
+    "missing": lambda random: np.full(50, np.nan),
+}
+
+
+@pytest.mark.parametrize("name", NO_CODES)
+def test_other_columns_have_no_code(name):
+    X = NO_CODES[name](np.random.default_rng(0)).reshape(-1, 1)
+    assert find_codes(X.astype(np.float32)) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_the_codes_of_a_column_explain_nothing(share):
+    X, is_code = coded(0, share)
+    X = np.column_stack([X, np.random.default_rng(1).normal(size=(2000, 3))]).astype(np.float32)
+    assert explained(X, is_code.astype(int), find_codes(X)) == pytest.approx(0, abs=0.01)
+
+
+def test_a_cut_through_a_normal_distribution_explains_less_than_nothing():
+    X = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
+    halves = (X[:, 0] > 0).astype(int)
+    # the variance of half a normal variable is 1 - 2 / pi
+    expected = -0.5 * np.log(1 - 2 / np.pi) - np.log(2)
+    assert explained(X, halves, []) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 5])
+def test_clusters_explain_each_column_in_which_they_differ(n_columns):
+    random = np.random.default_rng(0)
+    y = random.choice(3, 20_000, p=[0.5, 0.3, 0.2])
+    X = 10 * y[:, None] + random.normal(size=(20_000, n_columns))
+    sizes = np.bincount(y)
+    expected = n_columns * 0.5 * np.log(1 + 100 * y.var()) - entropy(sizes)
+    assert explained(X.astype(np.float32), y, []) == pytest.approx(expected, abs=0.02)
