@@ -67,7 +67,8 @@ def checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
         given = np.asarray(sample_weight)
         for value in given.flat if given.dtype.kind in "OSUmM" else ():  # that became numbers
             if isinstance(value, str | bytes | np.datetime64 | np.timedelta64):
-                raise TypeError(f"{asked}, but it has the value {value!r}: turn it into numbers.")
+                kind = ValueError if isinstance(value, str | bytes) else TypeError  # as in X
+                raise kind(f"{asked}, but it has the value {value!r}: turn it into numbers.")
         weights: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
     except (TypeError, ValueError) as error:
         if "sample_weight" in str(error).lower():
