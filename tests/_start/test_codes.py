@@ -51,11 +51,13 @@ NO_CODES = {
     "next to the others": lambda random: np.where(
         random.random(2000) < 0.5, 0, random.lognormal(0, 1, 2000)
     ),
+    "near": lambda random: np.where(random.random(2000) < 0.03, 4, random.uniform(5, 8, 2000)),
     "among the others": lambda random: np.where(
         random.random(2000) < 0.3, 8, random.normal(8, 1, 2000)
     ),
     "a group": lambda random: np.append(random.normal(8, 1, 200), random.normal(0, 0.1, 200)),
     "ratings": lambda random: random.choice(5, 2000, p=[0.4, 0.2, 0.2, 0.1, 0.1]),
+    "three values": lambda random: random.choice([3, 6, 7], 2000, p=[0.5, 0.05, 0.45]),
     "a flag": lambda random: random.random(2000) < 0.9,
     "constant": lambda random: np.full(50, 3.0),
     "missing": lambda random: np.full(50, np.nan),
