@@ -13,12 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import entropy
-from sklearn.metrics import mutual_info_score
 
-from .mixtures import MIXTURE_TEST
-
-__all__ = ["CODE_RULE", "Code", "CodeRule", "explained", "find_codes", "without_codes"]
+__all__ = ["CODE_RULE", "Code", "CodeRule", "find_codes", "without_codes"]
 
 
 class CodeRule(NamedTuple):
@@ -85,45 +81,3 @@ def without_codes(
     for column, rows, low, high in codes:
         moved[rows, column] = random.uniform(low, high, np.count_nonzero(rows))
     return moved
-
-
-def explained(
-    values: NDArray[np.float32],
-    labels: NDArray[np.intp],
-    codes: Sequence[Code],
-    *,
-    reg_covar: float = MIXTURE_TEST.reg_covar,
-) -> float:
-    """Return what the labels tell of the columns, one by one, less their own entropy, in nats.
-
-    It is 0 for labels that are the codes of a column, and negative for a cut through a normal
-    distribution. Of a column they tell whether the value is a code and, if not, what Gaussians do.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_features)
-    labels : ndarray of shape (n_rows,)
-    codes : sequence of Code
-    reg_covar : float
-        Variance that is added to that of each column and cluster.
-
-    Examples
-    --------
-    >>> values, labels = np.zeros((40, 3), np.float32), np.arange(40) % 2
-    >>> code = Code(column=0, rows=labels == 1, low=0.0, high=0.0)
-    >>> abs(round(explained(values, labels, [code]), 3))
-    0.0
-    """
-    is_code = np.zeros(values.shape, bool)
-    for code in codes:
-        is_code[:, code.column] = code.rows
-    total = -float(entropy(np.unique(labels, return_counts=True)[1]))
-    for column, is_coded in zip(values.T.astype(np.float64), is_code.T, strict=True):
-        total += mutual_info_score(is_coded, labels)
-        numbers, clusters = column[~is_coded], labels[~is_coded]
-        _, clusters, counts = np.unique(clusters, return_inverse=True, return_counts=True)
-        means = np.bincount(clusters, numbers) / counts
-        within = np.bincount(clusters, (numbers - means[clusters]) ** 2) / counts + reg_covar
-        whole = np.log(numbers.var() + reg_covar)
-        total += 0.5 * float(counts @ (whole - np.log(within))) / len(column)
-    return total

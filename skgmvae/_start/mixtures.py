@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
-from scipy.special import softmax
+from scipy.special import ndtri, softmax
+from scipy.stats import rankdata
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import gen_batches
 
@@ -24,8 +25,8 @@ from .neighbors import FEW_FEATURES
 from .quiet import fit_quietly
 
 __all__ = [
-    "MIXTURE_TEST", "MixtureTest", "fewer_suffice", "responsibilities", "right_mixture",
-    "sparse_probabilities",
+    "MIXTURE_TEST", "FoundMixture", "MixtureTest", "best_mixture", "fewer_suffice",
+    "normal_scores", "responsibilities", "sparse_probabilities",
 ]
 
 
@@ -83,7 +84,14 @@ class MixtureTest(NamedTuple):
 MIXTURE_TEST = MixtureTest()
 
 
-def right_mixture(
+class FoundMixture(NamedTuple):
+    """The mixture of the lowest BIC, and whether none of more components has a lower one."""
+
+    mixture: GaussianMixture
+    is_right: bool
+
+
+def best_mixture(
     values: NDArray[np.float32],
     partitions: list[NDArray[np.intp]],
     n_clusters: int,
@@ -91,8 +99,8 @@ def right_mixture(
     *,
     others: NDArray[np.float32] | None = None,
     policy: MixtureTest = MIXTURE_TEST,
-) -> GaussianMixture | None:
-    """Return the Gaussian mixture of the lowest BIC, if it is the right model.
+) -> FoundMixture | None:
+    """Return the Gaussian mixture of the lowest BIC, and whether it is the right model.
 
     Parameters
     ----------
@@ -108,8 +116,8 @@ def right_mixture(
 
     Returns
     -------
-    GaussianMixture or None
-        With `n_clusters` components.
+    FoundMixture or None
+        With `n_clusters` components; None where none can be tried.
     """
     rows = _fit_rows(values, n_clusters, random, policy)
     if rows is None:
@@ -132,8 +140,25 @@ def right_mixture(
                 continue
             more = _fitted(some, n_components, kind, seed, policy, tol=policy.tol_of_rough)
             if bic(more) <= lowest:
-                return None
-    return best
+                return FoundMixture(best, is_right=False)
+    return FoundMixture(best, is_right=True)
+
+
+def normal_scores(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values with columns that are normal one by one: the quantiles of their ranks.
+
+    A mixture of normal distributions in these says how columns depend on each other, however each
+    of them is distributed. Missing values, NaN, stay so.
+
+    Examples
+    --------
+    >>> column = np.array([1.0, 100.0, 7.0, np.nan, 7.0], np.float32)
+    >>> normal_scores(column[:, None]).ravel().round(2)
+    array([-1.15,  1.15,  0.  ,   nan,  0.  ], dtype=float32)
+    """
+    ranks = rankdata(values, axis=0, nan_policy="omit")
+    scores: NDArray[np.float64] = ndtri((ranks - 0.5) / np.isfinite(ranks).sum(0))
+    return scores.astype(np.float32)
 
 
 def responsibilities(mixture: GaussianMixture, values: NDArray[np.float32]) -> csr_array:
@@ -202,7 +227,7 @@ def fewer_suffice(
 ) -> bool:
     """Whether mixtures speak for the clusters of the labels, fewer than `n_clusters`.
 
-    True also where no mixture can be tried. Parameters are those of `right_mixture`, and `labels`
+    True also where no mixture can be tried. Parameters are those of `best_mixture`, and `labels`
     of the same rows.
     """
     rows = _fit_rows(values, n_clusters, random, policy)

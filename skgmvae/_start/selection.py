@@ -19,12 +19,19 @@ from sklearn.utils import check_random_state, gen_batches
 
 from .._rows import BLOCK_ROWS, Rows
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
-from .codes import Code, explained, find_codes, without_codes
-from .criterion import judged_graphs, partition_score
+from .codes import Code, find_codes, without_codes
+from .criterion import JudgedGraph, judged_graphs, partition_score, stand_apart
 from .dequantization import DEQUANTIZATION, dequantized
+from .explanation import explained
 from .graph import edge_information, neighbor_graph, separation
 from .latent_classes import class_probabilities, encoded_categories
-from .mixtures import MIXTURE_TEST, fewer_suffice, responsibilities, right_mixture
+from .mixtures import (
+    MIXTURE_TEST,
+    best_mixture,
+    fewer_suffice,
+    normal_scores,
+    responsibilities,
+)
 from .neighbors import Neighbors, find_neighbors, in_coordinates
 from .spanning_tree import tree_cuts
 
@@ -54,6 +61,9 @@ class Selection(NamedTuple):
         each feature stretches shapes. Chosen by hand.
     n_beginnings : int
         Candidates, the best ones, from which Gaussian mixtures are fitted. Not tuned.
+    min_features : int
+        So many features, or no clusters are compared by what they explain: in the plane these are
+        often curves, which explain nothing of their coordinates one by one.
     """
 
     n_refined: int = 6
@@ -63,6 +73,7 @@ class Selection(NamedTuple):
     max_coordinates: int = 3
     max_ratio_of_ranges: float = 10.0
     n_beginnings: int = 3
+    min_features: int = 3
 
 
 SELECTION = Selection()
@@ -150,21 +161,25 @@ def initial_partition(
 
     def sought(codes: Sequence[Code] = ()) -> InitialPartition:
         space = _space(rows, neighbors, scale, observed, codes, seed, random, selection)
-        probabilities, is_mixture = _sought_in(space, neighbors, n_found, random, selection)
-        probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
-        return InitialPartition(probabilities, is_mixture)
+        found = _sought_in(space, neighbors, n_found, random, selection)
+        found.probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
+        return found
 
     found = sought()
     values, codes = _values_and_codes(neighbors, scale, observed)
-    if not codes:
-        return found
-    values = dequantized(values, random)
+    return _explaining_most([found, sought(codes)], values, codes) if codes else found
+
+
+def _explaining_most(
+    partitions: list[InitialPartition], values: NDArray[np.float32], codes: Sequence[Code] = ()
+) -> InitialPartition:
+    """Return the partition that explains most of all columns, the first of those that do."""
 
     def explained_by(partition: InitialPartition) -> float:
         labels = np.asarray(partition.probabilities.argmax(1)).ravel()
         return explained(values, labels, codes)
 
-    return max(found, sought(codes), key=explained_by)
+    return max(partitions, key=explained_by)
 
 
 def _values_and_codes(
@@ -183,19 +198,24 @@ def _sought_in(
     n_found: int,
     random: np.random.RandomState,
     selection: Selection,
-) -> tuple[csr_array, bool]:
-    """Return the probabilities of the clusters that are found, and whether a mixture has them."""
-    compared = space.views[0]
-    candidates = _candidates_by_score(space.views, n_found, random, selection)
-    best, probabilities = candidates[0], None
-    if space.values is not None:
-        best, probabilities = _compared_with_mixtures(candidates, space, n_found, random, selection)
-    is_mixture = probabilities is not None
-    if probabilities is None:
-        probabilities = _of_each_row(_votes(compared, best, n_found), compared)
+) -> InitialPartition:
+    """Return the clusters that are found."""
+    candidates, judged = _candidates_by_score(space.views, n_found, random, selection)
+    if space.values is None:
+        found = _by_votes(candidates[0], space, n_found)
+    else:
+        found = _compared_with_mixtures(candidates, judged, space, n_found, random, selection)
     if space.has_noise:
-        probabilities = _means_of_identical(probabilities, neighbors.inverse)
-    return probabilities, is_mixture
+        probabilities = _means_of_identical(found.probabilities, neighbors.inverse)
+        found = found._replace(probabilities=probabilities)
+    return found
+
+
+def _by_votes(labels: NDArray[np.intp], space: _Space, n_clusters: int) -> InitialPartition:
+    """Return the partition with labels of the references."""
+    compared = space.views[0]
+    votes = _votes(compared, labels, n_clusters)
+    return InitialPartition(_of_each_row(votes, compared), is_mixture=False)
 
 
 class _Space(NamedTuple):
@@ -249,79 +269,98 @@ def _space(
 
 def _candidates_by_score(
     views: list[Neighbors], n_clusters: int, random: np.random.RandomState, selection: Selection
-) -> list[NDArray[np.intp]]:
-    """Return the partitions of the references that are compared, the best first."""
-    candidates = list(_candidates(views, n_clusters, random, selection))
+) -> tuple[list[NDArray[np.intp]], list[JudgedGraph]]:
+    """Return the partitions of the references that are compared, the best first, and by what.
+
+    A single one is not judged.
+    """
+    candidates, judged = list(_candidates(views, n_clusters, random, selection)), []
     if len(candidates) > 1:
-        judged = [graph for view in views for graph in judged_graphs(view, random)]
+        judged = _judged(views, random)
         points_judged = views[-1].compared[views[0].references]
         candidates.sort(
             key=lambda labels: partition_score(labels, judged, points_judged, n_clusters),
             reverse=True,
         )
-    return candidates
+    return candidates, judged
+
+
+def _judged(views: list[Neighbors], random: np.random.RandomState) -> list[JudgedGraph]:
+    return [graph for view in views for graph in judged_graphs(view, random)]
 
 
 def _compared_with_mixtures(
     candidates: list[NDArray[np.intp]],
+    judged: list[JudgedGraph],
     space: _Space,
     n_clusters: int,
     random: np.random.RandomState,
     selection: Selection,
-) -> tuple[NDArray[np.intp], csr_array | None]:
-    """Return the candidate that is taken, and the responsibilities of a mixture if that is right.
+) -> InitialPartition:
+    """Return a mixture if that is the right model, else the best candidate.
 
-    One with fewer clusters is taken only if mixtures of so many suffice.
+    One with fewer clusters is taken only if mixtures of so many suffice. Where no mixture is right
+    and no clusters stand apart, the partition is taken that explains most: that candidate, the best
+    mixture, or the best of columns that have been made normal one by one.
     """
-    values, missing, compared = space.values, space.missing, space.views[0]
-    assert values is not None
+    assert space.values is not None
+    compared = space.views[0]
+    complete = slice(None) if space.missing is None else ~space.missing.any(1)
     whole = [labels for labels in candidates if _n_clusters(labels) == n_clusters]
 
-    def of_rows(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-        return _of_each_row(_labels_of_all(compared, labels, n_clusters), compared)
+    def of_complete(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+        labels = _labels_of_all(compared, labels, n_clusters)
+        return _of_each_row(labels, compared)[complete]
 
-    normal = dequantized(values, random, normal=True, missing=missing)
-    complete = slice(None) if missing is None else ~missing.any(1)
-    others = None
-    if normal is not values:
-        others = dequantized(values, random, normal=True, missing=missing)[complete]
-    normal = normal[complete]
-    beginnings = [of_rows(labels)[complete] for labels in whole[: selection.n_beginnings]]
+    normal = _drawn(space, random)[complete]
+    others = _drawn(space, random)[complete] if space.has_noise else None
+    beginnings = [of_complete(labels) for labels in whole[: selection.n_beginnings]]
     best = candidates[0]
-    if best is not whole[0] and not fewer_suffice(
-        normal, of_rows(best)[complete], beginnings, n_clusters, random
-    ):
+    if best is not whole[0]:
+        if fewer_suffice(normal, of_complete(best), beginnings, n_clusters, random):
+            return _by_votes(best, space, n_clusters)
         best = whole[0]
-    mixture = None
-    if best is whole[0]:
-        mixture = right_mixture(normal, beginnings, n_clusters, random, others=others)
-    if mixture is None:
-        return best, None
-    return best, _responsibilities(mixture, values, missing, random)
+    found = best_mixture(normal, beginnings, n_clusters, random, others=others)
+    if found is None:
+        return _by_votes(best, space, n_clusters)
+    if found.is_right:
+        return _by_mixture(found.mixture, space, random)
+    partitions = [_by_votes(best, space, n_clusters)]
+    judged = judged or _judged(space.views, random)
+    if normal.shape[1] >= selection.min_features and not stand_apart(best, judged, n_clusters):
+        partitions.append(_by_mixture(found.mixture, space, random))
+        if not space.has_noise:  # of which ranks would be
+            scores = normal_scores(_drawn(space, random))
+            found = best_mixture(
+                scores[complete], beginnings, n_clusters, random,
+                policy=MIXTURE_TEST._replace(factors=()),  # whether it is right does not matter
+            )
+            assert found is not None  # as before, of as many values
+            partitions.append(InitialPartition(responsibilities(found.mixture, scores), True))
+    return _explaining_most(partitions, space.values)
 
 
-def _responsibilities(
-    mixture: GaussianMixture,
-    values: NDArray[np.float32],
-    missing: NDArray[np.bool_] | None,
-    random: np.random.RandomState,
-) -> csr_array:
-    """Return the mean of the responsibilities over draws of the noise, (n_rows, n_clusters).
+def _by_mixture(
+    mixture: GaussianMixture, space: _Space, random: np.random.RandomState
+) -> InitialPartition:
+    """Return the mean of the responsibilities over draws of the noise.
 
     By one draw a row would be judged by its noise as well as by its values.
     """
-
-    def of_draw(normal: NDArray[np.float32]) -> csr_array:
-        seen = normal if missing is None else np.where(missing, np.float32(np.nan), normal)
-        return responsibilities(mixture, seen)
-
-    normal = dequantized(values, random, normal=True, missing=missing)
-    n_draws = 1 if normal is values else DEQUANTIZATION.n_draws
-    total = of_draw(normal)
+    n_draws = DEQUANTIZATION.n_draws if space.has_noise else 1
+    total = responsibilities(mixture, _drawn(space, random))
     for _ in range(n_draws - 1):
-        total += of_draw(dequantized(values, random, normal=True, missing=missing))
+        total += responsibilities(mixture, _drawn(space, random))
     total.data /= np.float32(n_draws)
-    return total
+    return InitialPartition(total, is_mixture=True)
+
+
+def _drawn(space: _Space, random: np.random.RandomState) -> NDArray[np.float32]:
+    """Return the values with other noise in each draw, NaN where they are missing."""
+    values, missing = space.values, space.missing
+    assert values is not None
+    drawn = dequantized(values, random, normal=True, missing=missing)
+    return drawn if missing is None else np.where(missing, np.float32(np.nan), drawn)
 
 
 def _are_coordinates(scale: NDArray[np.float64], selection: Selection) -> bool:

@@ -16,6 +16,7 @@ from skgmvae._start.criterion import (
     JudgedGraph,
     judged_graphs,
     partition_score,
+    stand_apart,
     typical_cuts,
 )
 from skgmvae._start.graph import LEAST_AFFINITY, neighbor_graph
@@ -119,6 +120,15 @@ def test_worth_by_an_oracle(seed, n_clusters):
     evenness = entropy(np.bincount(labels)) / np.log(n_clusters)
     expected = separated + 0.75 * evenness - 0.25 * np.log(within)
     assert partition_score(labels, graphs, values, n_clusters) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("distance", "apart"), [(12.0, True), (2.5, False)])
+def test_clusters_stand_apart_where_there_are_gaps(distance, apart):
+    X, y = blobs([200, 150], distance)
+    judged = judged_graphs(neighbors_of(X), np.random.RandomState(0))
+    assert stand_apart(y, judged, 2) is apart
+    # nor do they if all that is cut is cut in vain
+    assert not stand_apart(y, judged, 2, criterion=CRITERION._replace(max_relative_cut=-0.001))
 
 
 def blobs(sizes, distance=12.0, n_features=2, seed=0):

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import kstest, multivariate_normal, norm
 from sklearn.datasets import load_breast_cancer, load_iris, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
@@ -12,10 +12,11 @@ from sklearn.mixture import GaussianMixture
 from skgmvae._start import mixtures as module
 from skgmvae._start.mixtures import (
     MIXTURE_TEST,
+    best_mixture,
     fewer_suffice,
     n_parameters,
+    normal_scores,
     responsibilities,
-    right_mixture,
 )
 
 FEW = MIXTURE_TEST._replace(covariance_types=("full", "diag"), min_init=1, max_init=1)
@@ -24,10 +25,11 @@ FEW_SEEDS = MIXTURE_TEST._replace(max_init=3)
 
 def mixture_of(X, n_clusters, partitions=(), seed=0, policy=MIXTURE_TEST):
     X = np.asarray(X, np.float32)
-    found = right_mixture(
+    found = best_mixture(
         X, list(partitions), n_clusters, np.random.RandomState(seed), policy=policy
     )
-    return None if found is None else responsibilities(found, X).toarray()
+    is_right = found is not None and found.is_right
+    return responsibilities(found.mixture, X).toarray() if is_right else None
 
 
 def matched(found, posterior):
@@ -284,5 +286,34 @@ def test_mixtures_are_compared_on_other_noise(monkeypatch):
     monkeypatch.setattr(module, "_mixtures", lambda *parts: fits)
     monkeypatch.setattr(module, "_has_few_parameters", lambda *parts: False)
     for others, best in ((None, fits[0]), (values, fits[0]), (values + np.float32(0.5), fits[1])):
-        found = right_mixture(values, [], 2, np.random.RandomState(0), others=others)
-        assert found is best
+        found = best_mixture(values, [], 2, np.random.RandomState(0), others=others)
+        assert found.mixture is best
+
+
+def test_a_mixture_that_is_not_right_is_the_best_all_the_same():
+    # of skewed clusters, which more normal distributions describe better
+    random = np.random.default_rng(0)
+    y = random.integers(2, size=600)
+    X = random.exponential(np.array([[1, 9, 3], [9, 1, 3]])[y]).astype(np.float32)
+    found = best_mixture(X, [], 2, np.random.RandomState(0))
+    assert not found.is_right
+    assert adjusted_rand_score(y, found.mixture.predict(X)) > 0.5
+    untested = best_mixture(
+        X, [], 2, np.random.RandomState(0), policy=MIXTURE_TEST._replace(factors=())
+    )
+    assert untested.is_right
+    np.testing.assert_array_equal(untested.mixture.means_, found.mixture.means_)
+
+
+def test_normal_scores_are_normal_and_of_the_same_order_whatever_the_scale():
+    random = np.random.default_rng(0)
+    X = random.exponential(size=(500, 2)).astype(np.float32)
+    X[:100, 1] = 0.0
+    X[::7, 0] = np.nan
+    scores = normal_scores(X)
+    assert scores.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(scores), np.isnan(X))
+    assert kstest(scores[~np.isnan(X[:, 0]), 0], "norm").pvalue > 0.99
+    np.testing.assert_array_equal(scores, normal_scores(np.exp(X)))
+    # those that are equal stay so, in the middle of their ranks
+    assert np.unique(scores[:100, 1]) == pytest.approx(norm.ppf(0.1), abs=0.01)

@@ -403,7 +403,7 @@ def test_mixtures_are_for_tables_and_begin_at_the_best_candidates(monkeypatch):
         assert others is None
         seen.append(partitions)
 
-    monkeypatch.setattr(module, "right_mixture", spy)
+    monkeypatch.setattr(module, "best_mixture", spy)
     X, y = make_blobs([200, 40], 2, centers=[[0, 0], [9, 9]], random_state=0)
     partition(X, 2, images=True)
     assert seen == []
@@ -444,7 +444,7 @@ def test_fewer_clusters_are_taken_only_if_mixtures_say_that_they_suffice(suffice
 
     monkeypatch.setattr(module, "_candidates", lambda *args: iter([cut, y]))
     monkeypatch.setattr(module, "fewer_suffice", spy)
-    monkeypatch.setattr(module, "right_mixture", lambda *args, **named: None)
+    monkeypatch.setattr(module, "best_mixture", lambda *args, **named: None)
     assert len(np.unique(partition(X, 3))) == (2 if suffice else 3)
     ((labels, partitions, n_clusters),) = seen
     np.testing.assert_array_equal(labels, y)
@@ -464,7 +464,7 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
 
     monkeypatch.setattr(module, "dequantized", spy)
     monkeypatch.setattr(
-        module, "right_mixture",
+        module, "best_mixture",
         lambda values, *_, others: seen.update(mixture=values, others=others),
     )
     monkeypatch.setattr(
@@ -476,6 +476,67 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
     np.testing.assert_array_equal([seen["mixture"], seen["others"]], seen[True])
     assert (seen["mixture"][:, 1] != seen["others"][:, 1]).all()  # compared on other noise
     np.testing.assert_array_equal([seen["graph"]], seen[False])
+
+
+def skewed(random, n_columns=8):
+    """Make clusters of exponential columns, which have no gap between them."""
+    y = random.integers(3, size=800)
+    return random.exponential(np.exp(random.normal(0, 1.3, (3, n_columns)))[y]), y
+
+
+def log_normal(random):
+    """Make clusters of log-normal columns that depend on each other."""
+    y = random.integers(3, size=800)
+    logarithms = random.normal(0, 1.4, (3, 6))[y] + random.normal(size=(800, 6)) @ (
+        0.35 * random.normal(size=(6, 6))
+    )
+    return np.exp(logarithms + 0.2 * random.normal(size=(800, 6))), y
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize(("make", "seed", "before"), [(skewed, 0, 0.45), (log_normal, 3, 0.75)])
+def test_where_no_clusters_stand_apart_that_is_taken_which_explains_most(make, seed, before):
+    X, y = make(np.random.default_rng(seed))
+    found = begin(X, 3)
+    assert found.is_mixture
+    labels = found.probabilities.toarray().argmax(1)
+    assert adjusted_rand_score(y, labels) > before + 0.15
+
+
+@pytest.mark.ours
+def test_curves_that_stand_apart_are_left_to_the_graph():
+    # a mixture would explain more of their columns, one by one
+    random = np.random.default_rng(0)
+    X, y = make_moons(600, noise=0.07, random_state=0)
+    X = np.column_stack([X, 0.4 * random.standard_normal((600, 2))])
+    assert agreement(X, y) > 0.95
+
+
+@pytest.mark.parametrize(("of_columns", "expected"), [
+    (lambda X: X, {"stand_apart", "normal_scores"}),
+    (lambda X: X[:, :2], set()),
+    (lambda X: np.column_stack([X, X[:, 0] > 1]), {"stand_apart"}),
+], ids=["numbers", "the plane", "a flag"])
+def test_what_is_explained_is_asked_of_three_columns_and_more(
+    of_columns, expected, monkeypatch
+):
+    seen = set()
+
+    def spy(name):
+        real = getattr(module, name)
+
+        def noted(*args, **named):
+            seen.add(name)
+            return real(*args, **named)
+
+        monkeypatch.setattr(module, name, noted)
+
+    spy("stand_apart")
+    spy("normal_scores")
+    X, _ = skewed(np.random.default_rng(0), n_columns=3)
+    found = begin(of_columns(X)[:300], 3)
+    assert seen == expected
+    np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
 
 
 @pytest.mark.ours
@@ -509,7 +570,7 @@ def test_categories_alone_have_the_latent_class_model(generated):
 
 
 def test_images_have_no_noise_nor_mixtures(monkeypatch):
-    for name in ("dequantized", "right_mixture", "fewer_suffice"):
+    for name in ("dequantized", "best_mixture", "fewer_suffice"):
         monkeypatch.setattr(module, name, None)
     X, y = load_digits(return_X_y=True)
     found = start(X[:200] > 7, 10, images=True)
