@@ -81,6 +81,9 @@ SELECTION = Selection()
 #: With more no column is spread out and no mixture fitted: rows stay where they are.
 MOST_FEATURES = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
 
+#: A mixture, whether it is right or not, as fast as it is found.
+_ROUGH = MIXTURE_TEST._replace(factors=(), tol=MIXTURE_TEST.tol_of_rough)
+
 _Values = TypeVar("_Values", NDArray[Any], csr_array)
 
 
@@ -333,7 +336,7 @@ def _compared_with_mixtures(
             scores = normal_scores(_drawn(space, random))
             found = best_mixture(
                 scores[complete], beginnings, n_clusters, random,
-                policy=MIXTURE_TEST._replace(factors=()),  # whether it is right does not matter
+                policy=_ROUGH,
             )
             assert found is not None  # as before, of as many values
             partitions.append(InitialPartition(responsibilities(found.mixture, scores), True))

@@ -1,5 +1,7 @@
 """What a partition explains: oracles, and what explains nothing."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +36,7 @@ def test_it_is_the_information_of_each_column_less_that_by_chance_and_the_entrop
         bins[-1] = np.inf
         table = [
             [(others & (column >= low) & (column < high) & (labels == c)).sum() for c in range(4)]
-            for low, high in zip(bins[:-1], bins[1:], strict=True)
+            for low, high in pairwise(bins)
         ]
         table.append([(~others & (labels == c)).sum() for c in range(4)])
         n_bins = np.count_nonzero(np.sum(table, axis=1))
