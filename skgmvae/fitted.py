@@ -29,7 +29,16 @@ from ._objective import (
     mixture_log_evidence,
     shifted_points,
 )
-from ._rows import BLOCK_ROWS, FARTHEST, Units, dense, has_missing, rows_at_a_time, slices
+from ._rows import (
+    BLOCK_ROWS,
+    FARTHEST,
+    Units,
+    dense,
+    has_missing,
+    rows_at_a_time,
+    rows_of_values,
+    slices,
+)
 from .likelihoods import Likelihood
 from .runtime import CPU, cached_property, computes_in_float64, generator, ordinary_torch
 
@@ -245,7 +254,7 @@ class Fitted:
         model, precision = self._in_precision_of(latent.dtype)
         dtype = np.dtype(dtype or latent.dtype)
         rows = np.empty((len(latent), len(self.units.scale)), dtype)
-        for block in slices(len(latent), BLOCK_ROWS):
+        for block in slices(len(latent), rows_of_values(rows.shape[1])):
             near = np.clip(latent[block], -FARTHEST, FARTHEST)  # the networks would overflow
             x = torch.from_numpy(near).to(self.device, precision)
             rows[block] = self.units.to_data(model.p_y(x).mean, dtype)
@@ -375,7 +384,7 @@ class Fitted:
         model, latent = self.module, self.latent_mixture
         noise = _standard_normal(len(labels), model.latent_dim, source)
         rows = np.empty((len(labels), len(self.units.scale)))
-        for block in slices(len(labels), BLOCK_ROWS):
+        for block in slices(len(labels), rows_of_values(rows.shape[1])):
             z = torch.from_numpy(labels[block]).to(self.device)
             x_noise = noise[block].to(self.device)
             if w is None:

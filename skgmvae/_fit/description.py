@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
 from .._objective import RegularizerInputs
-from .._rows import BLOCK_ROWS, Copies, Rows, Units, dense, moments, slices
+from .._rows import Copies, Rows, Units, dense, moments, rows_at_a_time, slices
 from ..distributed import ALONE, Group
 from ..exceptions import (
     EmptyClustersWarning,
@@ -515,7 +515,7 @@ def _distance_from_rows(
     if not len(members):
         return 0.0
     mean, variance, *_ = moments(
-        dense(X[members[block]]) for block in slices(len(members), BLOCK_ROWS)
+        dense(X[members[block]]) for block in slices(len(members), rows_at_a_time(X))
     )
     total = np.nansum(variance)  # of columns that have values in this cluster
     if not total > 0:

@@ -2,7 +2,15 @@
 
 from .batches import Reservoir, mixed_order, n_batches, shuffled_batches
 from .columns import DATES, TEXT, Columns, check_numbers
-from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
+from .containers import (
+    BLOCK_ROWS,
+    blocks,
+    dense,
+    has_missing,
+    rows_at_a_time,
+    rows_of_values,
+    slices,
+)
 from .copies import Copies
 from .lazy import READ_TYPES, LazyRows, is_source
 from .sources import Rows, SparseRows, joined
@@ -34,6 +42,7 @@ __all__ = [
     "n_batches",
     "resolution",
     "rows_at_a_time",
+    "rows_of_values",
     "shuffled_batches",
     "slices",
 ]

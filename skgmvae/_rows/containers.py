@@ -11,11 +11,13 @@ from scipy.sparse import issparse
 
 from .lazy import LazyRows
 
-__all__ = ["BLOCK_ROWS", "blocks", "dense", "has_missing", "rows_at_a_time", "slices"]
+__all__ = [
+    "BLOCK_ROWS", "blocks", "dense", "has_missing", "rows_at_a_time", "rows_of_values", "slices",
+]
 
 #: Rows that are handled at a time, so that memory does not grow with X.
 BLOCK_ROWS = 2048
-#: Values of a sparse matrix or a file that become an array at a time: it may have many columns.
+#: Values that become an array at a time where there was none: rows may have many columns.
 DENSE_VALUES = 2**19
 
 
@@ -54,9 +56,13 @@ def blocks(X: Any) -> Iterator[NDArray[Any]]:
 
 def rows_at_a_time(X: Any, at_most: int = BLOCK_ROWS) -> int:
     """Return how many rows are handled at a time, fewer if an array is made of them first."""
-    if issparse(X) or isinstance(X, LazyRows):
-        return min(at_most, max(1, DENSE_VALUES // X.shape[1]))
-    return at_most
+    made_dense = issparse(X) or isinstance(X, LazyRows)
+    return min(at_most, rows_of_values(X.shape[1])) if made_dense else at_most
+
+
+def rows_of_values(n_features: int) -> int:
+    """Return how many rows of so many features become an array at a time."""
+    return min(BLOCK_ROWS, max(1, DENSE_VALUES // n_features))
 
 
 def has_missing(X: Any) -> bool:
