@@ -556,7 +556,7 @@ def test_many_samples_are_drawn_a_block_at_a_time(clusterer, monkeypatch):
     labels = np.arange(50) % 3
     w = np.random.default_rng(0).standard_normal((50, 2))
     whole, _ = clusterer.sample(50, labels, w, observation_noise=False)
-    monkeypatch.setattr(fitted, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(fitted, "rows_of_values", lambda n_features: 8)
     sizes, decode = [], clusterer.module_.p_y
     monkeypatch.setattr(clusterer.module_, "p_y", lambda x: sizes.append(len(x)) or decode(x))
     in_blocks, drawn = clusterer.sample(50, labels, w, observation_noise=False)
