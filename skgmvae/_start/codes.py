@@ -47,8 +47,8 @@ def find_codes(values: NDArray[np.float32], *, rule: CodeRule = CODE_RULE) -> li
     In a column with a code this is the most frequent value, and the smallest or the largest. Moved
     next to the middle half of the other values, its rows are as dense as these. (Next to all of
     them, where others are rare, they would still stand apart.) If the gap to the other values is
-    narrower than its rows would be, or than that middle half, it is no code; nor is it if that half
-    has one value, as ratings may.
+    narrower than its rows would be, it is no code; nor is it if that half has one value, as ratings
+    may.
     """
     found = (_code(column, values[:, column], rule) for column in range(values.shape[1]))
     return [code for code in found if code is not None]
@@ -67,7 +67,7 @@ def _code(number: int, column: NDArray[np.float32], rule: CodeRule) -> Code | No
     lower, upper = others[np.searchsorted(up_to, n_others * np.array([0.25, 0.75]))]
     width = 2 * (upper - lower) * counts[most] / n_others
     nearest = others[0] if most == 0 else others[-1]
-    if lower == upper or abs(values[most] - nearest) <= max(width, upper - lower):
+    if lower == upper or abs(values[most] - nearest) <= width:
         return None
     low, high = (lower - width, lower) if most == 0 else (upper, upper + width)
     return Code(number, column == values[most], float(low), float(high))

@@ -51,7 +51,7 @@ NO_CODES = {
     "next to the others": lambda random: np.where(
         random.random(2000) < 0.5, 0, random.lognormal(0, 1, 2000)
     ),
-    "near": lambda random: np.where(random.random(2000) < 0.03, 4, random.uniform(5, 8, 2000)),
+    "near": lambda random: np.where(random.random(2000) < 0.3, 4, random.uniform(5, 8, 2000)),
     "among the others": lambda random: np.where(
         random.random(2000) < 0.3, 8, random.normal(8, 1, 2000)
     ),
