@@ -81,7 +81,7 @@ SELECTION = Selection()
 #: With more no column is spread out and no mixture fitted: rows stay where they are.
 MOST_FEATURES = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
 
-#: A mixture, whether it is right or not, as fast as it is found.
+#: To find the best mixture fast, whether it is right or not.
 _ROUGH = MIXTURE_TEST._replace(factors=(), tol=MIXTURE_TEST.tol_of_rough)
 
 _Values = TypeVar("_Values", NDArray[Any], csr_array)
@@ -215,7 +215,7 @@ def _sought_in(
 
 
 def _by_votes(labels: NDArray[np.intp], space: _Space, n_clusters: int) -> InitialPartition:
-    """Return the partition with labels of the references."""
+    """Return the partition that has the labels of the references."""
     compared = space.views[0]
     votes = _votes(compared, labels, n_clusters)
     return InitialPartition(_of_each_row(votes, compared), is_mixture=False)
@@ -323,23 +323,21 @@ def _compared_with_mixtures(
         if fewer_suffice(normal, of_complete(best), beginnings, n_clusters, random):
             return _by_votes(best, space, n_clusters)
         best = whole[0]
+    by_votes = _by_votes(best, space, n_clusters)
     found = best_mixture(normal, beginnings, n_clusters, random, others=others)
     if found is None:
-        return _by_votes(best, space, n_clusters)
+        return by_votes
     if found.is_right:
         return _by_mixture(found.mixture, space, random)
-    partitions = [_by_votes(best, space, n_clusters)]
     judged = judged or _judged(space.views, random)
-    if normal.shape[1] >= selection.min_features and not stand_apart(best, judged, n_clusters):
-        partitions.append(_by_mixture(found.mixture, space, random))
-        if not space.has_noise:  # of which ranks would be
-            scores = normal_scores(_drawn(space, random))
-            found = best_mixture(
-                scores[complete], beginnings, n_clusters, random,
-                policy=_ROUGH,
-            )
-            assert found is not None  # as before, of as many values
-            partitions.append(InitialPartition(responsibilities(found.mixture, scores), True))
+    if normal.shape[1] < selection.min_features or stand_apart(best, judged, n_clusters):
+        return by_votes
+    partitions = [by_votes, _by_mixture(found.mixture, space, random)]
+    if not space.has_noise:  # ranks would be those of the noise
+        scores = normal_scores(_drawn(space, random))
+        found = best_mixture(scores[complete], beginnings, n_clusters, random, policy=_ROUGH)
+        assert found is not None  # as before, of as many values
+        partitions.append(InitialPartition(responsibilities(found.mixture, scores), True))
     return _explaining_most(partitions, space.values)
 
 
