@@ -7,7 +7,7 @@ from scipy.stats import skew
 
 KINDS = (
     "flags", "codes", "categories", "rare", "overlap", "thin", "noise", "uneven", "coarse",
-    "ellipses", "nonnormal",
+    "ellipses", "nonnormal", "skewed",
 )
 
 
@@ -96,3 +96,6 @@ def test_columns_of_other_distributions_are_what_their_names_say(generated):
     assert np.all((counts == 0).mean(axis=0) > 0.25)
     assert np.all(skew(tables["amounts"]) > 1.5)
     assert np.all(skew(tables["purchases"]) > 1.5)
+    assert np.median([skew(X).mean() for X in (
+        make(random_state=0)[0] for make in generated.TABLES["skewed"].values()
+    )]) > 1.5

@@ -513,6 +513,62 @@ def make_uniform_noise(random_state=None):
     return np.column_stack([blobs, rng.uniform(0, 100, (600, 6))]), y
 
 
+# Columns that are skewed, made when the rule for these was settled
+
+
+def make_lifetimes(random_state=None):
+    """Make Weibull variables in five columns."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([5, 3, 2], 900, rng)
+    scale = np.exp(rng.normal(0, 1, (3, 5)))
+    return scale[y] * rng.weibull(rng.uniform(0.8, 3, (3, 5))[y]), y
+
+
+def make_squares(random_state=None):
+    """Make chi-square variables in seven columns, of four clusters."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(4, size=1000)
+    return rng.chisquare(rng.uniform(1, 25, (4, 7))[y]), y
+
+
+def make_waits(random_state=None):
+    """Make two waiting times, an amount and a count, of clusters of 6:3:1 rows."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([6, 3, 1], 1200, rng)
+    first, second = (rng.exponential(np.array(means)[y]) for means in ([5, 20, 80], [40, 10, 10]))
+    amount = rng.lognormal(np.array([1, 2, 3])[y], 0.7)
+    return np.column_stack([first, second, amount, rng.poisson(np.array([1, 3, 8])[y])]), y
+
+
+def make_attempts(random_state=None):
+    """Make geometric numbers of attempts in eight columns."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(3, size=900)
+    return rng.geometric(rng.uniform(0.03, 0.5, (3, 8))[y]).astype(float), y
+
+
+def make_saturated(random_state=None):
+    """Make normal variables in six columns that sensors cut off at both ends."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(3, size=900)
+    return np.clip(rng.uniform(0, 10, (3, 6))[y] + 1.6 * rng.normal(size=(900, 6)), 1.5, 8.5), y
+
+
+def make_spending(random_state=None):
+    """Make log-normal amounts in six columns, zero for those who buy nothing of it."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(4, size=1200)
+    buys = rng.random((1200, 6)) < rng.uniform(0.3, 0.95, (4, 6))[y]
+    return np.where(buys, rng.lognormal(rng.uniform(1, 5, (4, 6))[y], 0.6), 0), y
+
+
+def make_durations(random_state=None):
+    """Make exponential variables in six columns whose means differ by powers of ten."""
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(4, size=600)
+    return rng.exponential(np.exp(rng.normal(0, 2.5, (4, 6)))[y]), y
+
+
 def cases(make, arguments, **constants):
     """Return a function for each tuple of arguments, named by them."""
     return {
@@ -593,6 +649,11 @@ TABLES = {
         "amounts": make_amounts, "purchases": make_purchases, "dropouts": make_dropouts,
         "ratings": make_ratings, "proportions": make_proportions,
         "heavy_tails": make_heavy_tails, "uniform_noise": make_uniform_noise,
+    },
+    "skewed": {
+        "lifetimes": make_lifetimes, "squares": make_squares, "waits": make_waits,
+        "attempts": make_attempts, "saturated": make_saturated, "spending": make_spending,
+        "durations": make_durations,
     },
 }
 

@@ -19,7 +19,8 @@ Labels are used for scoring only.
 The kinds are
 
 - ``flags``, ``codes``, ``categories``, ``rare``, ``thin``, ``noise``, ``uneven``, ``coarse``,
-  ``ellipses``, ``nonnormal``: adjusted Rand index, and the same less that of the initial partition;
+  ``ellipses``, ``nonnormal``, ``skewed``: adjusted Rand index, and the same less that of the
+  initial partition;
 - ``overlap``: the same for Gaussians whose posterior is known, and on fresh rows the accuracy, the
   log loss and the log-density beside those of a `GaussianMixture`;
 - ``calibration``: expected calibration error of clusters that are paired with classes, and how far
@@ -66,7 +67,7 @@ PARTITION_BARS = {
     "flags": (0.97, True), "codes": (0.90, True), "categories": (0.83, False),
     "rare": (0.99, True), "thin": (0.90, False), "noise": (0.88, False),
     "uneven": (0.90, False), "coarse": (0.90, False), "ellipses": (0.90, False),
-    "nonnormal": (0.80, False),
+    "nonnormal": (0.80, False), "skewed": (0.60, False),
 }
 
 CALIBRATION = ("digits", "pendigits", "usps", "usps both", "mnist", "mnist both")
