@@ -67,10 +67,10 @@ def explained(
     0.6
     """
     some = slice(None, None, -(-len(labels) // policy.max_rows))
+    values, labels = values[some], labels[some]
     is_code = np.zeros(values.shape, bool)
     for code in codes:
-        is_code[:, code.column] = code.rows
-    values, labels, is_code = values[some], labels[some], is_code[some]
+        is_code[:, code.column] = code.rows[some]
     sizes = np.unique(labels, return_counts=True)[1]
     total = -float(entropy(sizes))
     for column, coded in zip(values.T, is_code.T, strict=True):

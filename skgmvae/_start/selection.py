@@ -329,8 +329,9 @@ def _compared_with_mixtures(
         return by_votes
     if found.is_right:
         return _by_mixture(found.mixture, space, random)
-    judged = judged or _judged(space.views, random)
-    if normal.shape[1] < selection.min_features or stand_apart(best, judged, n_clusters):
+    if normal.shape[1] < selection.min_features or stand_apart(
+        best, judged or _judged(space.views, random), n_clusters
+    ):
         return by_votes
     partitions = [by_votes, _by_mixture(found.mixture, space, random)]
     if not space.has_noise:  # ranks would be those of the noise

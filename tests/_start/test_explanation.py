@@ -87,4 +87,5 @@ def test_of_many_rows_some_are_looked_at():
     y = random.integers(2, size=1000)
     X = (y[:, None] + random.normal(size=(1000, 2))).astype(np.float32)
     few = EXPLANATION._replace(max_rows=300)
-    assert explained(X, y, policy=few) == explained(X[::4], y[::4])
+    codes, some = ([Code(1, rows, 0.0, 1.0)] for rows in (X[:, 0] > 1, X[::4, 0] > 1))
+    assert explained(X, y, codes, policy=few) == explained(X[::4], y[::4], some)
