@@ -10,16 +10,19 @@ van den Oord & Bethge 2016).
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from .._rows import resolution
+from .._rows import Rows, resolution
 from .neighbors import FEW_FEATURES
 
-__all__ = ["DEQUANTIZATION", "Dequantization", "dequantized", "one_hot_groups"]
+__all__ = [
+    "DEQUANTIZATION", "Dequantization", "dequantized", "has_few_variables", "one_hot_groups",
+]
 
 
 class Dequantization(NamedTuple):
@@ -30,9 +33,10 @@ class Dequantization(NamedTuple):
     max_values : int
         Number of steps in its range up to which a column is: beyond, the noise would be less than
         a hundredth of the range, and change nothing. Not tuned.
-    max_features : int
+    max_variables : int
         With more, no column is: rows are then compared by principal components, which no single
-        column determines, and noise in each column would add up.
+        column determines, and noise in each column would add up. A one-hot encoded category is one
+        variable.
     n_draws : int
         Draws of the noise over which the responsibilities of a mixture are averaged. On answers in
         3 to 7 steps, of 5 to 20 columns and two or three clusters, the mean of 10 has an adjusted
@@ -40,7 +44,7 @@ class Dequantization(NamedTuple):
     """
 
     max_values: int = 50
-    max_features: int = FEW_FEATURES
+    max_variables: int = FEW_FEATURES
     n_draws: int = 10
 
 
@@ -80,8 +84,6 @@ def dequantized(
     -------
     ndarray of shape (n_rows, n_features)
     """
-    if values.shape[1] > rule.max_features:
-        return values
     seen = values if missing is None else np.where(missing, np.float32(np.nan), values)
     step, span = resolution(seen), np.nan_to_num(np.fmax.reduce(seen) - np.fmin.reduce(seen))
     few = step * rule.max_values >= np.maximum(span, np.finfo(np.float32).tiny)
@@ -100,6 +102,20 @@ def dequantized(
     noise = random.uniform(-0.5, 0.5, (len(values), np.count_nonzero(few)))
     noisy[:, few] += (noise * step[few]).astype(np.float32)
     return noisy
+
+
+def has_few_variables(rows: Rows, *, rule: Dequantization = DEQUANTIZATION) -> bool:
+    """Whether there are so few variables that columns may be spread out."""
+    if math.prod(rows.data_shape) <= rule.max_variables:
+        return True
+    some = next(rows.blocks()).flatten(1).cpu().numpy()
+    low, high = np.fmin.reduce(some), np.fmax.reduce(some)
+    two_values = ((some == low) | (some == high) | np.isnan(some)).all(0)
+    if np.count_nonzero(~two_values) > rule.max_variables:  # most wide tables end here
+        return False
+    groups = one_hot_groups(rows.flat())
+    n_variables = math.prod(rows.data_shape) - sum(len(group) - 1 for group in groups)
+    return n_variables <= rule.max_variables
 
 
 def one_hot_groups(values: NDArray[Any]) -> list[NDArray[np.intp]]:

@@ -21,7 +21,7 @@ from .._rows import BLOCK_ROWS, Rows
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
 from .codes import Code, find_codes, without_codes
 from .criterion import JudgedGraph, judged_graphs, partition_score, stand_apart
-from .dequantization import DEQUANTIZATION, dequantized
+from .dequantization import DEQUANTIZATION, dequantized, has_few_variables
 from .explanation import explained
 from .graph import edge_information, neighbor_graph, separation
 from .latent_classes import class_probabilities, encoded_categories
@@ -77,9 +77,6 @@ class Selection(NamedTuple):
 
 
 SELECTION = Selection()
-
-#: With more no column is spread out and no mixture fitted: rows stay where they are.
-MOST_FEATURES = max(DEQUANTIZATION.max_features, MIXTURE_TEST.max_features)
 
 #: To find the best mixture fast, whether it is right or not.
 _ROUGH = MIXTURE_TEST._replace(factors=(), tol=MIXTURE_TEST.tol_of_rough)
@@ -162,14 +159,20 @@ def initial_partition(
         probabilities.resize(rows.n_rows, n_clusters)
         return InitialPartition(probabilities, is_mixture=True)
 
+    values = _values_of_few_variables(rows, neighbors, scale)
+
     def sought(codes: Sequence[Code] = ()) -> InitialPartition:
-        space = _space(rows, neighbors, scale, observed, codes, seed, random, selection)
+        space = _space(
+            values, neighbors, scale, observed, codes, seed, random, selection
+        )
         found = _sought_in(space, neighbors, n_found, random, selection)
         found.probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
         return found
 
     found = sought()
-    values, codes = _values_and_codes(neighbors, scale, observed)
+    if values is None:
+        return found
+    codes = find_codes(observed.flat() if observed.has_missing else values)
     return _explaining_most([found, sought(codes)], values, codes) if codes else found
 
 
@@ -185,14 +188,15 @@ def _explaining_most(
     return max(partitions, key=explained_by)
 
 
-def _values_and_codes(
-    neighbors: Neighbors, scale: NDArray[np.float64] | None, observed: Rows
-) -> tuple[NDArray[np.float32], list[Code]]:
-    """Return the values of all rows, and which of them are codes, if columns are compared so."""
-    values = _of_each_row(neighbors.compared, neighbors)
-    if scale is None or len(scale) > MOST_FEATURES:
-        return values, []
-    return values, find_codes(observed.flat() if observed.has_missing else values)
+def _values_of_few_variables(
+    rows: Rows, neighbors: Neighbors, scale: NDArray[np.float64] | None
+) -> NDArray[np.float32] | None:
+    """Return the values of all rows, None where they are too many to look at them by column."""
+    if scale is None or not has_few_variables(rows):
+        return None
+    if neighbors.compared.shape[1] == len(scale):  # they are at hand
+        return _of_each_row(neighbors.compared, neighbors)
+    return rows.flat()
 
 
 def _sought_in(
@@ -243,7 +247,7 @@ class _Space(NamedTuple):
 
 
 def _space(
-    rows: Rows,
+    values: NDArray[np.float32] | None,
     neighbors: Neighbors,
     scale: NDArray[np.float64] | None,
     observed: Rows,
@@ -252,16 +256,16 @@ def _space(
     random: np.random.RandomState,
     selection: Selection,
 ) -> _Space:
-    if scale is None or len(scale) > MOST_FEATURES:
+    if values is None or scale is None:
         return _Space([neighbors])
-    given = values = _of_each_row(neighbors.compared, neighbors)
+    given = values
     if codes:
         values = without_codes(values, codes, random)
     missing = np.isnan(observed.flat()) if observed.has_missing else None
     points = dequantized(values, random, missing=missing)
     views = [neighbors]
     if points is not given:
-        views = [find_neighbors(Rows.of_array(points, rows.device), seed)]
+        views = [find_neighbors(Rows.of_array(points, observed.device), seed)]
     for_mixtures = values
     if _are_coordinates(scale, selection):
         own_units = (scale / scale.max()).astype(np.float32)

@@ -6,13 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy, kstest
 
+from skgmvae._rows import BLOCK_ROWS, Rows
 from skgmvae._start.dequantization import (
     DEQUANTIZATION,
     SPREAD,
     _largest_of_normals,
     dequantized,
+    has_few_variables,
     one_hot_groups,
 )
+from skgmvae.runtime import CPU
 
 
 def spread(X, seed=0, *, normal=False, **rule):
@@ -176,11 +179,35 @@ def test_columns_of_more_than_two_values_have_uniform_noise_for_mixtures_too():
     assert p_of_uniform(found[:, 1] - X[:, 1], -0.5, 0.5) > 0.01
 
 
-@pytest.mark.parametrize("normal", [False, True])
-@pytest.mark.parametrize(("n_features", "is_spread"), [(50, True), (51, False)])
-def test_few_values_of_many_features_are_left(n_features, is_spread, normal):
-    X = np.random.default_rng(0).integers(0, 2, (40, n_features)).astype(np.float32)
-    assert (dequantized(X, np.random.RandomState(0), normal=normal) is not X) == is_spread
+def are_few(X):
+    return has_few_variables(Rows.of_array(np.asarray(X, np.float32), CPU))
+
+
+@pytest.mark.parametrize("n_values", [2, 1000])
+def test_each_column_is_a_variable(n_values):
+    X = np.random.default_rng(0).integers(0, n_values, (40, 51))
+    assert are_few(X[:, :50])
+    assert not are_few(X)
+
+
+@pytest.mark.parametrize(("n_others", "are"), [(48, True), (49, False)])
+def test_a_one_hot_encoded_category_is_one_variable(n_others, are):
+    # of two categories, one of 400 levels, of which the first rows have a few only
+    random = np.random.default_rng(0)
+    n_rows = 2 * BLOCK_ROWS
+    levels = np.where(np.arange(n_rows) < BLOCK_ROWS, 0, np.arange(n_rows) % 400)
+    X = np.hstack([
+        random.standard_normal((n_rows, n_others)), one_hot(levels, 400),
+        one_hot(random.integers(0, 7, n_rows), 7),
+    ])
+    assert are_few(X) == are
+    X[:50, n_others : n_others + 400] = np.nan
+    assert are_few(X) == are
+
+
+def test_wide_tables_are_not_held_to_count_their_variables(monkeypatch):
+    monkeypatch.setattr(Rows, "flat", None)
+    assert not are_few(np.random.default_rng(0).standard_normal((40, 51)))
 
 
 def test_continuous_and_constant_columns_are_left_as_they_are():

@@ -151,6 +151,20 @@ def test_gaussians_that_overlap_are_found_beside_a_category_that_says_nothing(n_
 
 
 @pytest.mark.ours
+@pytest.mark.parametrize("n_levels", [60, 120])
+def test_clusters_are_found_beside_a_category_of_many_levels(n_levels):
+    # there were more than fifty columns then, and the category decided: .00, .04
+    random = np.random.default_rng(0)
+    y, category = random.integers(3, size=600), np.arange(600) % n_levels
+    centers = np.array([[0, 0, 0, 0], [4, 4, 0, 0], [0, 4, 4, 4]])
+    X = np.hstack([
+        centers[y] + random.standard_normal((600, 4)),
+        np.eye(n_levels)[random.permutation(category)],
+    ])
+    assert adjusted_rand_score(y, start(X, 3).argmax(1)) > 0.95
+
+
+@pytest.mark.ours
 @pytest.mark.parametrize(("code", "share"), [(0, 0.1), (-1, 0.3), (999, 0.1), (-999, 0.03)])
 def test_clusters_are_found_beside_a_code(code, share, generated):
     X, y = generated.make_codes(code, share, 5, random_state=0)
