@@ -642,6 +642,7 @@ class MixedLikelihood(Likelihood):
         return y
 
     @lru_cache(maxsize=32)  # noqa: B019 (of the last few likelihoods)
+    @torch.inference_mode(mode=False)  # of the caller: these tensors are kept, and trained with
     def _layout(self, device: torch.device, dtype: torch.dtype) -> _Layout:
         columns = [column for group in self.groups for column in group]
         group = [number for number, group in enumerate(self.groups) for _ in group]

@@ -189,6 +189,13 @@ def test_numpy_numbers_serve_and_end_as_python_numbers(fit):
     assert clusterer.n_iter_ == 2
 
 
+def test_numbers_of_few_bits_do_not_overflow(fit):
+    X = np.random.default_rng(0).standard_normal((300, 3))
+    expected = fit(X, n_clusters=3, max_iter=2)
+    found = fit(X, n_clusters=np.int8(3), max_iter=np.int8(2))
+    np.testing.assert_array_equal(found.labels_, expected.labels_)
+
+
 def test_a_device_of_torch_serves(fit, device):
     clusterer = fit(X12, device=torch.device(device), init="random", max_iter=1)
     assert torch.device(clusterer.device_) == torch.device(device)

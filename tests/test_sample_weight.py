@@ -225,6 +225,19 @@ def test_in_a_stream_large_weights_count_in_full():
     assert clusterer._state.n_rows == pytest.approx(n_rows + 4e7)
 
 
+@pytest.mark.parametrize("weight", [0.01, 1.0, 1000.0])
+def test_a_stream_counts_against_all_the_weight_of_a_fit(weight):
+    # of weights of 1,000 the fit was as 10,000 rows, and the stream as 60,000: .93
+    low, high = X[:20] * 0.1, X[:20] * 0.1 + 9
+    clusterer = GMVAEClustering(2, random_state=0, max_iter=40)
+    clusterer.fit(np.vstack([low, high]), sample_weight=np.full(40, weight))
+    for _ in range(3):
+        clusterer.partial_fit(high, sample_weight=np.full(20, weight))
+    heavy = clusterer.predict(high)[0]
+    assert clusterer.weights_[heavy] == pytest.approx(80 / 100, abs=0.06)
+    assert clusterer._state.n_rows == pytest.approx(100 * weight)
+
+
 def test_weights_are_routed_through_a_pipeline_and_a_search():
     with config_context(enable_metadata_routing=True):
         clusterer = GMVAEClustering(**SHORT).set_fit_request(sample_weight=True)

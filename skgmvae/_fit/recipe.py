@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import vstack
+from scipy.sparse import csr_array, vstack
 from sklearn.exceptions import ConvergenceWarning
 
 from .._model import GMVAE, Architecture
@@ -25,6 +25,7 @@ from .._rows import (
     LazyRows,
     Reservoir,
     Rows,
+    SparseRows,
     StreamedRows,
     Units,
     blocks,
@@ -161,7 +162,7 @@ def fit(
         seed=seed,
         n_epochs=previous.state.n_epochs if previous else 0,
         n_steps=previous.state.n_steps if previous else 0,
-        n_rows=n_rows,
+        n_rows=n_rows * copies.unit,
         keeps_clusters=inputs is not None and inputs.pseudo_labels is not None,
         typical_radius=median(inputs.radius if inputs else None, group),
         tol=estimator.tol,
@@ -298,7 +299,8 @@ def _remembered(rows: Rows, copies: Copies, seed: int) -> Reservoir | None:
         return None
     capacity = STREAM.n_remembered(math.prod(rows.data_shape))
     source = generator(CPU, seed, 0, 0, 0, 2)
-    return Reservoir.of_rows(rows, copies.weights_on(rows.device), capacity, source)
+    weights = copies.weights_on(rows.device) * copies.unit
+    return Reservoir.of_rows(rows, weights, capacity, source)
 
 
 def log_volume_of(likelihood: Likelihood, units: Units, observed: NDArray[np.float64]) -> float:
@@ -491,13 +493,13 @@ def regularizer_inputs(
                 neighbors = nearest_up_to_affine(seen, neighbors)
             is_table = likelihood.features_have_units and units.image_shape is None
             probabilities, is_mixture = initial_partition(
-                seen, neighbors, estimator.n_clusters, seed,
+                seen, neighbors, int(estimator.n_clusters), seed,
                 scale=units.scale if is_table else None,
                 are_images=units.image_shape is not None,
                 observed=observed,
             )
     if labels is not None:
-        probabilities = certain(labels, estimator.n_clusters)
+        probabilities = certain(labels, int(estimator.n_clusters))
     schedule = None
     if begins:
         schedule = pseudo_label_schedule(
@@ -511,6 +513,9 @@ def comparable(rows: Rows, likelihood: Likelihood) -> Rows:
     if type(likelihood).read is Likelihood.read:
         return rows
     blocks = (likelihood.read(block) for block in rows.blocks())
+    if isinstance(rows, SparseRows):  # which stay so: of no count nothing is read
+        read = [csr_array(block.flatten(1).cpu().numpy()) for block in blocks]
+        return SparseRows.of_values(vstack(read, format="csr"), rows.device)
     return Rows(joined(blocks, rows.n_rows))
 
 
@@ -557,7 +562,7 @@ def _inputs_by_sample(
             probabilities.append(_means(found.pseudo_labels, nearest))
     pseudo_labels = None
     if labels is not None and found.pseudo_labels is not None:
-        pseudo_labels = certain(labels, estimator.n_clusters)
+        pseudo_labels = certain(labels, int(estimator.n_clusters))
     elif probabilities:
         pseudo_labels = vstack(probabilities, format="csr")
     return found._replace(

@@ -13,17 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.nn.functional import hardshrink
 
 from ..runtime import cached_property
 
 __all__ = [
     "DiagonalNormal", "categorical", "kl_from_standard_normal", "kl_to_components",
-    "log_prob_points", "log_prob_rows", "normal",
+    "log_prob_points", "log_prob_rows", "normal", "without_tiny_gradient",
 ]
 
 # The standard deviation stays within e^-4 .. e^4 of the unit of the standardized data: wide
 # enough for anything that can be learned, narrow enough that a constant column has a density.
 LOG_VARIANCE_LIMIT = 8.0
+
+#: Smaller gradients are 0, see `without_tiny_gradient`: far below what rounding leaves of a sum over
+#: rows, far above the least normal number, 1e-38.
+LEAST_GRADIENT = 1e-25
 
 
 class DiagonalNormal(Normal):
@@ -94,7 +99,22 @@ def normal(mean: Tensor, log_variance: Tensor) -> DiagonalNormal:
 
 def categorical(logits: Tensor) -> Categorical:
     """Return a categorical distribution over the last axis, normalized in log space."""
-    return _NormalizedCategorical(logits)
+    return _NormalizedCategorical(without_tiny_gradient(logits))
+
+
+def without_tiny_gradient(values: Tensor) -> Tensor:
+    """Return the same values, whose gradient is 0 where it is next to nothing.
+
+    Of clusters that are far from a row it is as small as their probability. Products with it would
+    be no normal numbers of single precision, with which a processor computes many times slower.
+    """
+    if values.requires_grad:
+        values.register_hook(_without_tiny_numbers)
+    return values
+
+
+def _without_tiny_numbers(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else hardshrink(gradient, LEAST_GRADIENT)
 
 
 def log_prob_points(p: DiagonalNormal, x: Tensor) -> Tensor:
@@ -108,7 +128,9 @@ def kl_to_components(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
     ratios = q.stddev.unsqueeze(-2) * p.inverse_scale
     distances = (q.mean.unsqueeze(-2) - p.mean) * p.inverse_scale
     squares = (ratios.square() + distances.square()).sum(-1)
-    return 0.5 * (squares - q.mean.shape[-1]) + p.log_volume - q.log_volume.unsqueeze(-1)
+    return without_tiny_gradient(
+        0.5 * (squares - q.mean.shape[-1]) + p.log_volume - q.log_volume.unsqueeze(-1)
+    )
 
 
 def kl_from_standard_normal(q: DiagonalNormal) -> Tensor:

@@ -57,12 +57,16 @@ class Copies(NamedTuple):
         Which row of X a copy is: the first of those that are identical.
     inverse : ndarray of shape (n_samples,)
         The first copy of each row of X; -1 if it has no weight.
+    unit : float, default=1.0
+        What of the weights of X a copy that counts 1 stands for, by which a stream that follows
+        weighs its own rows against these.
     """
 
     rows: Any
     weights: NDArray[np.float64] | None
     order: NDArray[np.intp]
     inverse: NDArray[np.intp]
+    unit: float = 1.0
 
     @classmethod
     def of(
@@ -124,23 +128,24 @@ class Copies(NamedTuple):
         inverse[order] = begins[point]
         copied = first.repeat(n_copies)
         are_equal = all(group.gathered(bool((own == 1).all())))
-        return cls(reordered(X, copied), None if are_equal else own, copied, inverse)
+        unit = 1.0 if is_stream else float(total / size)
+        return cls(reordered(X, copied), None if are_equal else own, copied, inverse, unit)
 
     @classmethod
     def _as_they_lie(
         cls, X: LazyRows, sample_weight: NDArray[np.float64] | None, group: Group
     ) -> Copies:
         """Return rows of a source in the order in which they are read, one copy of each."""
-        order = X.reading_order
+        order, unit = X.reading_order, 1.0
         if sample_weight is not None:
             order = order[sample_weight[order] > 0]
             sample_weight = sample_weight[order]
             n_rows, total = group.sum(np.array([len(order), sample_weight.sum()]))
-            sample_weight = sample_weight * (n_rows / total)
+            sample_weight, unit = sample_weight * (n_rows / total), float(total / n_rows)
         inverse = np.full(len(X), -1)
         inverse[order] = np.arange(len(order))
         is_all = len(order) == len(X) and (order == np.arange(len(X))).all()
-        return cls(X if is_all else X[order], sample_weight, order, inverse)
+        return cls(X if is_all else X[order], sample_weight, order, inverse, unit)
 
     def points(self, group: Group = ALONE) -> NDArray[np.intp]:
         """Return which distinct row each copy of all processes is of, as numbers from 0.

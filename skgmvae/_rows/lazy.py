@@ -156,7 +156,13 @@ class LazyRows:
             values = self._of_increasing(numbers)
             if (inverse != np.arange(len(rows))).any():
                 values = values[inverse]
-        read = np.asarray(values).astype(self.dtype, copy=False)
+        values = np.asarray(values)
+        read = values.astype(self.dtype if dtype is None else dtype, copy=False)
+        if copy is False and not np.shares_memory(read, values):
+            raise ValueError(
+                f"copy=False, but rows of {values.dtype} have to be copied to become "
+                f"{read.dtype}. Leave copy out."
+            )
         if read.shape != self.shape:
             raise ValueError(
                 f"The source of X returned an array of shape {read.shape} for {len(self)} rows of "
@@ -164,7 +170,7 @@ class LazyRows:
             )
         if read.dtype.kind == "f" and np.isinf(read).any():
             raise ValueError("Input X contains infinity: mark missing values by NaN.")
-        return read if dtype is None else read.astype(dtype, copy=False)
+        return read.copy() if copy and np.shares_memory(read, values) else read
 
     @property
     def reading_order(self) -> NDArray[np.intp]:

@@ -284,6 +284,12 @@ class SparseRows(Rows):
         self._sparse = sparse
         self._conversion: Conversion = conversion  # of arrays, before they are on the device
 
+    @classmethod
+    def of_values(cls, sparse: csr_array, device: torch.device) -> SparseRows:
+        """Return rows of values that are in the model's units already."""
+        units = Units.fractions(sparse, 1.0, None)
+        return cls(sparse, device, Conversion.winsorizing(units, WINSORIZING))
+
     @property
     def n_rows(self) -> int:
         """Number of rows."""

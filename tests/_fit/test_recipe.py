@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from scipy.special import expit
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
@@ -23,9 +24,12 @@ from skgmvae import GMVAEClustering
 from skgmvae._fit import recipe, restarts, stream
 from skgmvae._fit.restarts import objective_of
 from skgmvae._fit.state import STREAM
+from skgmvae._rows import Rows, SparseRows
 from skgmvae.fitted import Fitted, to_arrays
+from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, PSEUDO_LABELS, auto_max_iter, pseudo_label_schedule
+from skgmvae.runtime import CPU
 
 # the package's __init__ names a function of the same name
 history_room = importlib.import_module("skgmvae._fit.history")
@@ -934,3 +938,19 @@ def test_while_training_p_z_is_that_of_the_pseudo_labels(make, X, monkeypatch):
     sizes = np.bincount(make(max_iter=1).fit(X[:50]).init_labels_, minlength=3)
     np.testing.assert_allclose(np.sort(seen[0]), np.sort(sizes / sizes.sum()), atol=0.05)
     np.testing.assert_allclose(seen[1], 1 / 3, rtol=1e-6)
+
+
+def prepared(family, X):
+    units = family.units(X, None)
+    fitted = family.fitted_to(X, units)
+    return recipe.comparable(Rows.standardized(X, units, CPU), fitted)
+
+
+def test_sparse_counts_are_compared_as_a_sparse_table():
+    X = np.random.default_rng(0).poisson(0.1, (300, 200))
+    family = LIKELIHOODS["poisson"]
+    dense = prepared(family, X)
+    sparse = prepared(family, csr_array(X))
+    assert isinstance(sparse, SparseRows)
+    np.testing.assert_allclose(sparse.flat(), dense.flat(), rtol=1e-6)
+    assert sparse.scaled(np.arange(300)).nnz == np.count_nonzero(X)

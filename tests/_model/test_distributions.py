@@ -132,6 +132,19 @@ def test_the_divergence_from_the_standard_normal_is_torchs():
     assert_same(kl_from_standard_normal(normal(*q)), expected, *q)
 
 
+def test_gradients_next_to_nothing_are_0():
+    # of clusters far away, which would be no normal numbers: a processor is slow with these
+    logits = torch.tensor([0.0, -20.0, -70.0, -95.0], requires_grad=True)
+    categorical(logits).logits[0].backward()
+    assert logits.grad[1] == pytest.approx(-np.exp(-20.0), rel=1e-5)
+    assert not logits.grad[2:].any()
+    mean = torch.zeros(1, 2, 3, requires_grad=True)
+    kl = kl_to_components(normal(*parameters(1, 3)), normal(mean.double(), torch.zeros(1, 2, 3)))
+    (torch.tensor([1.0, 1e-40]) * kl).sum().backward()
+    assert mean.grad[0, 0].all()
+    assert not mean.grad[0, 1].any()
+
+
 def test_the_categorical_is_torchs():
     logits = torch.tensor(rng().normal(scale=9, size=(2, 5, 4)), requires_grad=True)
     found, expected = categorical(logits), Categorical(logits=logits)

@@ -100,8 +100,17 @@ def test_as_many_copies_are_made_as_weights_ask_for_within_bounds(weight, n_copi
     assert total == pytest.approx(n_copies)
 
 
+@pytest.mark.parametrize("weight", [0.01, 1.0, 3.0, 1000.0])
+def test_a_copy_stands_for_so_much_weight(weight):
+    X = np.arange(6.0)[:, None]
+    copies = Copies.of(X, np.full(6, weight), rule=CopyRule(50))
+    own = np.ones(len(copies.order)) if copies.weights is None else copies.weights
+    assert copies.unit * own.sum() == pytest.approx(6 * weight)
+
+
 def test_a_stream_keeps_weights_below_one():
     X = np.arange(6.0)[:, None]
+    assert Copies.of(X, np.full(6, 0.25), is_stream=True).unit == 1.0
     np.testing.assert_allclose(Copies.of(X, np.full(6, 0.25), is_stream=True).weights, 0.25)
 
 

@@ -135,3 +135,22 @@ def test_rows_that_are_not_there_are_refused(rows, key, error):
     with pytest.raises(error, match=r"[Rr]ows"):
         LazyRows(np.arange(8.0).reshape(4, 2))[rows][key]
     assert np.asarray(LazyRows(np.eye(4))[rows][[]]).shape == (0, 4)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(1, 9), np.array([3, 1])])
+def test_an_array_is_a_copy_if_asked_for(rows):
+    source = X.copy()
+    lazy = LazyRows(source)[rows]
+    copied = np.array(lazy) if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else (
+        lazy.__array__(copy=True)
+    )
+    copied[:] = 7.0
+    np.testing.assert_array_equal(source, X)
+
+
+def test_a_copy_that_is_not_wanted_is_not_made():
+    source = X.astype(np.float32)
+    assert np.shares_memory(LazyRows(source).__array__(copy=False), source)
+    for source, dtype in ((X.astype(np.int64), None), (X, np.float32)):
+        with pytest.raises(ValueError, match="copy=False, but rows of"):
+            LazyRows(source).__array__(dtype, copy=False)
