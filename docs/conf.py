@@ -78,6 +78,12 @@ html_sidebars = {"**": ["pages.html"], "index": []}
 html_show_sourcelink = False
 
 
+def link_gallery(app, docname, source):
+    """Let links to a script of the gallery, which serve readers of the repository, lead to its page."""
+    text = re.sub(r"\]\(\.\./examples/(plot_\w+)\.py\)", r"](auto_examples/\1.rst)", source[0])
+    source[0] = text.replace("](../examples/GALLERY_HEADER.rst)", "](auto_examples/index.rst)")
+
+
 def escape_shapes(app, what, name, obj, options, lines):
     """Escape the star of shapes such as (B, *data_shape), which docutils takes for emphasis."""
     lines[:] = [
@@ -86,5 +92,6 @@ def escape_shapes(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Run before numpydoc, which reads the lines too."""
+    """Rewrite links of the source, and escape shapes before numpydoc reads the lines too."""
+    app.connect("source-read", link_gallery)
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)
