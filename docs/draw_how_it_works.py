@@ -131,7 +131,7 @@ def draw_candidates(
     ax.set_title("Each row joined to its 10 nearest neighbors", fontsize=12)
     of_graph, *of_tree = candidates  # in this order
     shown = of_graph, min(of_tree, key=itemgetter(0)), max(of_tree, key=itemgetter(0))
-    names = "A cut of the graph", "A cut of its spanning tree", "Another one, the best"
+    names = "A cut of the graph", "A cut of its spanning tree", "A third cut, the best"
     for ax, (score, labels), name in zip(others, shown, names, strict=True):
         ax.scatter(*X.T, color=COLORS[alike(labels, clusters)[labels]], **DOT)
         ax.set_title(f"{name}: score {score:.2f}", fontsize=12)

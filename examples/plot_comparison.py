@@ -5,7 +5,8 @@ Compared with KMeans, GaussianMixture and HDBSCAN
 Five data sets of which no clusterer is the best on all: round blobs, ellipses, blobs in noise,
 moons beside a disc, and images of digits. Shown are the adjusted Rand index with the true groups,
 which is 1 if all is right and about 0 by chance, and the seconds of processor time that a fit
-takes. :doc:`When a peer is better </when_a_peer_is_better>` has figures of many more data sets.
+takes. :doc:`When to use another clusterer </when_a_peer_is_better>` has figures of many more data
+sets.
 """
 
 # %%
