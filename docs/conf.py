@@ -73,8 +73,11 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skgmvae"
 html_static_path = ["static"]
 html_css_files = ["narrow.css"]
-html_theme_options = {"navbar_center": []}  # all pages are in the sidebar instead
-html_sidebars = {"**": ["pages.html"], "index": []}
+html_theme_options = {
+    "navbar_center": [],  # all pages are in the sidebar instead
+    "secondary_sidebar_items": {"**": ["page-toc"], "results": []},
+}
+html_sidebars = {"**": ["pages.html"], "index": [], "results": []}  # wide tables need the space
 html_show_sourcelink = False
 
 

@@ -89,14 +89,15 @@ for (name, (X, y)), row in zip(data.items(), axes, strict=True):
         ax.set(
             xticks=[], yticks=[],
             title=f"{type(clusterer).__name__}\n"
-            f"index {adjusted_rand_score(y, labels):.2f}, {seconds:.1f} s",
+            f"ARI {adjusted_rand_score(y, labels):.2f}, "
+            f"{f'{seconds:.1f} s' if seconds >= 1 else f'{1000 * seconds:.0f} ms'}",
         )
 figure.savefig("comparison.png", dpi=100)
 plt.show()
 
 # %%
-# - `KMeans` and `GaussianMixture` take milliseconds. Where their assumptions hold, networks, which
-#   take seconds, gain nothing.
+# - `KMeans` and `GaussianMixture` take less than half a second. Where their assumptions hold,
+#   networks, which take seconds, gain nothing.
 # - `HDBSCAN` is the only one that finds noise. It is also the best on the moons, since rows are
 #   dense in them and rare between them, and it needs no number of clusters. `GMVAEClustering` puts
 #   every row into a cluster, and gives a part of a moon to the disc here. :doc:`Its density

@@ -35,7 +35,7 @@ gmvae = GMVAEClustering(
 ).fit(X)
 
 # %%
-# (a) Samples at w = 0. Each row is a component, and only x varies along a row.
+# **(a)** Samples at w = 0. Each row is a component, and only x varies along a row.
 
 display = ClusterSamplesDisplay.from_estimator(
     gmvae, n_samples=12, w=np.zeros(latent_dim)
@@ -44,8 +44,8 @@ display.figure_.suptitle("Twelve new images drawn from each cluster", fontsize=1
 display.figure_.savefig("generation_components.png", dpi=120)
 
 # %%
-# (b) One component, with w from -2 to 2 along the five of its axes that change the image most. The
-# noise in x is the same in all images, since the model has a fixed `random_state`.
+# **(b)** One component, with w from -2 to 2 along the five of its axes that change the image most.
+# The noise in x is the same in all images, since the model has a fixed `random_state`.
 
 COMPONENT = 0
 steps = np.linspace(-2, 2, 12)

@@ -64,11 +64,14 @@ for ax, name, load, candidates, max_iter in (
     stability, truth = sweep(X, y, candidates, max_iter)
     mean = stability.mean(axis=1)
     stable = np.array(candidates)[mean > mean.max() - 0.05]
-    ax.fill_between(candidates, stability.min(axis=1), stability.max(axis=1), alpha=0.2)
+    ax.fill_between(
+        candidates, stability.min(axis=1), stability.max(axis=1), alpha=0.2, label="two splits"
+    )
     ax.plot(candidates, mean, "o-", label="stability (no labels)")
     ax.plot(candidates, truth.mean(axis=1), "s--", color="gray", label="ARI with the true labels")
     for n_clusters in stable:
-        ax.axvline(n_clusters, linestyle=":", color="black")
+        label = "about as stable as the best" if n_clusters == stable[0] else None
+        ax.axvline(n_clusters, linestyle=":", color="black", label=label)
     ax.set(
         title=f"{name}: {' or '.join(map(str, stable))} clusters", xlabel="n_clusters",
         ylim=(0, 1), xticks=candidates,
