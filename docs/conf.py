@@ -82,7 +82,7 @@ html_show_sourcelink = False
 
 
 def link_gallery(app, docname, source):
-    """Let links to a script of the gallery, which serve readers of the repository, lead to its page."""
+    """Turn links to scripts of the gallery, for readers of the repository, into links to pages."""
     text = re.sub(r"\]\(\.\./examples/(plot_\w+)\.py\)", r"](auto_examples/\1.rst)", source[0])
     source[0] = text.replace("](../examples/GALLERY_HEADER.rst)", "](auto_examples/index.rst)")
 

@@ -1290,8 +1290,8 @@ class GMVAEClustering(
             is_whole = False
         if not is_whole:
             raise ValueError(
-                "The pickle is damaged: its content does not match its digest. Take another copy of "
-                "it."
+                "The pickle is damaged: its content does not match its digest. "
+                "Take another copy of it."
             )
         found = unpack(packed)
         attributes = found["parameters"] | found["others"]
