@@ -3,10 +3,9 @@ Compared with KMeans, GaussianMixture and HDBSCAN
 =================================================
 
 Five data sets of which no clusterer is the best on all: round blobs, ellipses, blobs in noise,
-moons beside a disc, and images of digits. Shown are the adjusted Rand index with the true groups,
-which is 1 if all is right and about 0 by chance, and the seconds of processor time that a fit
-takes. :doc:`When to use another clusterer </when_a_peer_is_better>` has figures of many more data
-sets.
+moons beside a disc, and images of digits. Shown are the adjusted Rand index (ARI) with the true
+groups, which is 1 if all is right and about 0 by chance, and the processor time that a fit takes.
+:doc:`When to use another clusterer </when_a_peer_is_better>` has figures of many more data sets.
 """
 
 # %%
