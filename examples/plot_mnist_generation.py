@@ -5,7 +5,7 @@ Clusters and styles
 Figure 5 of the paper (arXiv:1611.02648v2, Section 4.2.1): the component z determines the digit, and
 the noise w its style.
 
-Runs on scikit-learn's digits, in about a minute; on MNIST if the environment variable
+Runs on scikit-learn's digits, in less than a minute; on MNIST if the environment variable
 `SKGMVAE_DATA` names a folder with ``mnist.npz`` (see :func:`skgmvae.datasets.load_mnist`), which
 takes ten minutes or more.
 """
