@@ -27,6 +27,7 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import confusion_matrix
 
 from skgmvae import GMVAEClustering
+from skgmvae._rows import Copies
 
 FOLDER = Path(__file__).parent / "images"
 COLORS = np.array([to_rgb(color) for color in ("#1f6fb4", "#e07b00", "#2b9457")])
@@ -238,6 +239,7 @@ def draw_density(X: np.ndarray, clusterer: GMVAEClustering) -> None:
 def main() -> None:
     """Draw all pictures."""
     X = moons_and_disc()
+    X = X[Copies.of(X).order]  # as a fit takes them: what is noted down of it is in this order
     clusterer, graph, candidates, inputs, epochs = watched_fit(X)
     clusters, pseudo_labels = clusterer.labels_, inputs.pseudo_labels.toarray()
     draw_data(X)
