@@ -73,9 +73,18 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skgmvae"
 html_static_path = ["static"]
 html_css_files = ["narrow.css"]
-html_theme_options = {"navbar_center": []}  # all pages are in the sidebar instead
-html_sidebars = {"**": ["pages.html"], "index": []}
+html_theme_options = {
+    "navbar_center": [],  # all pages are in the sidebar instead
+    "secondary_sidebar_items": {"**": ["page-toc"], "results": []},
+}
+html_sidebars = {"**": ["pages.html"], "index": [], "results": []}  # wide tables need the space
 html_show_sourcelink = False
+
+
+def link_gallery(app, docname, source):
+    """Turn links to scripts of the gallery, for readers of the repository, into links to pages."""
+    text = re.sub(r"\]\(\.\./examples/(plot_\w+)\.py\)", r"](auto_examples/\1.rst)", source[0])
+    source[0] = text.replace("](../examples/GALLERY_HEADER.rst)", "](auto_examples/index.rst)")
 
 
 def escape_shapes(app, what, name, obj, options, lines):
@@ -86,5 +95,6 @@ def escape_shapes(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Run before numpydoc, which reads the lines too."""
+    """Rewrite links of the source, and escape shapes before numpydoc reads the lines too."""
+    app.connect("source-read", link_gallery)
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)

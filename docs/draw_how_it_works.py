@@ -27,6 +27,7 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import confusion_matrix
 
 from skgmvae import GMVAEClustering
+from skgmvae._rows import Copies
 
 FOLDER = Path(__file__).parent / "images"
 COLORS = np.array([to_rgb(color) for color in ("#1f6fb4", "#e07b00", "#2b9457")])
@@ -131,7 +132,7 @@ def draw_candidates(
     ax.set_title("Each row joined to its 10 nearest neighbors", fontsize=12)
     of_graph, *of_tree = candidates  # in this order
     shown = of_graph, min(of_tree, key=itemgetter(0)), max(of_tree, key=itemgetter(0))
-    names = "A cut of the graph", "A cut of its spanning tree", "Another one, the best"
+    names = "A cut of the graph", "A cut of its spanning tree", "A third cut, the best"
     for ax, (score, labels), name in zip(others, shown, names, strict=True):
         ax.scatter(*X.T, color=COLORS[alike(labels, clusters)[labels]], **DOT)
         ax.set_title(f"{name}: score {score:.2f}", fontsize=12)
@@ -238,6 +239,7 @@ def draw_density(X: np.ndarray, clusterer: GMVAEClustering) -> None:
 def main() -> None:
     """Draw all pictures."""
     X = moons_and_disc()
+    X = X[Copies.of(X).order]  # as a fit takes them: what is noted down of it is in this order
     clusterer, graph, candidates, inputs, epochs = watched_fit(X)
     clusters, pseudo_labels = clusterer.labels_, inputs.pseudo_labels.toarray()
     draw_data(X)

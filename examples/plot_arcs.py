@@ -7,7 +7,9 @@ densities that a GMVAE and a Gaussian mixture estimate for them, and the latent 
 training.
 
 The networks and the objective are the paper's. The learning rate is 1e-3, ten times that of the
-paper, so that 40 epochs are enough instead of 200 and a fit takes a minute or less.
+paper, so that 40 epochs are enough instead of 200 and a fit takes half a minute or less. How soon
+components separate, and how many do, depends on the seed: one is shown here, and :doc:`the
+reproduction </reproduction>` has the figures of five.
 """
 
 # %%
@@ -23,24 +25,26 @@ from sklearn.mixture import GaussianMixture
 
 from skgmvae import GMVAEClustering, paper
 from skgmvae.datasets import make_arcs
+from skgmvae.exceptions import ClusteringWarning
 from skgmvae.plotting import LatentSpaceDisplay
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # fits that are short, or collapse
+warnings.simplefilter("ignore", ConvergenceWarning)  # some fits are short
+warnings.simplefilter("ignore", ClusteringWarning)  # and some collapse
 
 X, y = make_arcs(10_000, random_state=0)
-SETTINGS = paper.ARCS | {"n_clusters": 10, "learning_rate_init": 1e-3, "random_state": 0}
+SETTINGS = paper.ARCS | {"n_clusters": 10, "learning_rate_init": 1e-3, "random_state": 1}
 
 collapsed = GMVAEClustering(**SETTINGS | {"max_iter": 15}).fit(X)
 
 # %%
 # With the constraint of Eq. 7, a z-prior term below one nat is not penalized, so that the
-# components can separate. The figure shows this model after 3 epochs and at the end.
+# components can separate. The figure shows this model after 4 epochs and after 40.
 
-on_the_way = GMVAEClustering(**SETTINGS | {"max_iter": 3, "min_information": 1.0}).fit(X)
-converged = GMVAEClustering(**SETTINGS | {"max_iter": 40, "min_information": 1.0}).fit(X)
+on_the_way = GMVAEClustering(**SETTINGS | {"max_iter": 4, "min_information": 1.0}).fit(X)
+separated = GMVAEClustering(**SETTINGS | {"max_iter": 40, "min_information": 1.0}).fit(X)
 mixture = GaussianMixture(10, random_state=0).fit(X)
 
-for name, model in (("collapsed", collapsed), ("converged", converged)):
+for name, model in (("collapsed", collapsed), ("separated", separated)):
     found = f"{model.n_clusters_found_} of 10 components, "
     print(f"{name}: {found}ARI {adjusted_rand_score(y, model.labels_):.2f}, "
           f"bound {model.lower_bound_:.2f} nats")
@@ -55,7 +59,7 @@ side = np.linspace(-3, 3, 120)
 grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
 area = (side[1] - side[0]) ** 2
 densities = {
-    "(b) GMVAE density": np.exp(converged.score_samples(grid, n_draws=100)),
+    "(b) GMVAE density": np.exp(separated.score_samples(grid, n_draws=100)),
     "(c) Gaussian mixture density": np.exp(mixture.score_samples(grid)),
 }
 
@@ -71,8 +75,8 @@ for ax in axes[0]:
     ax.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
 for ax, model, title in zip(
     axes[1],
-    (collapsed, on_the_way, converged),
-    ("(d) latent space, collapsed", "(e) spreading, epoch 3", "(f) converged, epoch 40"),
+    (collapsed, on_the_way, separated),
+    ("(d) latent space, collapsed", "(e) spreading, epoch 4", "(f) epoch 40"),
     strict=True,
 ):
     LatentSpaceDisplay.from_estimator(model, X[::4], ax=ax)

@@ -3,9 +3,9 @@ Compared with KMeans, GaussianMixture and HDBSCAN
 =================================================
 
 Five data sets of which no clusterer is the best on all: round blobs, ellipses, blobs in noise,
-moons beside a disc, and images of digits. Shown are the adjusted Rand index with the true groups,
-which is 1 if all is right and about 0 by chance, and the seconds of processor time that a fit
-takes. :doc:`When a peer is better </when_a_peer_is_better>` has figures of many more data sets.
+moons beside a disc, and images of digits. Shown are the adjusted Rand index (ARI) with the true
+groups, which is 1 if all is right and about 0 by chance, and the processor time that a fit takes.
+:doc:`When to use another clusterer </when_a_peer_is_better>` has figures of many more data sets.
 """
 
 # %%
@@ -88,14 +88,15 @@ for (name, (X, y)), row in zip(data.items(), axes, strict=True):
         ax.set(
             xticks=[], yticks=[],
             title=f"{type(clusterer).__name__}\n"
-            f"index {adjusted_rand_score(y, labels):.2f}, {seconds:.1f} s",
+            f"ARI {adjusted_rand_score(y, labels):.2f}, "
+            f"{f'{seconds:.1f} s' if seconds >= 1 else f'{1000 * seconds:.0f} ms'}",
         )
 figure.savefig("comparison.png", dpi=100)
 plt.show()
 
 # %%
-# - `KMeans` and `GaussianMixture` take milliseconds. Where their assumptions hold, networks, which
-#   take seconds, gain nothing.
+# - `KMeans` and `GaussianMixture` take less than half a second. Where their assumptions hold,
+#   networks, which take seconds, gain nothing.
 # - `HDBSCAN` is the only one that finds noise. It is also the best on the moons, since rows are
 #   dense in them and rare between them, and it needs no number of clusters. `GMVAEClustering` puts
 #   every row into a cluster, and gives a part of a moon to the disc here. :doc:`Its density

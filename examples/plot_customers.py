@@ -9,7 +9,7 @@ table of the same form. :doc:`The data you have </data>` says how each kind of c
 
 # %%
 # Four kinds of customers: families, students, business customers, and 2 % resellers, who order many
-# times as much. Whether somebody has subscribed to the newsletter says nothing of the kind.
+# times as much. Subscribing to the newsletter is independent of the kind of customer.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,8 +36,8 @@ X["orders"], X["basket"] = np.log(X["orders"] + 1), np.log(X["basket"])
 print(X.head())
 
 # %%
-# Amounts that differ by factors are better as logarithms; nothing else has to be prepared. Largest
-# clusters come first, and the last one are the resellers.
+# Amounts that differ by factors are better as logarithms; nothing else has to be prepared. The
+# largest cluster comes first; the last one holds the resellers.
 
 clusterer = GMVAEClustering(4, random_state=0).fit(X)
 print(f"adjusted Rand index {adjusted_rand_score(kind, clusterer.labels_):.3f}")

@@ -8,7 +8,8 @@ Ten clusters of the 1,797 digits that scikit-learn ships, compared with `KMeans`
 
 # %%
 # Fit the model, which needs no scaling. It is told that rows are images, and that a digit is the
-# same if it is rotated or shifted a little. (``verbose=1`` would print ten lines of progress.)
+# same if it is rotated or shifted a little. (``verbose=1`` would print about ten lines of
+# progress.)
 
 import time
 

@@ -43,7 +43,8 @@ vectorizer = TfidfVectorizer(
     token_pattern="[a-z]{3,}",
 )
 X = vectorizer.fit_transform(texts)
-print(f"{X.shape[0]} texts, {X.shape[1]} words, {X.nnz / np.prod(X.shape):.0%} of the entries")
+share = 100 * X.nnz / np.prod(X.shape)
+print(f"{X.shape[0]} texts, {X.shape[1]} words, {share:.0f} % of the entries are not zero")
 
 # %%
 # `KMeans` depends on its seed here, even with the best of ten initializations.

@@ -5,7 +5,7 @@ Clusters and styles
 Figure 5 of the paper (arXiv:1611.02648v2, Section 4.2.1): the component z determines the digit, and
 the noise w its style.
 
-Runs on scikit-learn's digits, in about a minute; on MNIST if the environment variable
+Runs on scikit-learn's digits, in less than a minute; on MNIST if the environment variable
 `SKGMVAE_DATA` names a folder with ``mnist.npz`` (see :func:`skgmvae.datasets.load_mnist`), which
 takes ten minutes or more.
 """
@@ -35,7 +35,7 @@ gmvae = GMVAEClustering(
 ).fit(X)
 
 # %%
-# (a) Samples at w = 0. Each row is a component, and only x varies along a row.
+# **(a)** Samples at w = 0. Each row is a component, and only x varies along a row.
 
 display = ClusterSamplesDisplay.from_estimator(
     gmvae, n_samples=12, w=np.zeros(latent_dim)
@@ -44,8 +44,8 @@ display.figure_.suptitle("Twelve new images drawn from each cluster", fontsize=1
 display.figure_.savefig("generation_components.png", dpi=120)
 
 # %%
-# (b) One component, with w from -2 to 2 along the five of its axes that change the image most. The
-# noise in x is the same in all images, since the model has a fixed `random_state`.
+# **(b)** One component, with w from -2 to 2 along the five of its axes that change the image most.
+# The noise in x is the same in all images, since the model has a fixed `random_state`.
 
 COMPONENT = 0
 steps = np.linspace(-2, 2, 12)

@@ -51,8 +51,8 @@ def sweep(X, y, candidates, max_iter):
 
 # %%
 # Lines mark the numbers that are about as stable as the best; the band is between the two splits.
-# Of the wines it is one number. Of the digits it is a range: some digits are written in two ways,
-# which may be one cluster or two. Within a range choose by what you need, and look at :doc:`samples
+# For the wines it is one number, for the digits a range: some digits are written in two ways, which
+# may be one cluster or two. Within a range choose by what you need, and look at :doc:`samples
 # and profiles </auto_examples/plot_displays>` of the clusters.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
@@ -64,11 +64,14 @@ for ax, name, load, candidates, max_iter in (
     stability, truth = sweep(X, y, candidates, max_iter)
     mean = stability.mean(axis=1)
     stable = np.array(candidates)[mean > mean.max() - 0.05]
-    ax.fill_between(candidates, stability.min(axis=1), stability.max(axis=1), alpha=0.2)
+    ax.fill_between(
+        candidates, stability.min(axis=1), stability.max(axis=1), alpha=0.2, label="two splits"
+    )
     ax.plot(candidates, mean, "o-", label="stability (no labels)")
     ax.plot(candidates, truth.mean(axis=1), "s--", color="gray", label="ARI with the true labels")
     for n_clusters in stable:
-        ax.axvline(n_clusters, linestyle=":", color="black")
+        label = "about as stable as the best" if n_clusters == stable[0] else None
+        ax.axvline(n_clusters, linestyle=":", color="black", label=label)
     ax.set(
         title=f"{name}: {' or '.join(map(str, stable))} clusters", xlabel="n_clusters",
         ylim=(0, 1), xticks=candidates,

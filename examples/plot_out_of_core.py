@@ -73,7 +73,8 @@ print(f"{held_out:.1f} nats per row that was not fitted")
 # %%
 # Labels in the order of the file, and the latent space of every tenth row.
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-left.scatter(np.arange(N_ROWS)[::20], clusterer.labels_[::20], s=3, c=machine[::20], cmap="tab10")
+labels = clusterer.labels_[::20]
+left.scatter(np.arange(N_ROWS)[::20], labels, s=3, c=labels, cmap="tab10")
 left.set(xlabel="row of the file", ylabel="cluster", yticks=range(N_MACHINES))
 left.set_title("A cluster for each machine")
 centered = latent[::10] - latent.mean(0)

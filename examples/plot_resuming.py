@@ -11,6 +11,7 @@ its own, which is killed twice.
 # %%
 # This is the script. It knows nothing of having been killed: it fits and saves.
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ clusterer.fit(X).save("digits.safetensors")
 
 # %%
 # It is started, and killed a second after it has written its checkpoint; then started and killed
-# again; then left alone. What it warns of is printed.
+# again; then left alone. From the second time on, it warns after how many epochs it goes on.
 
 folder = tempfile.TemporaryDirectory()
 checkpoint = Path(folder.name) / "digits.fit"
@@ -54,8 +55,9 @@ def run(seconds=None):
             break
         time.sleep(0.05)
     printed = process.communicate()[1]
-    said = [line for line in printed.splitlines() if "ResumedFitWarning:" in line]
-    print("killed" if process.returncode else "done", *(line.split("', ")[-1] for line in said))
+    resumed = re.search(r"after \d+ epochs", printed)  # in a ResumedFitWarning
+    begun = f"resumed {resumed[0]}" if resumed else "begun"
+    print(f"{begun}, {'then killed' if process.returncode else 'and finished'}")
 
 
 run(seconds=1)

@@ -72,10 +72,10 @@ print(alarms.assign(state=STATES[state_new[worn > 0.5]]))
 print(f"{(state_new == 3).sum()} of the new readings are of a worn bearing")
 
 # %%
-# **Left:** the two sensors that tell. A worn pump at work is as warm, and vibrates as much, as a
-# good one at full load, so that no threshold of one sensor would do. **Right:** all sensors of all
-# clusters, in standard deviations from the mean. The last cluster is warm and vibrates, although
-# its speed and its current are those of a pump at work.
+# **Left:** the two sensors that reveal the fault. A worn pump at work is nearly as warm, and
+# vibrates as much, as a good one at full load, so that no threshold of one sensor would do.
+# **Right:** all sensors of all clusters, in standard deviations from the mean. The last cluster is
+# warm and vibrates, although its speed and its current are those of a pump at work.
 
 figure, (plane, profile) = plt.subplots(
     1, 2, figsize=(11, 4.2), width_ratios=(1, 1.3), layout="constrained"

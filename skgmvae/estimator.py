@@ -1,4 +1,4 @@
-"""GMVAEClustering: the estimator, with all its methods; the work is done in the rooms below."""
+"""GMVAEClustering: the estimator, with all its methods; the work is done in the modules below."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ class GMVAEClustering(
         Rows per step, at the most.
     max_iter : "auto" or int, default="auto"
         Epochs in all, those of earlier fits included where `warm_start` is set. "auto" gives few
-        rows enough steps to converge and many rows few epochs: about 150 steps of 600 rows, at
-        least 24 epochs up to 6,000 steps, and beyond, 6,000 steps or one epoch.
+        rows enough steps to converge and many rows few epochs: 50 epochs for 600 rows, 24 for
+        3,400 to 64,000, then 6,000 steps rounded up to whole epochs, at least one.
     tol : float, default=1e-2
         Change of the loss that counts, as a share of its fall since the first epoch.
     n_iter_no_change : int, default=100
@@ -575,7 +575,7 @@ class GMVAEClustering(
         return fitted.labels(rows)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return p(z|x, w) at the means of q(x|y) and q(w|y) (Eq. 4).
+        """Return p(z|x, w) at the means of q(x|y) and q(w|y), by Equation 4.
 
         Parameters
         ----------
@@ -773,7 +773,7 @@ class GMVAEClustering(
         return self._in_columns(fitted.reconstructed(rows), X)
 
     def elbo(self, X: ArrayLike) -> Terms:
-        """Estimate the four terms of Eq. 3 for each row, under noise that all rows share.
+        """Estimate the four terms of the bound for each row, under noise that all rows share.
 
         Parameters
         ----------
@@ -851,7 +851,7 @@ class GMVAEClustering(
     def score(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Return the mean of `score_samples` without `n_draws`: the bound of Eq. 3.
+        """Return the mean of `score_samples` without `n_draws`: the bound of Equation 3.
 
         Parameters
         ----------
@@ -1290,7 +1290,7 @@ class GMVAEClustering(
             is_whole = False
         if not is_whole:
             raise ValueError(
-                "The pickle is damaged: its content is not that of which it holds the digest. "
+                "The pickle is damaged: its content does not match its digest. "
                 "Take another copy of it."
             )
         found = unpack(packed)

@@ -144,8 +144,7 @@ class ModelFile(NamedTuple):
         })
         if digest(packed, self.versions) != self.sha256:
             raise ValueError(
-                "its content is not that of which it holds the digest: it is damaged. Take another "
-                "copy of it."
+                "its content does not match its digest: it is damaged. Take another copy of it."
             )
         return packed
 

@@ -1,6 +1,6 @@
 """Devices, seeds, torch's modes, and the process that all runs in.
 
-No other room makes a generator, one other names a device.
+No other module makes a generator, one other names a device.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the source never does, and what an import never does; see also tests/test_floors.py."""
+"""What the source never does, and what an import never does; see also tests/test_layers.py."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the rooms of the package stand to one another, and what none of them does."""
+"""How the modules of the package stand to one another, and what none of them does."""
 
 import ast
 from pathlib import Path
@@ -10,8 +10,8 @@ import skgmvae
 FOLDER = Path(skgmvae.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
 
-# from the top: a room imports from floors below its own, or from its own room
-FLOORS = [
+# from the top: a module (a file or a folder) imports from layers below its own, or from itself
+LAYERS = [
     {"__init__"},
     {"estimator", "sources"},
     {"_stored"},
@@ -22,9 +22,9 @@ FLOORS = [
     {"_rows", "files", "networks", "perturbations", "versions"},
     {"distributed", "exceptions", "packing", "runtime"},
 ]
-# what stands beside the house: it uses the estimator by its public methods, or not at all
-BESIDE = {"datasets", "paper", "plotting"}
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# what is used on top of these: it uses the estimator by its public methods, or not at all
+ON_TOP = {"datasets", "paper", "plotting"}
+LAYER = {module: layer for layer, modules in enumerate(LAYERS) for module in modules}
 
 TENSORS_ONLY = {"networks", "perturbations", "_model", "_training"}
 WITHOUT_MODEL = {"_training", "_rows", "networks", "perturbations"}
@@ -34,7 +34,7 @@ def name(path):
     return str(path.relative_to(FOLDER).with_suffix(""))
 
 
-def room(path):
+def module_of(path):
     return path.relative_to(FOLDER).with_suffix("").parts[0]
 
 
@@ -43,7 +43,7 @@ def tree(path):
 
 
 def imports(path):
-    """Return what a file imports: dotted names of others' modules, rooms of our own."""
+    """Return what a file imports: dotted names of others' modules, modules of our own."""
     here = ("skgmvae", *path.relative_to(FOLDER).with_suffix("").parts)
     own, others = set(), set()
     for node in ast.walk(tree(path)):
@@ -62,48 +62,48 @@ def imports(path):
     return own, others
 
 
-def rooms_imported(path):
-    return {full.split(".")[0] for full in imports(path)[0]} - {"__version__", room(path)}
+def modules_imported(path):
+    return {full.split(".")[0] for full in imports(path)[0]} - {"__version__", module_of(path)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
-def test_imports_go_down_the_floors(path):
-    here = room(path)
-    for other in rooms_imported(path):
-        if here in BESIDE:
-            assert other in BESIDE | {"metrics", "networks"}
+def test_imports_go_down_the_layers(path):
+    here = module_of(path)
+    for other in modules_imported(path):
+        if here in ON_TOP:
+            assert other in ON_TOP | {"metrics", "networks"}
         else:
-            assert FLOOR[here] < FLOOR[other], f"{here} imports {other}"
+            assert LAYER[here] < LAYER[other], f"{here} imports {other}"
 
 
-def test_the_floors_are_those_of_the_package():
-    rooms = {room(path) for path in FILES}
-    assert rooms == set(FLOOR) | BESIDE
-    assert rooms_imported(FOLDER / "_model" / "gmvae.py") == {"networks"}
-    assert "_rows" in rooms_imported(FOLDER / "_start" / "neighbors.py")
+def test_the_layers_are_those_of_the_package():
+    modules = {module_of(path) for path in FILES}
+    assert modules == set(LAYER) | ON_TOP
+    assert modules_imported(FOLDER / "_model" / "gmvae.py") == {"networks"}
+    assert "_rows" in modules_imported(FOLDER / "_start" / "neighbors.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
-def test_other_rooms_see_of_a_folder_what_its_door_names(path):
+def test_other_modules_see_of_a_folder_what_its_init_names(path):
     for full in imports(path)[0]:
         first, *rest = full.split(".")
-        if (FOLDER / first).is_dir() and first != room(path):
-            door = {
+        if (FOLDER / first).is_dir() and first != module_of(path):
+            exported = {
                 alias.asname or alias.name
                 for node in ast.walk(tree(FOLDER / first / "__init__.py"))
                 if isinstance(node, ast.ImportFrom) for alias in node.names
             }
-            assert not rest or (len(rest) == 1 and rest[0] in door), full
+            assert not rest or (len(rest) == 1 and rest[0] in exported), full
 
 
 def test_the_objective_and_the_loop_do_not_know_the_model():
     assert "GMVAE" not in (FOLDER / "_objective" / "objective.py").read_text(encoding="utf-8")
     for path in FILES:
-        if room(path) in WITHOUT_MODEL:
-            assert not rooms_imported(path) & {"_model", "likelihoods"}
+        if module_of(path) in WITHOUT_MODEL:
+            assert not modules_imported(path) & {"_model", "likelihoods"}
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if room(p) in TENSORS_ONLY], ids=name)
+@pytest.mark.parametrize("path", [p for p in FILES if module_of(p) in TENSORS_ONLY], ids=name)
 def test_the_core_sees_neither_numpy_nor_scikit_learn(path):
     roots = {module.split(".")[0] for module in imports(path)[1]}
     assert not roots & {"numpy", "sklearn", "scipy", "joblib"}
@@ -117,7 +117,7 @@ def test_only_runtime_names_a_device(path):
         if documented and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     named = "cuda" in ast.unparse(parsed).lower().replace("cuda_graph", "")
-    assert named == (room(path) == "runtime" or path.stem == "cuda_graph")
+    assert named == (module_of(path) == "runtime" or path.stem == "cuda_graph")
 
 
 def test_the_estimator_has_no_other_class_of_ours_in_it():
@@ -129,7 +129,7 @@ def test_the_estimator_has_no_other_class_of_ours_in_it():
 
 def test_nothing_but_likelihoods_knows_which_there_are():
     for path in FILES:
-        if room(path) != "likelihoods":
+        if module_of(path) != "likelihoods":
             code = ast.unparse(tree(path))
             assert "unit_interval" not in code
             assert "likelihood.name" not in code
@@ -149,7 +149,7 @@ def test_nothing_unsafe_or_global_is_touched(path):
     }
     # runtime lends the global generator to a user's factory, and forked processes one thread
     of_runtime = {"torch.set_rng_state", "torch.set_num_threads"}
-    assert not called & FORBIDDEN - (of_runtime if room(path) == "runtime" else set())
+    assert not called & FORBIDDEN - (of_runtime if module_of(path) == "runtime" else set())
     assert not {"pickle", "cPickle", "dill", "cloudpickle"} & imports(path)[1]
 
 
