@@ -578,7 +578,7 @@ def test_a_model_that_was_used_in_inference_mode_is_trained_with_afterwards():
     # tensors of that mode were kept, and another fit to such columns could not use them
     family = MixedLikelihood(GAUSSIAN, ((0, 1),), (-1.0, 0.0), (0.0, 3.0))
     with torch.inference_mode():
-        family.distribution(torch.zeros(2, 2, 2)).mean
+        assert family.distribution(torch.zeros(2, 2, 2)).mean.is_inference()
     parameters = torch.zeros(2, 2, 2, requires_grad=True)
     family.distribution(parameters).mean.sum().backward()
     assert parameters.grad is not None

@@ -26,8 +26,8 @@ __all__ = [
 # enough for anything that can be learned, narrow enough that a constant column has a density.
 LOG_VARIANCE_LIMIT = 8.0
 
-#: Smaller gradients are 0, see `without_tiny_gradient`: far below what rounding leaves of a sum over
-#: rows, far above the least normal number, 1e-38.
+#: Smaller gradients are 0, see `without_tiny_gradient`. It is far below what rounding leaves of a
+#: sum over rows, and far above the least normal number, 1e-38.
 LEAST_GRADIENT = 1e-25
 
 
