@@ -271,7 +271,7 @@ REFUSED = {
     ),
     "dates": ({}, DATES, "dates into numbers"),
     "spans of time": ({}, DATES - DATES[0], "dates into numbers"),
-    "a table of dates": ({}, pd.DataFrame(DATES), "dates into numbers"),
+    "a table of dates": ({}, pd.DataFrame(DATES), "If time .*dates into numbers.*drop the column"),
     "dates as objects": ({}, DATES.astype(object), "dates into numbers"),
     "dates beside categories": (
         {}, pd.DataFrame({"day": DATES[:, 0], "kind": "a"}), "dates into numbers",

@@ -17,8 +17,8 @@ __all__ = ["DATES", "TEXT", "Columns", "check_numbers"]
 
 #: What to do about values that only look like numbers.
 DATES = (
-    "Turn dates into numbers, such as days since the first: (X[name] - X[name].min()).dt.days, or "
-    "X[name].astype('int64')."
+    "If time is to decide the clusters, turn dates into numbers, such as days since the first: "
+    "(X[name] - X[name].min()).dt.days, or X[name].astype('int64'). Else drop the column."
 )
 TEXT = (
     "If such values are categories, pass a pandas DataFrame, or name their columns by "
