@@ -40,7 +40,7 @@ from .validation import (
     checked_components,
     checked_style,
     checked_weights,
-    remedy_of,
+    with_remedy,
 )
 
 __all__ = ["GMVAEClustering", "load"]
@@ -1165,6 +1165,11 @@ class GMVAEClustering(
 
     def _validated(self, holder: Self, X: Any, columns: Columns | None, *, reset: bool) -> Any:
         """Return rows as an array or a sparse matrix; what they tell of the columns is noted."""
+        if hasattr(X, "iloc") and not hasattr(X, "columns"):
+            raise ValueError(
+                f"X is a {type(X).__name__}, not a table: pass df.iloc[[0]] in place of df.iloc[0] "
+                "for one row, and df[['name']] in place of df['name'] for one column."
+            )
         if hasattr(X, "obsm") and hasattr(X, "X"):
             raise TypeError("X is an AnnData object: pass adata.X or adata.obsm['X_pca'].")
         if isinstance(X, torch.Tensor) and X.requires_grad:
@@ -1179,11 +1184,11 @@ class GMVAEClustering(
         try:
             return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
-            remedy = remedy_of(X, str(error))
-            if not remedy:
+            message = with_remedy(X, str(error))
+            if message == str(error):
                 raise
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(f"{error} {remedy}") from error
+            raise kind(message) from error
 
     def _validated_table(
         self, holder: Self, X: Any, columns: Columns | None, *, reset: bool

@@ -308,8 +308,10 @@ def test_a_category_may_be_named_twice():
 
 def test_a_column_alone_is_no_chunk():
     clusterer = GMVAEClustering(2, **SHORT).fit(small_table())
-    with pytest.raises(ValueError, match="2"):
+    with pytest.raises(ValueError, match="X is a Series, not a table"):
         clusterer.partial_fit(small_table()["a"])
+    with pytest.raises(ValueError, match="features"):
+        clusterer.partial_fit(small_table()["a"].tolist())
 
 
 def test_a_value_that_cannot_be_a_category_is_refused_in_words():
