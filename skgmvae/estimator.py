@@ -91,10 +91,11 @@ class GMVAEClustering(
         (size factors), by which clusters do not differ.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns are categories, without an order: names or indices, or a mask of shape
-        (n_features,). "from_dtype" are those of a DataFrame that hold strings or booleans, or are
-        of the dtype "category". They are one-hot encoded inside, and p(y|x) gives their values
-        probabilities. A value that the training data did not have counts as missing. A column may
-        have 1,000 values at most; not with `image_shape`, sparse rows or a likelihood of counts.
+        (n_features,). "from_dtype" are those of a DataFrame, of pandas or polars, that hold strings
+        or booleans, or are of the dtype "category" ("Categorical", "Enum"). They are one-hot
+        encoded inside, and p(y|x) gives their values probabilities. A value that the training data
+        did not have counts as missing. A column may have 1,000 values at most; not with
+        `image_shape`, sparse rows or a likelihood of counts.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for "gaussian" and "student_t" only. "range" is the range of the column,
@@ -226,8 +227,8 @@ class GMVAEClustering(
         surrounds), the training row of the cluster that is nearest to the component's mean in the
         latent space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own
         number, in tables of numbers without missing values. With categories, each of which is the
-        most frequent one, it is a DataFrame or, after a fit to an array with text, an array of
-        objects.
+        most frequent one, it is a DataFrame or, after a fit to an array with text or to a
+        DataFrame of polars, an array of objects.
     exemplar_indices_ : ndarray of shape (n_clusters,)
         The training row that most surely belongs to each component; -1 if it has no row of any
         weight. If processes pass different rows, they are numbered in the order of ranks.
@@ -712,9 +713,9 @@ class GMVAEClustering(
         Returns
         -------
         decoded : ndarray of shape (n_samples, n_features)
-            In the units of the training data. A DataFrame if the model was fitted to one with
-            categories, with the index of X if X has one; an array of objects if it was fitted to an
-            array with text categories.
+            In the units of the training data. A DataFrame if the model was fitted to one of pandas
+            with categories, with the index of X if X has one; an array of objects if it was fitted
+            to another table with text categories.
 
         Raises
         ------

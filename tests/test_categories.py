@@ -202,6 +202,22 @@ def test_displays_of_a_table(fitted):
     assert np.isfinite(profile.deviations).all()
 
 
+def test_a_table_of_polars_is_fitted_as_that_of_pandas():
+    polars = pytest.importorskip("polars")
+    X, _ = customers()
+    other = polars.DataFrame({
+        name: X[name].astype(object).where(X[name].notna(), None).tolist() for name in X
+    })
+    of_pandas = quiet_fit(GMVAEClustering(3, **SHORT), X)
+    for which in ("from_dtype", ["color", "member", "size"]):
+        model = quiet_fit(GMVAEClustering(3, categorical_features=which, **SHORT), other)
+        np.testing.assert_array_equal(model.labels_, of_pandas.labels_)
+        for rows in (X, other):
+            np.testing.assert_array_equal(model.predict_proba(rows), of_pandas.predict_proba(X))
+        np.testing.assert_array_equal(model.sample(9)[0], of_pandas.sample(9)[0].to_numpy())
+        assert model.partial_fit(other).n_iter_ == of_pandas.n_iter_ + 1
+
+
 # What is wrong is said
 
 
