@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
+from .text import numbers_in, to_numbers, warn_of_text
+
 __all__ = ["DATES", "TEXT", "Columns", "check_numbers", "column_names"]
 
 #: What to do about values that only look like numbers.
@@ -67,6 +69,11 @@ class Columns(NamedTuple):
         ------
         ValueError, TypeError
             If columns are named that X does not have, or a column has no or too many categories.
+
+        Warns
+        -----
+        TextNumbersWarning, IdentifierWarning
+            If text that nobody has said to be categories may be none.
         """
         names = column_names(X)
         by_dtype = isinstance(which, str) and which == "from_dtype"
@@ -90,10 +97,14 @@ class Columns(NamedTuple):
             if not values:
                 raise ValueError(f"Column {name!r} of X has no values, all are missing: drop it.")
             if len(values) > MOST_CATEGORIES:
+                numbers = numbers_in(values)
                 raise ValueError(
                     f"Column {name!r} of X has {len(values)} categories, as a name or a number of "
                     "each row has: drop it, or encode what it says of the row."
+                    + f" If it is to be numbers, use {to_numbers(name, numbers)}." * bool(numbers)
                 )
+            if by_dtype and str(dtype).lower().startswith(("object", "str")):
+                warn_of_text(name, values, len(X))
             found[number] = values
         return cls(X.shape[1], found, names if hasattr(X, "iloc") else None)
 
