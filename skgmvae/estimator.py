@@ -94,8 +94,8 @@ class GMVAEClustering(
         (n_features,). "from_dtype" are those of a DataFrame, of pandas or polars, that hold strings
         or booleans, or are of the dtype "category" ("Categorical", "Enum"). They are one-hot
         encoded inside, and p(y|x) gives their values probabilities. A value that the training data
-        did not have counts as missing. A column may have 1,000 values at most; not with
-        `image_shape`, sparse rows or a likelihood of counts.
+        did not have counts as missing, with a warning. A column may have 1,000 values at most; not
+        with `image_shape`, sparse rows or a likelihood of counts.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for "gaussian" and "student_t" only. "range" is the range of the column,

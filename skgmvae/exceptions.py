@@ -6,7 +6,7 @@ __all__ = [
     "CheckpointWarning", "ClusteringWarning", "EmptyClustersWarning", "FarRowsWarning",
     "IdentifierWarning", "InitialPartitionWarning", "InvalidModelFile", "OneColumnWarning",
     "ResumedFitWarning", "SamplesWarning", "StyleClustersWarning", "TextNumbersWarning",
-    "UniformPosteriorWarning",
+    "UniformPosteriorWarning", "UnknownCategoryWarning",
 ]
 
 
@@ -205,6 +205,28 @@ class UniformPosteriorWarning(ClusteringWarning):
     ...     _ = GMVAEClustering(3, consistency=0, max_iter=2, random_state=0).fit(X)
     >>> str(caught[-1].message).split(":")[0]
     'The components have merged'
+    """
+
+
+class UnknownCategoryWarning(ClusteringWarning):
+    """Rows have categories that the training data did not have, which count as missing.
+
+    A category may have been renamed since. It is issued once for each call of a method.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import UnknownCategoryWarning
+    >>> X = pd.DataFrame({"plan": ["free", "paid"] * 30, "age": np.arange(60) % 7})
+    >>> model = GMVAEClustering(2, max_iter=2, random_state=0).fit(X)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", UnknownCategoryWarning)
+    ...     _ = model.predict(X.replace("paid", "Paid"))
+    >>> str(caught[0].message).split(". ")[0].split(": ")[1]
+    "column 'plan' has 'Paid' in 30 of 60 rows"
     """
 
 

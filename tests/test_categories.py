@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering, load
-from skgmvae.exceptions import FarRowsWarning
+from skgmvae.exceptions import FarRowsWarning, UnknownCategoryWarning
 from skgmvae.plotting import (
     ClusterProfileDisplay,
     ClusterSamplesDisplay,
@@ -105,11 +105,36 @@ def test_samples_have_the_shares_of_the_categories(fitted):
         assert (expected - found).abs().max() < 0.1, name
 
 
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.UnknownCategoryWarning")
 def test_what_was_no_category_is_missing(fitted):
     model, X, _ = fitted
     np.testing.assert_array_equal(
         model.predict_proba(X.assign(color="pink")), model.predict_proba(X.assign(color=None))
     )
+
+
+@pytest.mark.parametrize("method", [*METHODS, "reconstruct", "elbo"])
+def test_unknown_categories_are_warned_of_once_a_call(fitted, method):
+    model, X, _ = fitted
+    renamed = X.assign(color=X["color"].str.upper(), size=["XL", *X["size"][1:]])
+    with pytest.warns(UnknownCategoryWarning) as told:
+        getattr(model, method)(renamed)
+    (warning,) = told
+    assert warning.filename == __file__
+    colors = ", ".join(map(repr, dict.fromkeys(renamed["color"].dropna())))
+    assert (
+        f"column 'color' has {colors} in 399 of 400 rows; column 'size' has 'XL' in 1 of 400 rows."
+    ) in str(warning.message)
+    with warnings.catch_warnings(action="error"):
+        getattr(model, method)(X.assign(color=None))
+
+
+def test_a_chunk_with_a_category_that_was_not_announced_is_warned_of():
+    X, _ = customers()
+    model = quiet_fit(GMVAEClustering(3, **SHORT), X)
+    many = X.assign(color=[f"c{number}" for number in range(len(X))])
+    with pytest.warns(UnknownCategoryWarning, match=r"has 'c0', 'c1', 'c2', \.\.\. in 400 of 400"):
+        model.partial_fit(many)
 
 
 def test_the_order_and_the_dtype_of_columns_count_for_nothing_but_their_names(fitted):

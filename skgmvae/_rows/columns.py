@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
+from ..exceptions import UnknownCategoryWarning
+from ..runtime import warn
 from .text import numbers_in, to_numbers, warn_of_text
 
 __all__ = ["DATES", "TEXT", "Columns", "check_numbers", "column_names"]
@@ -178,7 +180,13 @@ class Columns(NamedTuple):
         return widths
 
     def encoded(self, X: Any) -> NDArray[np.float64]:
-        """Return rows with categories one-hot encoded, (n_samples, n_encoded)."""
+        """Return rows with categories one-hot encoded, (n_samples, n_encoded).
+
+        Warns
+        -----
+        UnknownCategoryWarning
+            If values are no category of theirs, and so count as missing.
+        """
         if issparse(X):
             raise ValueError("X is sparse, but the model was fitted to a table with categories.")
         X = _table(X)
@@ -188,10 +196,10 @@ class Columns(NamedTuple):
                 "the model was fitted to."
             )
         _check_rows(X)
-        others = [number for number in range(self.n_features) if number not in self.categories]
+        plain = [number for number in range(self.n_features) if number not in self.categories]
         numbers = iter(())
-        if others:
-            table = X.iloc[:, others] if hasattr(X, "iloc") else X[:, others]
+        if plain:
+            table = X.iloc[:, plain] if hasattr(X, "iloc") else X[:, plain]
             if column_names(table) is not None:  # numbers beside text in an array are text
                 check_numbers(table)
             numbers = iter(check_array(
@@ -199,16 +207,26 @@ class Columns(NamedTuple):
             ).T)
         names = column_names(X) or self.names or range(self.n_features)
         parts: list[NDArray[np.float64]] = []
+        unknown: list[str] = []
         for number in range(self.n_features):
             if number not in self.categories:
                 parts.append(next(numbers)[:, None])
                 continue
             codes = {value: code for code, value in enumerate(self.categories[number])}
+            values = _column(X, number)
             with _naming(names[number]):  # -1 is the code of those that have none
-                found = np.array([codes.get(v, -1) for v in _column(X, number)], np.intp)
+                found = np.array([codes.get(value, -1) for value in values], np.intp)
+            others = [values[row] for row in np.flatnonzero(found < 0)]
+            unknown += _named_unknown(names[number], others, len(X))
             one_hot = np.eye(len(codes))[found]
             one_hot[found < 0] = np.nan
             parts.append(one_hot)
+        if unknown:
+            warn(UnknownCategoryWarning(
+                "X has categories that the training data did not have, which count as missing: "
+                f"{'; '.join(unknown[:3])}{'; ...' * (len(unknown) > 3)}. If they were renamed, "
+                "call them as in the training data; if they are new, fit again."
+            ))
         return np.hstack(parts)
 
     def check_values(self, encoded: NDArray[np.float64]) -> None:
@@ -394,6 +412,15 @@ def _naming(column: Any) -> Iterator[None]:
             f"Column {column!r} of X holds values that cannot be categories, such as lists: "
             f"{error}."
         ) from error
+
+
+def _named_unknown(name: Any, values: list[Any], n_rows: int) -> list[str]:
+    """Describe the values of a column that are no known category; not at all if all are missing."""
+    unknown = [value for value in values if not _is_missing(value)]
+    distinct = [*dict.fromkeys(unknown)]
+    shown = ", ".join(map(repr, distinct[:3])) + ", ..." * (len(distinct) > 3)
+    where = f"column {name!r} has {shown} in {len(unknown)} of {n_rows} rows"
+    return [where] if unknown else []
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:
