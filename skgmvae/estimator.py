@@ -23,7 +23,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _fit, _stored, files, versions
 from ._objective import Terms
-from ._rows import READ_TYPES, Columns, Copies, LazyRows, check_numbers, dense, is_source
+from ._rows import (
+    READ_TYPES,
+    Columns,
+    Copies,
+    LazyRows,
+    check_numbers,
+    column_names,
+    dense,
+    is_source,
+)
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
 from .files import PathLike
@@ -461,7 +470,7 @@ class GMVAEClustering(
         task = _fit.FitTask(self, X, y, known, group)
         result = _fit.fit(
             self, rows, copies.part(own), image_shape, previous, group, columns._categories,
-            early_stopping, task, checkpoint,
+            columns._names_in(X), early_stopping, task, checkpoint,
         )
         if not result.state.interrupted:
             _warn(result.warnings)
@@ -541,7 +550,8 @@ class GMVAEClustering(
             )
             previous = self._previous() if continued else None
             result = _fit.partial_fit(
-                self, rows, copies, image_shape, previous, categories=columns._categories
+                self, rows, copies, image_shape, previous, columns._categories,
+                columns._names_in(X),
             )
         _warn(result.warnings)
         self._assign(result, columns, continued=continued)
@@ -1233,10 +1243,7 @@ class GMVAEClustering(
                 "categories (categorical_features)."
             )
         validate_data(holder, X, skip_check_array=True, reset=reset)
-        rows = columns.encoded(X)
-        if reset:
-            columns.check_values(rows)
-        return rows
+        return columns.encoded(X)
 
     def _early_stopping(self, columns: Self) -> EarlyStopping | None:
         """Return the rule by which to stop early, if there is one, with checked rows."""
@@ -1253,6 +1260,11 @@ class GMVAEClustering(
     @property
     def _categories(self) -> list[NDArray[np.intp]]:
         return [] if self._columns is None else self._columns.groups
+
+    def _names_in(self, X: Any) -> Sequence[Any]:
+        """Return what messages call each column: by the column of X that it comes from."""
+        names = column_names(X) or range(self.n_features_in_)
+        return names if self._columns is None else self._columns.of_encoded(names)
 
     def _in_columns(self, rows: NDArray[Any], X: Any = None) -> Any:
         """Return encoded rows in the form that the model was fitted to, with the index of X."""

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering, load
-from skgmvae.exceptions import FarRowsWarning, UnknownCategoryWarning
+from skgmvae.exceptions import FarRowsWarning, OneColumnWarning, UnknownCategoryWarning
 from skgmvae.plotting import (
     ClusterProfileDisplay,
     ClusterSamplesDisplay,
@@ -311,11 +311,40 @@ def test_a_stream_may_begin_with_one_category():
     assert 0.2 < share < 0.8
 
 
-def test_columns_are_named_as_the_table_has_them():
-    X, _ = customers()
-    X.loc[7, "income"] = 1e12
-    with pytest.warns(FarRowsWarning, match="in column 4 of X"):
-        GMVAEClustering(3, **SHORT).fit(X)
+def as_polars(X):
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame({name: X[name].tolist() for name in X})
+
+
+def as_array(X):
+    return X.to_numpy()
+
+
+@pytest.mark.parametrize(("given", "name"), [
+    (pd.DataFrame, "'income'"), (as_polars, "'income'"), (as_array, "2"),
+])
+@pytest.mark.parametrize("categories", [[1], None])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_columns_are_named_as_the_table_has_them(given, name, categories, method):
+    X = customers()[0][["age", "income"]].fillna(0)
+    X.insert(1, "kind", np.arange(len(X)) % 2)
+    function = getattr(GMVAEClustering(2, **SHORT, categorical_features=categories), method)
+    with pytest.raises(ValueError, match=f"Column {name} of X has no values.*drop it"):
+        function(given(X.assign(income=np.nan)))
+    with pytest.raises(ValueError, match=f"Columns ('age'|0), {name} of X have no .*drop them"):
+        function(given(X.assign(income=np.nan, age=np.nan)))
+    with pytest.warns(FarRowsWarning, match=f"in column {name} of X"):
+        function(given(X.assign(income=[1e12, *X["income"][1:]])))
+
+
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.InitialPartitionWarning")
+def test_the_category_that_the_clusters_are_is_named():
+    with pytest.warns(OneColumnWarning, match="the 2 values of column 'e' of X"):
+        GMVAEClustering(2, random_state=0).fit(small_table())
+    with pytest.warns(OneColumnWarning, match="the 2 values of column 'f' of X"):
+        GMVAEClustering(2, random_state=0).fit(
+            small_table().assign(e="u", f=lambda X: X["a"].rank() > 30)
+        )
 
 
 def test_no_rows_are_refused(fitted):

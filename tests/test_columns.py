@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from skgmvae._rows import Columns, check_numbers
+from skgmvae.exceptions import UnknownCategoryWarning
 
 
 def table():
@@ -54,7 +55,8 @@ def test_columns_of_several_levels_come_back():
 def test_what_was_no_category_is_missing():
     columns = Columns.of(table(), "from_dtype")
     other = table().assign(color="green")
-    assert np.isnan(columns.encoded(other)[:, 1:3]).all()
+    with pytest.warns(UnknownCategoryWarning, match="column 'color' has 'green' in 4 of 4 rows"):
+        assert np.isnan(columns.encoded(other)[:, 1:3]).all()
 
 
 def test_decoding_is_the_inverse():
@@ -182,11 +184,11 @@ def test_no_rows_and_sparse_rows_are_refused():
         columns.encoded(csr_array((2, 5)))
 
 
-def test_a_column_of_numbers_without_values_is_named():
-    X = table().assign(n=np.nan)
-    columns = Columns.of(X, "from_dtype")
-    with pytest.raises(ValueError, match="Column 'n' of X has no values"):
-        columns.check_values(columns.encoded(X))
+def test_encoded_columns_have_the_name_of_the_column_that_they_come_from():
+    columns = Columns.of(table(), "from_dtype")
+    names = ["age", "color", "color", "size", "size", "member", "member", "n"]
+    assert columns.of_encoded(list(table())) == names
+    assert columns.of_encoded(range(5)) == [0, 1, 1, 2, 2, 3, 3, 4]
 
 
 def test_other_categories_than_before_are_refused():

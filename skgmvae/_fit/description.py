@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -375,6 +375,7 @@ def warnings_of_clusters(
     fitted: Fitted,
     description: Description,
     X: NDArray[Any],
+    names: Sequence[Any],
     *,
     continued: bool,
     converged: bool,
@@ -389,7 +390,7 @@ def warnings_of_clusters(
         *_of_empty_clusters(fitted, description, continued),
         *_of_probabilities(fitted, X[some]),
         *_of_initial_partition(description),
-        *_of_one_column(fitted, description.labels[some], X[some]),
+        *_of_one_column(description.labels[some], X[some], names),
         *(_of_samples(fitted, description, X) if converged else ()),
     ]
 
@@ -454,7 +455,7 @@ def _of_initial_partition(description: Description) -> Iterator[Warning]:
 
 
 def _of_one_column(
-    fitted: Fitted, labels: NDArray[np.intp], X: NDArray[Any]
+    labels: NDArray[np.intp], X: NDArray[Any], names: Sequence[Any]
 ) -> Iterator[Warning]:
     if X.shape[1] == 1 or len(np.unique(labels)) == 1:
         return
@@ -466,9 +467,8 @@ def _of_one_column(
         information = normalized_mutual_info_score(number, labels[is_there])
         if information > DESCRIPTION.max_information_of_one_column:
             yield OneColumnWarning(
-                f"The clusters are the {len(values)} values of column "
-                f"{fitted.likelihood.original_column(j)} of X. If that column is "
-                "a label or a flag that clusters should not depend on, leave it out."
+                f"The clusters are the {len(values)} values of column {names[j]!r} of X. If that "
+                "column is a label or a flag that clusters should not depend on, leave it out."
             )
             return
 

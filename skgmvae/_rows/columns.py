@@ -172,6 +172,11 @@ class Columns(NamedTuple):
             for number, name in enumerate(names) for value in self.categories.get(number, [None])
         ]
 
+    def of_encoded(self, names: Sequence[Any]) -> list[Any]:
+        """Return for each encoded column which of these, of all columns, is that of its own."""
+        widths = zip(names, self._widths, strict=True)
+        return [name for name, width in widths for _ in range(width)]
+
     @property
     def _widths(self) -> NDArray[np.intp]:
         widths = np.ones(self.n_features, np.intp)
@@ -228,14 +233,6 @@ class Columns(NamedTuple):
                 "call them as in the training data; if they are new, fit again."
             ))
         return np.hstack(parts)
-
-    def check_values(self, encoded: NDArray[np.float64]) -> None:
-        """Raise a ValueError if a column of numbers has no values."""
-        for name, column in zip(self.encoded_names, encoded.T, strict=True):
-            if np.isnan(column).all():
-                raise ValueError(
-                    f"Column {name!r} of X has no values, all are missing: drop it."
-                )
 
     def decoded(self, rows: NDArray[Any], index: Any = None) -> Any:
         """Return encoded rows in the form of the table: a DataFrame, or an array.
