@@ -207,6 +207,8 @@ def fit(
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
             fitted, _of_sample(description, copies.rows, group), sample, names,
+            n_distinct=int(copies.points(group).max()) + 1,
+            learning_rate_init=estimator.learning_rate_init,
             continued=previous is not None, converged=converged,
         ),
     ]
