@@ -88,7 +88,7 @@ class Columns(NamedTuple):
         if not chosen:
             return None
         _check_rows(X)
-        found = {}
+        found, of_polars = {}, names is not None and not hasattr(X, "iloc")
         for number in chosen:
             name = number if names is None else names[number]
             with _naming(name):
@@ -100,13 +100,14 @@ class Columns(NamedTuple):
                 raise ValueError(f"Column {name!r} of X has no values, all are missing: drop it.")
             if len(values) > MOST_CATEGORIES:
                 numbers = numbers_in(values)
+                advice = to_numbers(name, numbers, of_polars)
                 raise ValueError(
                     f"Column {name!r} of X has {len(values)} categories, as a name or a number of "
                     "each row has: drop it, or encode what it says of the row."
-                    + f" If it is to be numbers, use {to_numbers(name, numbers)}." * bool(numbers)
+                    + f" If it is to be numbers, use {advice}." * bool(numbers)
                 )
             if by_dtype and str(dtype).lower().startswith(("object", "str")):
-                warn_of_text(name, values, len(X))
+                warn_of_text(name, values, len(X), of_polars=of_polars)
             found[number] = values
         return cls(X.shape[1], found, names if hasattr(X, "iloc") else None)
 

@@ -39,9 +39,15 @@ TEXT_RULE = TextRule()
 
 
 def warn_of_text(
-    name: Any, values: Sequence[Any], n_rows: int, rule: TextRule = TEXT_RULE
+    name: Any,
+    values: Sequence[Any],
+    n_rows: int,
+    *,
+    of_polars: bool = False,
+    rule: TextRule = TEXT_RULE,
 ) -> None:
     """Warn if a column of text has many distinct values that are numbers, or names of rows."""
+    category = "Categorical" if of_polars else "category"
     if len(values) <= rule.few_values:
         return
     numbers = numbers_in(values, rule)
@@ -50,14 +56,14 @@ def warn_of_text(
         warn(TextNumbersWarning(
             f"Column {name!r} of X is text and taken for categories, but {len(numbers)} of its "
             f"{len(values)} distinct values are numbers, such as {first!r}, {second!r} and "
-            f"{third!r}. Turn them into numbers by {to_numbers(name, numbers)}; or give the column "
-            "the dtype 'category' if they are names."
+            f"{third!r}. Turn them into numbers by {to_numbers(name, numbers, of_polars)}; or give "
+            f"the column the dtype {category!r} if they are names."
         ))
     elif len(values) > rule.max_share_of_rows * n_rows:
         warn(IdentifierWarning(
             f"Column {name!r} of X is text with {len(values)} distinct values in {n_rows} rows, "
             "each of which is taken for a category. Drop it if it identifies rows, which makes "
-            "fits slow and says nothing of clusters; or give it the dtype 'category' if it does "
+            f"fits slow and says nothing of clusters; or give it the dtype {category!r} if it does "
             "not."
         ))
 
@@ -77,8 +83,8 @@ def numbers_in(values: Sequence[Any], rule: TextRule = TEXT_RULE) -> list[Any]:
     return numbers if is_text and len(numbers) >= rule.min_share_of_numbers * len(values) else []
 
 
-def to_numbers(name: Any, numbers: Sequence[Any]) -> str:
-    """Say how a column of pandas becomes numbers.
+def to_numbers(name: Any, numbers: Sequence[Any], of_polars: bool = False) -> str:
+    """Say how a column of pandas or polars becomes numbers.
 
     Examples
     --------
@@ -86,11 +92,16 @@ def to_numbers(name: Any, numbers: Sequence[Any]) -> str:
     pandas.to_numeric(X['a'], errors='coerce')
     >>> print(to_numbers("a", ["1,234", "2"]))
     pandas.to_numeric(X['a'].astype(str).str.replace(',', ''), errors='coerce')
+    >>> print(to_numbers("a", ["3,5", "2"], of_polars=True))
+    X['a'].str.replace_all(',', '.').cast(polars.Float64, strict=False)
     """
     column, with_comma = f"X[{name!r}]", [text for text in map(str, numbers) if "," in text]
     if with_comma:
         point = "" if all(map(THOUSANDS.fullmatch, with_comma)) else "."
-        column += f".astype(str).str.replace(',', {point!r})"
+        replaced = ".str.replace_all" if of_polars else ".astype(str).str.replace"
+        column += f"{replaced}(',', {point!r})"
+    if of_polars:
+        return f"{column}.cast(polars.Float64, strict=False)"
     return f"pandas.to_numeric({column}, errors='coerce')"
 
 

@@ -93,8 +93,13 @@ def test_a_column_that_identifies_rows_is_to_be_dropped(dtype):
 def test_columns_of_polars_are_looked_at_too():
     polars = pytest.importorskip("polars")
     X = polars.DataFrame({"amount": WRITTEN["thousands"], "id": [f"c{i}" for i in range(N_ROWS)]})
-    with pytest.warns(TextNumbersWarning), pytest.warns(IdentifierWarning):
+    with (
+        pytest.warns(TextNumbersWarning, match="dtype 'Categorical'") as told,
+        pytest.warns(IdentifierWarning, match="dtype 'Categorical'"),
+    ):
         Columns.of(X, "from_dtype")
+    line = re.search(r"by (X\[.*\));", str(told[0].message))[1]
+    np.testing.assert_array_equal(eval(line, {"polars": polars, "X": X}), AMOUNTS)
     said = X.select(polars.all().cast(polars.Categorical))
     with warnings.catch_warnings(action="error"):
         Columns.of(said, "from_dtype")
