@@ -362,7 +362,7 @@ def join(distributed: str) -> Group:
             raise RuntimeError(
                 f"distributed={distributed!r} found rank {os.environ['RANK']} of "
                 f"{os.environ['WORLD_SIZE']} in the environment, but the processes did not meet: "
-                f"{error} Start all of them, or pass distributed='off'."
+                f"{str(error).rstrip('. ')}. Start all of them, or pass distributed='off'."
             ) from error
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return ALONE

@@ -23,7 +23,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _fit, _stored, files, versions
 from ._objective import Terms
-from ._rows import READ_TYPES, Columns, Copies, LazyRows, check_numbers, dense, is_source
+from ._rows import (
+    READ_TYPES,
+    Columns,
+    Copies,
+    LazyRows,
+    check_numbers,
+    column_names,
+    dense,
+    is_source,
+)
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
 from .files import PathLike
@@ -40,7 +49,7 @@ from .validation import (
     checked_components,
     checked_style,
     checked_weights,
-    remedy_of,
+    with_remedy,
 )
 
 __all__ = ["GMVAEClustering", "load"]
@@ -91,10 +100,11 @@ class GMVAEClustering(
         (size factors), by which clusters do not differ.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns are categories, without an order: names or indices, or a mask of shape
-        (n_features,). "from_dtype" are those of a DataFrame that hold strings or booleans, or are
-        of the dtype "category". They are one-hot encoded inside, and p(y|x) gives their values
-        probabilities. A value that the training data did not have counts as missing. A column may
-        have 1,000 values at most; not with `image_shape`, sparse rows or a likelihood of counts.
+        (n_features,). "from_dtype" are those of a DataFrame, of pandas or polars, that hold strings
+        or booleans, or are of the dtype "category" ("Categorical", "Enum"). They are one-hot
+        encoded inside, and p(y|x) gives their values probabilities. A value that the training data
+        did not have counts as missing, with a warning. A column may have 1,000 values at most; not
+        with `image_shape`, sparse rows or a likelihood of counts.
     scale : {"auto", "range", "std"} or None, default="auto"
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for "gaussian" and "student_t" only. "range" is the range of the column,
@@ -226,8 +236,8 @@ class GMVAEClustering(
         surrounds), the training row of the cluster that is nearest to the component's mean in the
         latent space. So ``predict(cluster_centers_)`` gives every cluster that has rows its own
         number, in tables of numbers without missing values. With categories, each of which is the
-        most frequent one, it is a DataFrame or, after a fit to an array with text, an array of
-        objects.
+        most frequent one, it is a DataFrame or, after a fit to an array with text or to a
+        DataFrame of polars, an array of objects.
     exemplar_indices_ : ndarray of shape (n_clusters,)
         The training row that most surely belongs to each component; -1 if it has no row of any
         weight. If processes pass different rows, they are numbered in the order of ranks.
@@ -460,7 +470,7 @@ class GMVAEClustering(
         task = _fit.FitTask(self, X, y, known, group)
         result = _fit.fit(
             self, rows, copies.part(own), image_shape, previous, group, columns._categories,
-            early_stopping, task, checkpoint,
+            columns._names_in(X), early_stopping, task, checkpoint,
         )
         if not result.state.interrupted:
             _warn(result.warnings)
@@ -540,7 +550,8 @@ class GMVAEClustering(
             )
             previous = self._previous() if continued else None
             result = _fit.partial_fit(
-                self, rows, copies, image_shape, previous, categories=columns._categories
+                self, rows, copies, image_shape, previous, columns._categories,
+                columns._names_in(X),
             )
         _warn(result.warnings)
         self._assign(result, columns, continued=continued)
@@ -712,9 +723,9 @@ class GMVAEClustering(
         Returns
         -------
         decoded : ndarray of shape (n_samples, n_features)
-            In the units of the training data. A DataFrame if the model was fitted to one with
-            categories, with the index of X if X has one; an array of objects if it was fitted to an
-            array with text categories.
+            In the units of the training data. A DataFrame if the model was fitted to one of pandas
+            with categories, with the index of X if X has one; an array of objects if it was fitted
+            to another table with text categories.
 
         Raises
         ------
@@ -1165,6 +1176,11 @@ class GMVAEClustering(
 
     def _validated(self, holder: Self, X: Any, columns: Columns | None, *, reset: bool) -> Any:
         """Return rows as an array or a sparse matrix; what they tell of the columns is noted."""
+        if hasattr(X, "iloc") and not hasattr(X, "columns"):
+            raise ValueError(
+                f"X is a {type(X).__name__}, not a table: pass df.iloc[[0]] in place of df.iloc[0] "
+                "for one row, and df[['name']] in place of df['name'] for one column."
+            )
         if hasattr(X, "obsm") and hasattr(X, "X"):
             raise TypeError("X is an AnnData object: pass adata.X or adata.obsm['X_pca'].")
         if isinstance(X, torch.Tensor) and X.requires_grad:
@@ -1179,11 +1195,11 @@ class GMVAEClustering(
         try:
             return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
-            remedy = remedy_of(X, str(error))
-            if not remedy:
+            message = with_remedy(X, str(error))
+            if message == str(error):
                 raise
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(f"{error} {remedy}") from error
+            raise kind(message) from error
 
     def _validated_table(
         self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
@@ -1227,10 +1243,7 @@ class GMVAEClustering(
                 "categories (categorical_features)."
             )
         validate_data(holder, X, skip_check_array=True, reset=reset)
-        rows = columns.encoded(X)
-        if reset:
-            columns.check_values(rows)
-        return rows
+        return columns.encoded(X)
 
     def _early_stopping(self, columns: Self) -> EarlyStopping | None:
         """Return the rule by which to stop early, if there is one, with checked rows."""
@@ -1247,6 +1260,11 @@ class GMVAEClustering(
     @property
     def _categories(self) -> list[NDArray[np.intp]]:
         return [] if self._columns is None else self._columns.groups
+
+    def _names_in(self, X: Any) -> Sequence[Any]:
+        """Return what messages call each column: by the column of X that it comes from."""
+        names = column_names(X) or range(self.n_features_in_)
+        return names if self._columns is None else self._columns.of_encoded(names)
 
     def _in_columns(self, rows: NDArray[Any], X: Any = None) -> Any:
         """Return encoded rows in the form that the model was fitted to, with the index of X."""

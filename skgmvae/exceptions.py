@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointWarning", "ClusteringWarning", "EmptyClustersWarning", "FarRowsWarning",
-    "InitialPartitionWarning", "InvalidModelFile", "OneColumnWarning", "ResumedFitWarning",
-    "SamplesWarning", "StyleClustersWarning", "UniformPosteriorWarning",
+    "IdentifierWarning", "InitialPartitionWarning", "InvalidModelFile", "OneColumnWarning",
+    "ResumedFitWarning", "SamplesWarning", "StyleClustersWarning", "TextNumbersWarning",
+    "UniformPosteriorWarning", "UnknownCategoryWarning",
 ]
 
 
@@ -56,7 +57,7 @@ class ResumedFitWarning(UserWarning):
 
 
 class ClusteringWarning(UserWarning):
-    """Base class of what a fit warns of in the data or in the clusters.
+    """Base class of what is warned of in the data or in the clusters.
 
     Examples
     --------
@@ -85,6 +86,50 @@ class FarRowsWarning(ClusteringWarning):
     ...     _ = GMVAEClustering(2, random_state=0).fit(ages)
     >>> str(caught[0].message).split(". ")[0]
     '1 of 60 rows are far from all others in column 0 of X'
+    """
+
+
+class IdentifierWarning(ClusteringWarning):
+    """A column of text has so many distinct values that it may be a name or a number of the rows.
+
+    Each value is a category of its own. A column of the dtype "category", or one that
+    `categorical_features` names, is not warned of.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import IdentifierWarning
+    >>> X = pd.DataFrame({"id": [f"c{i}" for i in range(60)], "age": np.arange(60) % 2})
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", IdentifierWarning)
+    ...     _ = GMVAEClustering(2, max_iter=2, random_state=0).fit(X)
+    >>> str(caught[0].message).split(", ")[0]
+    "Column 'id' of X is text with 60 distinct values in 60 rows"
+    """
+
+
+class TextNumbersWarning(ClusteringWarning):
+    """A column of numbers is text, and so taken for categories, which have no order.
+
+    One cell such as "n/a" makes text of a column when it is read. A column of the dtype "category",
+    or one that `categorical_features` names, is not warned of.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import TextNumbersWarning
+    >>> X = pd.DataFrame({"paid": [*map(str, range(59)), "n/a"], "age": np.arange(60) % 2})
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", TextNumbersWarning)
+    ...     _ = GMVAEClustering(2, max_iter=2, random_state=0).fit(X)
+    >>> str(caught[0].message).split(". ")[1].split("; ")[0]
+    "Turn them into numbers by pandas.to_numeric(X['paid'], errors='coerce')"
     """
 
 
@@ -160,6 +205,28 @@ class UniformPosteriorWarning(ClusteringWarning):
     ...     _ = GMVAEClustering(3, consistency=0, max_iter=2, random_state=0).fit(X)
     >>> str(caught[-1].message).split(":")[0]
     'The components have merged'
+    """
+
+
+class UnknownCategoryWarning(ClusteringWarning):
+    """Rows have categories that the training data did not have, which count as missing.
+
+    A category may have been renamed since. It is issued once for each call of a method.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skgmvae import GMVAEClustering
+    >>> from skgmvae.exceptions import UnknownCategoryWarning
+    >>> X = pd.DataFrame({"plan": ["free", "paid"] * 30, "age": np.arange(60) % 7})
+    >>> model = GMVAEClustering(2, max_iter=2, random_state=0).fit(X)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", UnknownCategoryWarning)
+    ...     _ = model.predict(X.replace("paid", "Paid"))
+    >>> str(caught[0].message).split(". ")[0].split(": ")[1]
+    "column 'plan' has 'Paid' in 30 of 60 rows"
     """
 
 

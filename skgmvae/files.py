@@ -40,6 +40,8 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 KEY = "skgmvae"
+#: How pickles begin, as they are or, as joblib does, compressed by zlib.
+PICKLES = b"\x80", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda"
 
 
 class Limits(NamedTuple):
@@ -190,6 +192,11 @@ def _with_header(file: BinaryIO) -> ModelFile:
     n_header = int.from_bytes(first, "little")
     if len(first) < 8:
         raise ValueError("it is too short.")
+    if n_header > LIMITS.header_bytes and first.startswith(PICKLES):
+        raise ValueError(
+            "it looks like a pickle. Use joblib.load or pickle.load, and only if you trust where "
+            "it comes from: a pickle runs code of its own."
+        )
     if n_header > LIMITS.header_bytes:
         raise ValueError(
             f"it begins with no header, or one of more than {LIMITS.header_bytes} bytes."
@@ -234,6 +241,8 @@ def _replace(path: str, data: bytes, keeps_previous: bool) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileExistsError(errno.EEXIST, "There is something that is no file", path)
     folder = os.path.dirname(path)
+    if not os.path.isdir(folder):  # the error of a temporary file would name that one
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder, make it first", folder)
     temporary = os.path.join(folder, f"{_beginning(path)}{secrets.token_hex(8)}.tmp")
     file = open(temporary, "xb")  # noqa: SIM115 (if it fails, there is nothing to remove)
     try:

@@ -120,10 +120,6 @@ class Likelihood(ABC):
         """Whether the other is the same but for what it knows of its training data."""
         return type(self) is type(other)
 
-    def original_column(self, number: int) -> int:
-        """Return the column of the table that a column which the model sees comes from."""
-        return number
-
     def read(self, y: Tensor) -> Tensor:
         """Turn rows (B, *data_shape) into what encoders and distances read of them."""
         return y
@@ -594,12 +590,6 @@ class MixedLikelihood(Likelihood):
         return (
             isinstance(other, MixedLikelihood) and self.numbers.is_like(other.numbers)
             and self.groups == other.groups
-        )
-
-    def original_column(self, number: int) -> int:
-        """Count each category as one column."""
-        return number - sum(
-            min(number, group[-1]) - group[0] for group in self.groups if group[0] <= number
         )
 
     def check(self, X: NDArray[Any], units: Units) -> None:

@@ -108,7 +108,7 @@ def select_device(name: str | torch.device, local_rank: int | None = None) -> to
             return _tried(name)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise ValueError(
-                f"device={str(name)!r} cannot be used: {_reason(error)} Pass "
+                f"device={str(name)!r} cannot be used: {_reason(error)}. Pass "
                 "device='cpu', or 'auto' for whichever is there."
             ) from error
     if torch.cuda.is_available():
@@ -130,8 +130,9 @@ def _tried(name: str | torch.device) -> torch.device:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error's message; torch adds a page of advice."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """Return the first sentence of an error's message; torch adds a page of advice."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return first.split(". ")[0].rstrip(".")
 
 
 def available_device(name: str | torch.device) -> torch.device:

@@ -19,7 +19,7 @@ from ._rows import DATES, TEXT
 
 __all__ = [
     "canonical", "check_finite", "check_positive_integer", "checked_components", "checked_style",
-    "checked_weights", "refuse_bool", "remedy_of",
+    "checked_weights", "refuse_bool", "with_remedy",
 ]
 
 #: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
@@ -32,6 +32,7 @@ REMEDIES = {
     "not 'NAType'": "Put numpy.nan in place of pandas.NA, as X.astype('Float64') does in a table.",
     "element with a sequence": "X must have as many numbers in each row; collect() a LazyFrame.",
     "ScalarType BFloat16": "Pass X.float().",
+    "Found array with dim": "Flatten what a row is, such as an image: X.reshape(len(X), -1).",
 } | {f"not '{name}'": DATES for name in (
     "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "Timestamp",
     "Timedelta", "Period", "NaTType",
@@ -91,8 +92,16 @@ def checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     return weights
 
 
-def remedy_of(X: Any, message: str) -> str:
-    """Say what to do about values that are no numbers, "" if that is not what is wrong."""
+def with_remedy(X: Any, message: str) -> str:
+    """Add to a message what to do about values that are no numbers, if that is what is wrong."""
+    remedy = _remedy_of(X, message)
+    if not remedy:
+        return message
+    ends = message.rstrip().endswith((".", "!", "?"))
+    return f"{message.rstrip()}{'' if ends else '.'} {remedy}"
+
+
+def _remedy_of(X: Any, message: str) -> str:
     for part, remedy in REMEDIES.items():
         if part in message:
             return remedy

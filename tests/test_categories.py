@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering, load
-from skgmvae.exceptions import FarRowsWarning
+from skgmvae.exceptions import FarRowsWarning, OneColumnWarning, UnknownCategoryWarning
 from skgmvae.plotting import (
     ClusterProfileDisplay,
     ClusterSamplesDisplay,
@@ -105,11 +105,36 @@ def test_samples_have_the_shares_of_the_categories(fitted):
         assert (expected - found).abs().max() < 0.1, name
 
 
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.UnknownCategoryWarning")
 def test_what_was_no_category_is_missing(fitted):
     model, X, _ = fitted
     np.testing.assert_array_equal(
         model.predict_proba(X.assign(color="pink")), model.predict_proba(X.assign(color=None))
     )
+
+
+@pytest.mark.parametrize("method", [*METHODS, "reconstruct", "elbo"])
+def test_unknown_categories_are_warned_of_once_a_call(fitted, method):
+    model, X, _ = fitted
+    renamed = X.assign(color=X["color"].str.upper(), size=["XL", *X["size"][1:]])
+    with pytest.warns(UnknownCategoryWarning) as told:
+        getattr(model, method)(renamed)
+    (warning,) = told
+    assert warning.filename == __file__
+    colors = ", ".join(map(repr, dict.fromkeys(renamed["color"].dropna())))
+    assert (
+        f"column 'color' has {colors} in 399 of 400 rows; column 'size' has 'XL' in 1 of 400 rows."
+    ) in str(warning.message)
+    with warnings.catch_warnings(action="error"):
+        getattr(model, method)(X.assign(color=None))
+
+
+def test_a_chunk_with_a_category_that_was_not_announced_is_warned_of():
+    X, _ = customers()
+    model = quiet_fit(GMVAEClustering(3, **SHORT), X)
+    many = X.assign(color=[f"c{number}" for number in range(len(X))])
+    with pytest.warns(UnknownCategoryWarning, match=r"has 'c0', 'c1', 'c2', \.\.\. in 400 of 400"):
+        model.partial_fit(many)
 
 
 def test_the_order_and_the_dtype_of_columns_count_for_nothing_but_their_names(fitted):
@@ -202,6 +227,22 @@ def test_displays_of_a_table(fitted):
     assert np.isfinite(profile.deviations).all()
 
 
+def test_a_table_of_polars_is_fitted_as_that_of_pandas():
+    polars = pytest.importorskip("polars")
+    X, _ = customers()
+    other = polars.DataFrame({
+        name: X[name].astype(object).where(X[name].notna(), None).tolist() for name in X
+    })
+    of_pandas = quiet_fit(GMVAEClustering(3, **SHORT), X)
+    for which in ("from_dtype", ["color", "member", "size"]):
+        model = quiet_fit(GMVAEClustering(3, categorical_features=which, **SHORT), other)
+        np.testing.assert_array_equal(model.labels_, of_pandas.labels_)
+        for rows in (X, other):
+            np.testing.assert_array_equal(model.predict_proba(rows), of_pandas.predict_proba(X))
+        np.testing.assert_array_equal(model.sample(9)[0], of_pandas.sample(9)[0].to_numpy())
+        assert model.partial_fit(other).n_iter_ == of_pandas.n_iter_ + 1
+
+
 # What is wrong is said
 
 
@@ -270,11 +311,40 @@ def test_a_stream_may_begin_with_one_category():
     assert 0.2 < share < 0.8
 
 
-def test_columns_are_named_as_the_table_has_them():
-    X, _ = customers()
-    X.loc[7, "income"] = 1e12
-    with pytest.warns(FarRowsWarning, match="in column 4 of X"):
-        GMVAEClustering(3, **SHORT).fit(X)
+def as_polars(X):
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame({name: X[name].tolist() for name in X})
+
+
+def as_array(X):
+    return X.to_numpy()
+
+
+@pytest.mark.parametrize(("given", "name"), [
+    (pd.DataFrame, "'income'"), (as_polars, "'income'"), (as_array, "2"),
+])
+@pytest.mark.parametrize("categories", [[1], None])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_columns_are_named_as_the_table_has_them(given, name, categories, method):
+    X = customers()[0][["age", "income"]].fillna(0)
+    X.insert(1, "kind", np.arange(len(X)) % 2)
+    function = getattr(GMVAEClustering(2, **SHORT, categorical_features=categories), method)
+    with pytest.raises(ValueError, match=f"Column {name} of X has no values.*drop it"):
+        function(given(X.assign(income=np.nan)))
+    with pytest.raises(ValueError, match=f"Columns ('age'|0), {name} of X have no .*drop them"):
+        function(given(X.assign(income=np.nan, age=np.nan)))
+    with pytest.warns(FarRowsWarning, match=f"in column {name} of X"):
+        function(given(X.assign(income=[1e12, *X["income"][1:]])))
+
+
+@pytest.mark.filterwarnings("ignore::skgmvae.exceptions.InitialPartitionWarning")
+def test_the_category_that_the_clusters_are_is_named():
+    with pytest.warns(OneColumnWarning, match="the 2 values of column 'e' of X"):
+        GMVAEClustering(2, random_state=0).fit(small_table())
+    with pytest.warns(OneColumnWarning, match="the 2 values of column 'f' of X"):
+        GMVAEClustering(2, random_state=0).fit(
+            small_table().assign(e="u", f=lambda X: X["a"].rank() > 30)
+        )
 
 
 def test_no_rows_are_refused(fitted):
@@ -308,8 +378,10 @@ def test_a_category_may_be_named_twice():
 
 def test_a_column_alone_is_no_chunk():
     clusterer = GMVAEClustering(2, **SHORT).fit(small_table())
-    with pytest.raises(ValueError, match="2"):
+    with pytest.raises(ValueError, match="X is a Series, not a table"):
         clusterer.partial_fit(small_table()["a"])
+    with pytest.raises(ValueError, match="features"):
+        clusterer.partial_fit(small_table()["a"].tolist())
 
 
 def test_a_value_that_cannot_be_a_category_is_refused_in_words():

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from skgmvae._rows import Columns
+from skgmvae._rows import Columns, check_numbers
+from skgmvae.exceptions import UnknownCategoryWarning
 
 
 def table():
@@ -54,7 +55,8 @@ def test_columns_of_several_levels_come_back():
 def test_what_was_no_category_is_missing():
     columns = Columns.of(table(), "from_dtype")
     other = table().assign(color="green")
-    assert np.isnan(columns.encoded(other)[:, 1:3]).all()
+    with pytest.warns(UnknownCategoryWarning, match="column 'color' has 'green' in 4 of 4 rows"):
+        assert np.isnan(columns.encoded(other)[:, 1:3]).all()
 
 
 def test_decoding_is_the_inverse():
@@ -182,11 +184,11 @@ def test_no_rows_and_sparse_rows_are_refused():
         columns.encoded(csr_array((2, 5)))
 
 
-def test_a_column_of_numbers_without_values_is_named():
-    X = table().assign(n=np.nan)
-    columns = Columns.of(X, "from_dtype")
-    with pytest.raises(ValueError, match="Column 'n' of X has no values"):
-        columns.check_values(columns.encoded(X))
+def test_encoded_columns_have_the_name_of_the_column_that_they_come_from():
+    columns = Columns.of(table(), "from_dtype")
+    names = ["age", "color", "color", "size", "size", "member", "member", "n"]
+    assert columns.of_encoded(list(table())) == names
+    assert columns.of_encoded(range(5)) == [0, 1, 1, 2, 2, 3, 3, 4]
 
 
 def test_other_categories_than_before_are_refused():
@@ -199,3 +201,55 @@ def test_other_categories_than_before_are_refused():
             Columns.check_same(columns, table(), which)
     with pytest.raises(ValueError, match=r"columns \[\] of X were categories, and now \[1\]"):
         Columns.check_same(None, table(), [1])
+
+
+def of_polars(table):
+    """Return a table of polars with a column of each of its types that are categories."""
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame({
+        "age": table["age"].tolist(),
+        "color": ["red", None, "blue", "red"],
+        "member": table["member"].tolist(),
+        "size": polars.Series(["S", "M", "S", None], dtype=polars.Categorical),
+        "grade": polars.Series(["b", "a", None, "a"], dtype=polars.Enum(["a", "b"])),
+        "pair": [{"a": 1}] * 4,
+    })
+
+
+def test_categories_of_polars_are_found_by_their_types_and_by_their_names():
+    columns = Columns.of(of_polars(table()), "from_dtype")
+    assert columns.categories == {
+        1: ["blue", "red"], 2: [False, True], 3: ["M", "S"], 4: ["a", "b"],
+    }
+    assert columns.names is None  # rows become an array: pandas may not be there
+    found = Columns.of(of_polars(table()), ["size", "color"])
+    assert list(found.categories) == [1, 3]
+    with pytest.raises(ValueError, match=r"has 'colour', .*: these are \['age', 'color'"):
+        Columns.of(of_polars(table()), ["colour"])
+
+
+def test_a_table_of_polars_is_encoded_as_that_of_pandas():
+    names = ["age", "color", "member", "size"]
+    of_pandas, other = table()[names], of_polars(table()).select(names)
+    columns = Columns.of(of_pandas, "from_dtype")
+    np.testing.assert_array_equal(columns.encoded(other), columns.encoded(of_pandas))
+    Columns.check_same(columns, other, "from_dtype")
+    Columns.check_same(columns, other.with_columns(color=None), "from_dtype")
+    with pytest.raises(ValueError, match=r"\[1, 2, 3\] of X were categories, and now \[1\]"):
+        Columns.check_same(columns, other, ["color"])
+
+
+def test_columns_that_hold_no_numbers_are_named():
+    columns = Columns.of(table(), "from_dtype")
+    for values, kind, words in (
+        ("x", ValueError, "type str|the value 'x'"),
+        (pd.Series([1, "x", 2, 3], dtype=object), ValueError, "the value 'x', which is text"),
+        (pd.Timestamp("2020-01-01"), TypeError, "type datetime64.*drop the column"),
+    ):
+        for check in (columns.encoded, lambda X: check_numbers(X[["n", "age"]])):
+            with pytest.raises(kind, match=f"Column 'age' of X has (values of )?({words})"):
+                check(table().assign(age=values))
+    polars = pytest.importorskip("polars")
+    for values in (polars.Series(list("wxyz")), polars.Series(["a", 1, 2, 3], dtype=polars.Object)):
+        with pytest.raises(ValueError, match=r"Column 'b' of X .*in polars, cast"):
+            check_numbers(polars.DataFrame({"a": [1.0] * 4, "b": values}))

@@ -271,7 +271,7 @@ REFUSED = {
     ),
     "dates": ({}, DATES, "dates into numbers"),
     "spans of time": ({}, DATES - DATES[0], "dates into numbers"),
-    "a table of dates": ({}, pd.DataFrame(DATES), "dates into numbers"),
+    "a table of dates": ({}, pd.DataFrame(DATES), "If time .*dates into numbers.*drop the column"),
     "dates as objects": ({}, DATES.astype(object), "dates into numbers"),
     "dates beside categories": (
         {}, pd.DataFrame({"day": DATES[:, 0], "kind": "a"}), "dates into numbers",
@@ -295,7 +295,10 @@ REFUSED = {
     "a table of gaps": (
         {}, pd.DataFrame(HAS_GAP).astype(pd.SparseDtype(float)), r"X\.sparse\.to_dense\(\)",
     ),
-    "a dictionary": ({}, {"a": [1.0]}, "pass an array"),
+    "a dictionary": ({}, {"a": [1.0]}, r"'dict'\. X is a dict: pass an array"),
+    "a name twice": ({}, pd.DataFrame(HAS_GAP, columns=list("aabcde")), r"'a' 2 times\. Rename"),
+    "images": ({}, HAS_GAP.reshape(N_ROWS, 2, 3), r"dim 3.*\. .*X\.reshape\(len\(X\), -1\)"),
+    "a column alone": ({}, pd.DataFrame(HAS_GAP)[0], r"a Series.*df\[\['name'\]\]"),
     "infinity": ({}, np.where(HAS_GAP > 90, np.inf, HAS_GAP), "infinity"),
     "infinity in a source": ({}, Source(np.where(HAS_GAP > 90, np.inf, HAS_GAP)), "infinity"),
     "complex numbers": ({}, HAS_GAP * 1j, "Complex data not supported"),
@@ -323,6 +326,14 @@ def test_a_model_refuses_them_too(case):
     for method in METHODS:
         with pytest.raises((TypeError, ValueError), match=f"(?s){message}"):
             getattr(clusterer, method)(X)
+
+
+@pytest.mark.parametrize("model", ["gaussian", "categories"])
+def test_a_row_alone_is_refused_with_a_remedy(model):
+    clusterer, X, _ = asked(model, "any", False)
+    for method in METHODS:
+        with pytest.raises(ValueError, match=r"X is a Series.*df\.iloc\[\[0\]\]"):
+            getattr(clusterer, method)(pd.DataFrame(X).iloc[0])
 
 
 def test_a_model_of_counts_refuses_a_gap():

@@ -13,6 +13,7 @@ import textwrap
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -419,9 +420,21 @@ def test_whichever_call_fails_the_file_is_the_old_or_the_new(
     np.testing.assert_array_equal(load(saved).predict_proba(X), other.predict_proba(X))
 
 
+@pytest.mark.parametrize("compressed", [0, 1, 3, 9])
+def test_a_pickle_is_known_as_one(clusterer, path, compressed):
+    joblib.dump(clusterer, path, compress=compressed)
+    with pytest.raises(InvalidModelFile, match=r"looks like a pickle.*joblib\.load.*trust"):
+        load(path)
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps(clusterer, protocol))
+        with pytest.raises(InvalidModelFile, match="looks like a pickle"):
+            load(path)
+
+
 def test_a_folder_that_is_not_there_or_a_path_that_is_no_file(clusterer, saved):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="no such folder, make it first") as caught:
         clusterer.save(saved.parent / "missing" / "model")
+    assert caught.value.filename == str(saved.parent / "missing")
     with pytest.raises(OSError, match="no file"):
         clusterer.save(saved.parent)
     with pytest.raises(OSError, match="no file"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +83,9 @@ class DescriptionRule(NamedTuple):
 
 
 DESCRIPTION = DescriptionRule()
+#: What makes no sense of clusters of one row each: a column tells rows apart, and one pair of them
+#: in one cluster is an adjusted Rand index of 0.
+OF_GROUPS = (InitialPartitionWarning, OneColumnWarning, StyleClustersWarning)
 
 
 class Description(NamedTuple):
@@ -375,27 +378,37 @@ def warnings_of_clusters(
     fitted: Fitted,
     description: Description,
     X: NDArray[Any],
+    names: Sequence[Any],
     *,
+    n_distinct: int,
+    learning_rate_init: float | str,
     continued: bool,
     converged: bool,
 ) -> list[Warning]:
     """Return what a user should know of the clusters, each once.
 
     Samples are looked at only if the loss was flat at the end: those of a shorter fit are not
-    expected to be good.
+    expected to be good. Of clusters of one distinct row each nothing else can be said but that
+    there are fewer of them.
     """
     some = slice(None, None, math.ceil(X.shape[0] / DESCRIPTION.certainty_rows))
-    return [
-        *_of_empty_clusters(fitted, description, continued),
-        *_of_probabilities(fitted, X[some]),
-        *_of_initial_partition(description),
-        *_of_one_column(fitted, description.labels[some], X[some]),
+    first = "" if learning_rate_init == "auto" else (
+        f"Set learning_rate_init={learning_rate_init:g} back to 'auto' first. "
+    )
+    found = [
+        *_of_empty_clusters(fitted, description, continued, first),
+        *_of_probabilities(fitted, X[some], first),
+        *_of_initial_partition(description, first),
+        *_of_one_column(description.labels[some], X[some], names),
         *(_of_samples(fitted, description, X) if converged else ()),
     ]
+    if n_distinct <= fitted.architecture.n_clusters:
+        return [warning for warning in found if not isinstance(warning, OF_GROUPS)]
+    return found
 
 
 def _of_empty_clusters(
-    fitted: Fitted, description: Description, continued: bool
+    fitted: Fitted, description: Description, continued: bool, first: str
 ) -> Iterator[Warning]:
     n_found, n_clusters = description.n_clusters_found, fitted.architecture.n_clusters
     if n_found == n_clusters:
@@ -418,19 +431,19 @@ def _of_empty_clusters(
     else:
         yield EmptyClustersWarning(
             f"{n_clusters - n_found} of n_clusters={n_clusters} components died: they have no "
-            "rows. Lower n_clusters if fewer clusters are as good, or raise consistency or "
+            f"rows. {first}Lower n_clusters if fewer clusters are as good, or raise consistency or "
             "min_information."
         )
 
 
-def _of_probabilities(fitted: Fitted, X: NDArray[Any]) -> Iterator[Warning]:
+def _of_probabilities(fitted: Fitted, X: NDArray[Any], first: str) -> Iterator[Warning]:
     n_clusters = fitted.architecture.n_clusters
     at_means, at_draws = fitted.certainty(X)
     if n_clusters > 1 and at_means < DESCRIPTION.max_uniform(n_clusters):
         yield UniformPosteriorWarning(
             f"The components have merged: a row's most probable cluster has a probability of "
-            f"{at_means:.2f} on average, where {1 / n_clusters:.2f} is as good as none. Raise "
-            "min_information or consistency, or train longer."
+            f"{at_means:.2f} on average, where {1 / n_clusters:.2f} is as good as none. "
+            f"{first}Raise min_information or consistency, or train longer."
         )
     elif at_draws < DESCRIPTION.min_agreement * at_means:
         yield StyleClustersWarning(
@@ -441,20 +454,21 @@ def _of_probabilities(fitted: Fitted, X: NDArray[Any]) -> Iterator[Warning]:
         )
 
 
-def _of_initial_partition(description: Description) -> Iterator[Warning]:
+def _of_initial_partition(description: Description, first: str) -> Iterator[Warning]:
     if description.init_labels is None:
         return
     agreement = adjusted_rand_score(description.init_labels, description.labels)
     if agreement < DESCRIPTION.min_agreement_with_init:
         yield InitialPartitionWarning(
             f"The clusters are not those that the fit began with: labels_ and init_labels_ have "
-            f"an adjusted Rand index of {agreement:.2f}. Look at both; train longer (max_iter), "
-            "with wider layers (hidden_layer_sizes), or from other seeds (random_state)."
+            f"an adjusted Rand index of {agreement:.2f}. {first}Look at both; train longer "
+            "(max_iter), with wider layers (hidden_layer_sizes), or from other seeds "
+            "(random_state)."
         )
 
 
 def _of_one_column(
-    fitted: Fitted, labels: NDArray[np.intp], X: NDArray[Any]
+    labels: NDArray[np.intp], X: NDArray[Any], names: Sequence[Any]
 ) -> Iterator[Warning]:
     if X.shape[1] == 1 or len(np.unique(labels)) == 1:
         return
@@ -466,9 +480,8 @@ def _of_one_column(
         information = normalized_mutual_info_score(number, labels[is_there])
         if information > DESCRIPTION.max_information_of_one_column:
             yield OneColumnWarning(
-                f"The clusters are the {len(values)} values of column "
-                f"{fitted.likelihood.original_column(j)} of X. If that column is "
-                "a label or a flag that clusters should not depend on, leave it out."
+                f"The clusters are the {len(values)} values of column {names[j]!r} of X. If that "
+                "column is a label or a flag that clusters should not depend on, leave it out."
             )
             return
 

@@ -98,6 +98,7 @@ def fit(
     previous: Previous | None,
     group: Group,
     categories: Sequence[NDArray[np.intp]],
+    names: Sequence[Any],
     early_stopping: EarlyStopping | None,
     task: FitTask,
     checkpoint: Checkpoint,
@@ -117,6 +118,8 @@ def fit(
         Processes that fit the model together.
     categories : sequence of ndarray
         The columns of each one-hot encoded category, which have probabilities for a likelihood.
+    names : sequence
+        What messages call each column: its name, or its number.
     early_stopping : EarlyStopping or None
         Its `X_val`, if there is one, are rows checked as X is.
     task : FitTask
@@ -135,7 +138,7 @@ def fit(
     )
     n_rows, sample = group.n_rows(copies.rows.shape[0]), group.sampled(copies.rows)
     units, architecture, device = prepare(
-        estimator, copies.rows, image_shape, previous, sample, group, categories
+        estimator, copies.rows, image_shape, previous, names, sample, group, categories
     )
     likelihood = cast(Likelihood, architecture.likelihood)
     rows = _rows_of(copies.rows, units, device)
@@ -199,12 +202,14 @@ def fit(
     warned = [
         *warnings_of_far_rows(
             estimator, copies.of_weight(X) if group.has_all_at_hand else sample, units, previous,
-            likelihood,
+            names,
         ),
         *_warnings_of_epochs(estimator, schedule, converged or trained.stopped),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
-            fitted, _of_sample(description, copies.rows, group), sample,
+            fitted, _of_sample(description, copies.rows, group), sample, names,
+            n_distinct=int(copies.points(group).max()) + 1,
+            learning_rate_init=estimator.learning_rate_init,
             continued=previous is not None, converged=converged,
         ),
     ]
@@ -350,6 +355,7 @@ def prepare(
     X: NDArray[Any],
     image_shape: tuple[int, ...] | None,
     previous: Previous | None,
+    names: Sequence[Any],
     sample: NDArray[Any] | None = None,
     group: Group = ALONE,
     categories: Sequence[NDArray[np.intp]] = (),
@@ -363,6 +369,8 @@ def prepare(
     sample = X if sample is None else sample
     likelihood: Likelihood = LIKELIHOODS[estimator.likelihood]
     fitted = previous.fitted if previous else None
+    if fitted is None:
+        _check_values(sample, names)
     units = (
         fitted.units.seeing(sample) if fitted
         else likelihood.units(sample, image_shape, estimator.scale)
@@ -406,12 +414,26 @@ def prepare(
     return units, architecture, device
 
 
+def _check_values(X: Any, names: Sequence[Any]) -> None:
+    """Raise a ValueError if columns have no values."""
+    empty = np.ones(X.shape[1], bool)
+    for block in blocks(X):
+        empty &= np.isnan(block).all(0)
+        if not empty.any():  # mostly after the first block
+            return
+    columns = [repr(names[int(number)]) for number in np.flatnonzero(empty)]
+    if len(columns) == 1:
+        raise ValueError(f"Column {columns[0]} of X has no values, all are missing: drop it.")
+    named = ", ".join(columns[:3]) + ", ..." * (len(columns) > 3)
+    raise ValueError(f"Columns {named} of X have no values, all are missing: drop them.")
+
+
 def warnings_of_far_rows(
     estimator: Any,
     X: NDArray[Any],
     units: Units,
     previous: Previous | None,
-    likelihood: Likelihood,
+    names: Sequence[Any],
 ) -> list[Warning]:
     """Return a warning if rows of X are far from all others, or from those of an earlier fit."""
     if previous:
@@ -419,8 +441,8 @@ def warnings_of_far_rows(
     n_far, found = units.far_from_others(X)
     if not n_far:
         return []
-    columns = [likelihood.original_column(int(number)) for number in found]
-    where = f"column{'s' * (len(columns) > 1)} {', '.join(map(str, columns[:3]))}"
+    columns = [repr(names[int(number)]) for number in found]
+    where = f"column{'s' * (len(columns) > 1)} {', '.join(columns[:3])}"
     if len(columns) > 3:
         where += f" and {len(columns) - 3} more"
     done = (

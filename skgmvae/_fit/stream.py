@@ -43,6 +43,7 @@ def partial_fit(
     image_shape: tuple[int, ...] | None,
     previous: Previous | None,
     categories: Sequence[NDArray[np.intp]],
+    names: Sequence[Any],
     rule: StreamRule = STREAM,
 ) -> Fit:
     """Take one pass over the rows of a checked X and as many remembered ones.
@@ -52,7 +53,7 @@ def partial_fit(
     """
     n_rows = max(copies.rows.shape[0], rule.n_rows)
     units, architecture, device = prepare(
-        estimator, copies.rows, image_shape, previous, categories=categories, n_rows=n_rows
+        estimator, copies.rows, image_shape, previous, names, categories=categories, n_rows=n_rows
     )
     likelihood = cast(Likelihood, architecture.likelihood)
     chunk = Rows.standardized(copies.rows, units, device)
@@ -150,9 +151,7 @@ def partial_fit(
     named = dict(zip(objective.recorded, record, strict=True))
     observed = share_observed(copies.rows, copies.weights, ALONE)
     named[LOG_VOLUME] = log_volume_of(likelihood, units, observed)
-    far = warnings_of_far_rows(
-        estimator, copies.of_weight(X), units, previous, fitted.likelihood
-    )
+    far = warnings_of_far_rows(estimator, copies.of_weight(X), units, previous, names)
     return Fit(fitted, state, [named], description, far)
 
 

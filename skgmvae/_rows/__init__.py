@@ -1,7 +1,7 @@
 """Rows in, tensors out: the units and the shape of the data, and the order of its batches."""
 
 from .batches import Reservoir, mixed_order, n_batches, shuffled_batches
-from .columns import DATES, TEXT, Columns, check_numbers
+from .columns import DATES, TEXT, Columns, check_numbers, column_names
 from .containers import (
     BLOCK_ROWS,
     blocks,
@@ -33,6 +33,7 @@ __all__ = [
     "Units",
     "blocks",
     "check_numbers",
+    "column_names",
     "dense",
     "has_missing",
     "is_source",

@@ -13,16 +13,21 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-__all__ = ["DATES", "TEXT", "Columns", "check_numbers"]
+from ..exceptions import UnknownCategoryWarning
+from ..runtime import warn
+from .text import numbers_in, to_numbers, warn_of_text
+
+__all__ = ["DATES", "TEXT", "Columns", "check_numbers", "column_names"]
 
 #: What to do about values that only look like numbers.
 DATES = (
-    "Turn dates into numbers, such as days since the first: (X[name] - X[name].min()).dt.days, or "
-    "X[name].astype('int64')."
+    "If time is to decide the clusters, turn dates into numbers, such as days since the first: "
+    "(X[name] - X[name].min()).dt.days, or X[name].astype('int64'). Else drop the column."
 )
 TEXT = (
-    "If such values are categories, pass a pandas DataFrame, or name their columns by "
-    "categorical_features; if they are numbers written as text, use pandas.to_numeric."
+    "If such values are categories, pass a DataFrame, or name their columns by "
+    "categorical_features; if they are numbers written as text, use pandas.to_numeric (in polars, "
+    "cast)."
 )
 
 #: Categories of a column beyond which it is taken for a name or a number of the row.
@@ -42,7 +47,7 @@ class Columns(NamedTuple):
     categories : dict of int to list
         The values that a column can have, for each that is a category.
     names : list of str or None
-        Those of a DataFrame; None where rows come as an array.
+        Those of a DataFrame of pandas, which rows become again; None where they become an array.
     """
 
     n_features: int
@@ -66,52 +71,65 @@ class Columns(NamedTuple):
         ------
         ValueError, TypeError
             If columns are named that X does not have, or a column has no or too many categories.
+
+        Warns
+        -----
+        TextNumbersWarning, IdentifierWarning
+            If text that nobody has said to be categories may be none.
         """
-        is_frame = hasattr(X, "iloc")
-        if which is None or (isinstance(which, str) and which == "from_dtype" and not is_frame):
+        names = column_names(X)
+        by_dtype = isinstance(which, str) and which == "from_dtype"
+        if which is None or (by_dtype and names is None):
             return None
         X = _table(X)
-        if X.ndim != 2:
+        if len(X.shape) != 2:
             return None  # which is refused elsewhere
-        chosen = _chosen(X, which, is_frame)
+        chosen = _chosen(X, which)
         if not chosen:
             return None
         _check_rows(X)
-        found = {}
+        found, of_polars = {}, names is not None and not hasattr(X, "iloc")
         for number in chosen:
-            name = X.columns[number] if is_frame else number
+            name = number if names is None else names[number]
             with _naming(name):
                 values = _ordered(_column(X, number))
-            dtype: Any = X.dtypes.iloc[number] if is_frame else None
+            dtype: Any = None if names is None else list(X.dtypes)[number]
             if declared and getattr(dtype, "name", "") == "category":
                 values = _ordered([*values, *dtype.categories.tolist()])
             if not values:
                 raise ValueError(f"Column {name!r} of X has no values, all are missing: drop it.")
             if len(values) > MOST_CATEGORIES:
+                numbers = numbers_in(values)
+                advice = to_numbers(name, numbers, of_polars)
                 raise ValueError(
                     f"Column {name!r} of X has {len(values)} categories, as a name or a number of "
                     "each row has: drop it, or encode what it says of the row."
+                    + f" If it is to be numbers, use {advice}." * bool(numbers)
                 )
+            if by_dtype and str(dtype).lower().startswith(("object", "str")):
+                warn_of_text(name, values, len(X), of_polars=of_polars)
             found[number] = values
-        return cls(X.shape[1], found, list(X.columns) if is_frame else None)
+        return cls(X.shape[1], found, names if hasattr(X, "iloc") else None)
 
     @staticmethod
     def check_same(before: Columns | None, X: Any, which: Any) -> None:
         """Raise a ValueError if other columns than before are categories, by a parameter."""
-        is_frame = hasattr(X, "iloc")
-        if issparse(X) or (not is_frame and isinstance(which, str)):
+        names = column_names(X)
+        if issparse(X) or (names is None and isinstance(which, str)):
             return
         table = _table(X)
         known_names = None if before is None else before.names
         if len(table.shape) != 2:
-            check_array(table, dtype=None, ensure_all_finite=False, input_name="X")
-        if is_frame and known_names is not None and list(table.columns) != known_names:
+            return  # which is refused elsewhere
+        if names is not None and known_names is not None and names != known_names:
             return  # it is refused with scikit-learn's words
-        chosen = [] if which is None else _chosen(table, which, is_frame)
+        chosen = [] if which is None else _chosen(table, which)
         known = [] if before is None else sorted(before.categories)
-        if is_frame and isinstance(which, str):  # a column that has no values has no dtype to go by
-            empty = table.isna().all().to_numpy()
-            chosen = sorted({*chosen, *(number for number in known if empty[number])})
+        if isinstance(which, str):  # a column that has no values has no dtype to go by
+            chosen = sorted({*chosen, *(
+                number for number in known
+                if number < table.shape[1] and all(map(_is_missing, _column(table, number)))
+            )})
         if chosen != known:
             raise ValueError(
                 f"A fitted model cannot be changed in categorical_features: columns "
@@ -155,6 +173,11 @@ class Columns(NamedTuple):
             for number, name in enumerate(names) for value in self.categories.get(number, [None])
         ]
 
+    def of_encoded(self, names: Sequence[Any]) -> list[Any]:
+        """Return for each encoded column which of these, of all columns, is that of its own."""
+        widths = zip(names, self._widths, strict=True)
+        return [name for name, width in widths for _ in range(width)]
+
     @property
     def _widths(self) -> NDArray[np.intp]:
         widths = np.ones(self.n_features, np.intp)
@@ -163,46 +186,54 @@ class Columns(NamedTuple):
         return widths
 
     def encoded(self, X: Any) -> NDArray[np.float64]:
-        """Return rows with categories one-hot encoded, (n_samples, n_encoded)."""
+        """Return rows with categories one-hot encoded, (n_samples, n_encoded).
+
+        Warns
+        -----
+        UnknownCategoryWarning
+            If values are no category of theirs, and so count as missing.
+        """
         if issparse(X):
             raise ValueError("X is sparse, but the model was fitted to a table with categories.")
         X = _table(X)
-        if X.ndim != 2 or X.shape[1] != self.n_features:
+        if len(X.shape) != 2 or X.shape[1] != self.n_features:
             raise ValueError(
                 f"X has shape {X.shape}; it must have {self.n_features} columns, as the table that "
                 "the model was fitted to."
             )
         _check_rows(X)
-        others = [number for number in range(self.n_features) if number not in self.categories]
+        plain = [number for number in range(self.n_features) if number not in self.categories]
         numbers = iter(())
-        if others:
-            table = X.iloc[:, others] if hasattr(X, "iloc") else X[:, others]
-            if hasattr(table, "dtypes"):  # numbers beside text in an array are text
+        if plain:
+            table = X.iloc[:, plain] if hasattr(X, "iloc") else X[:, plain]
+            if column_names(table) is not None:  # numbers beside text in an array are text
                 check_numbers(table)
             numbers = iter(check_array(
                 table, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
             ).T)
+        names = column_names(X) or self.names or range(self.n_features)
         parts: list[NDArray[np.float64]] = []
+        unknown: list[str] = []
         for number in range(self.n_features):
             if number not in self.categories:
                 parts.append(next(numbers)[:, None])
                 continue
             codes = {value: code for code, value in enumerate(self.categories[number])}
-            name = number if self.names is None else self.names[number]
-            with _naming(name):  # -1 is the code of those that have none
-                found = np.array([codes.get(v, -1) for v in _column(X, number)], np.intp)
+            values = _column(X, number)
+            with _naming(names[number]):  # -1 is the code of those that have none
+                found = np.array([codes.get(value, -1) for value in values], np.intp)
+            others = [values[row] for row in np.flatnonzero(found < 0)]
+            unknown += _named_unknown(names[number], others, len(X))
             one_hot = np.eye(len(codes))[found]
             one_hot[found < 0] = np.nan
             parts.append(one_hot)
+        if unknown:
+            warn(UnknownCategoryWarning(
+                "X has categories that the training data did not have, which count as missing: "
+                f"{'; '.join(unknown[:3])}{'; ...' * (len(unknown) > 3)}. If they were renamed, "
+                "call them as in the training data; if they are new, fit again."
+            ))
         return np.hstack(parts)
-
-    def check_values(self, encoded: NDArray[np.float64]) -> None:
-        """Raise a ValueError if a column of numbers has no values."""
-        for name, column in zip(self.encoded_names, encoded.T, strict=True):
-            if np.isnan(column).all():
-                raise ValueError(
-                    f"Column {name!r} of X has no values, all are missing: drop it."
-                )
 
     def decoded(self, rows: NDArray[Any], index: Any = None) -> Any:
         """Return encoded rows in the form of the table: a DataFrame, or an array.
@@ -247,38 +278,58 @@ def check_numbers(X: Any) -> None:
     """
     if not hasattr(X, "__len__"):  # a LazyFrame would be asked to compute
         return
-    dtypes = getattr(X, "dtypes", None)
-    if dtypes is None or not hasattr(X, "columns"):
-        dtypes = [getattr(X, "dtype", None)]
-    for dtype in dtypes:
+    for where, dtype, values in _parts(X):
         kind, name = getattr(dtype, "kind", ""), str(dtype)
         if kind in tuple("mM") or name.startswith(("Date", "Time", "Duration")):  # of polars
-            raise TypeError(f"X has values of type {dtype}, not numbers. {DATES}")
+            raise TypeError(f"{where} has values of type {dtype}, not numbers. {DATES}")
         if kind in tuple("SU") or name.startswith(("String", "Categorical", "Enum", "str")):
-            raise ValueError(f"X has values of type {dtype}, not numbers. {TEXT}")
-    for value in _objects(X):  # "1.5" would become 1.5
-        if isinstance(value, np.datetime64 | np.timedelta64):
-            raise TypeError(f"X has values of type {type(value).__name__}, not numbers. {DATES}")
-        if isinstance(value, str | bytes):
-            raise ValueError(f"X has the value {value!r}, which is text, not a number. {TEXT}")
+            raise ValueError(f"{where} has values of type {dtype}, not numbers. {TEXT}")
+        for value in values:  # "1.5" would become 1.5
+            if isinstance(value, np.datetime64 | np.timedelta64):
+                raise TypeError(
+                    f"{where} has values of type {type(value).__name__}, not numbers. {DATES}"
+                )
+            if isinstance(value, str | bytes):
+                raise ValueError(
+                    f"{where} has the value {value!r}, which is text, not a number. {TEXT}"
+                )
+
+
+def _parts(X: Any) -> Iterator[tuple[str, Any, Iterable[Any]]]:
+    """Yield what errors call a part of X, its dtype, and values that have no type in common.
+
+    The parts of a DataFrame are its columns, all else is one.
+    """
+    names = column_names(X)
+    if names is None:
+        yield "X", getattr(X, "dtype", None), _objects(X)
+        return
+    for number, (name, dtype) in enumerate(zip(names, X.dtypes, strict=True)):
+        values: Iterable[Any] = ()
+        if str(dtype).lower() in ("object", "category"):
+            values = getattr(dtype, "categories", _series(X, number))
+        yield f"Column {name!r} of X", dtype, values
 
 
 def _objects(X: Any) -> Iterator[Any]:
-    """Yield the values of X that have no type in common: in lists, and in columns of objects."""
-    if hasattr(X, "iloc") and hasattr(X, "columns"):
-        for number, dtype in enumerate(X.dtypes):
-            if str(dtype) in ("object", "category"):
-                yield from getattr(dtype, "categories", X.iloc[:, number])
-    elif isinstance(X, np.ndarray) and X.dtype.kind in "OSUmM":
+    """Yield the values of arrays of objects, and of lists."""
+    if isinstance(X, np.ndarray) and X.dtype.kind in "OSUmM":
         yield from X.flat
     elif isinstance(X, list | tuple):
         for row in X:
             yield from row if isinstance(row, list | tuple) else _objects(row)
 
 
+def column_names(X: Any) -> list[Any] | None:
+    """Return the names of the columns of a DataFrame, of pandas or polars; None of other rows."""
+    if all(hasattr(X, name) for name in ("__len__", "columns", "dtypes")):
+        return list(X.columns)
+    return None
+
+
 def _table(X: Any) -> Any:
     """Return a DataFrame, or an array whose values are as they were given."""
-    if hasattr(X, "iloc") or hasattr(X, "dtype"):
+    if hasattr(X, "dtype") or column_names(X) is not None:
         return X
     return np.asarray(X, dtype=object)  # which else would make strings of numbers beside strings
 
@@ -290,15 +341,17 @@ def _check_rows(X: Any) -> None:
         )
 
 
-def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
+def _chosen(X: Any, which: Any) -> list[int]:
     """Return the numbers of the columns that are categories, in order."""
+    names = column_names(X)
     if isinstance(which, str):
         if which != "from_dtype":
             raise ValueError(
                 f"categorical_features={which!r} must be 'from_dtype', None, or an array of "
                 "names, indices or bool."
             )
-        return [number for number in range(X.shape[1]) if _is_category(X, number)]
+        dtypes = enumerate([] if names is None else X.dtypes)
+        return [number for number, dtype in dtypes if _is_category(X, number, dtype)]
     given = np.asarray(which)
     n_features = X.shape[1]
     if given.size == 0:
@@ -312,13 +365,13 @@ def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
             )
         return [int(number) for number in np.flatnonzero(given)]
     if given.dtype.kind in "OUS":
-        names = list(X.columns) if is_frame else []
-        unknown = [name for name in given.tolist() if name not in names]
+        unknown = [name for name in given.tolist() if name not in (names or ())]
         if unknown:
             raise ValueError(
                 f"categorical_features has {unknown[0]!r}, which is not a column of X: "
-                + (f"these are {names}." if is_frame else "X is an array, pass indices.")
+                + (f"these are {names}." if names else "X is an array, pass indices.")
             )
+        assert names is not None
         return sorted({names.index(name) for name in given.tolist()})
     if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= n_features:
         raise ValueError(
@@ -328,18 +381,23 @@ def _chosen(X: Any, which: Any, is_frame: bool) -> list[int]:
     return sorted(set(given.tolist()))
 
 
-def _is_category(X: Any, number: int) -> bool:
-    dtype = X.dtypes.iloc[number]
-    name = str(getattr(dtype, "name", dtype))
+def _is_category(X: Any, number: int, dtype: Any) -> bool:
+    """Whether a column of a DataFrame is a category by its dtype, of pandas or polars."""
+    name = str(getattr(dtype, "name", dtype)).lower()
     if name == "object":  # of numbers too, as readers of databases make it
         return any(isinstance(value, str | bool | np.bool_) for value in _column(X, number))
-    return name in ("bool", "boolean", "category", "str") or name.startswith("string")
+    return name == "str" or name.startswith(("bool", "categor", "enum", "string"))
+
+
+def _series(X: Any, number: int) -> Any:
+    return X.iloc[:, number] if hasattr(X, "iloc") else X[:, number]
 
 
 def _column(X: Any, number: int) -> list[Any]:
-    values = X.iloc[:, number] if hasattr(X, "iloc") else X[:, number]
+    column = _series(X, number)
+    values = column.tolist() if hasattr(column, "tolist") else column.to_list()  # of polars
     # numbers of numpy are left in arrays of objects, and a file can hold only those of Python
-    return [value.item() if isinstance(value, np.generic) else value for value in values.tolist()]
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
 @contextmanager
@@ -352,6 +410,15 @@ def _naming(column: Any) -> Iterator[None]:
             f"Column {column!r} of X holds values that cannot be categories, such as lists: "
             f"{error}."
         ) from error
+
+
+def _named_unknown(name: Any, values: list[Any], n_rows: int) -> list[str]:
+    """Describe the values of a column that are no known category; not at all if all are missing."""
+    unknown = [value for value in values if not _is_missing(value)]
+    distinct = [*dict.fromkeys(unknown)]
+    shown = ", ".join(map(repr, distinct[:3])) + ", ..." * (len(distinct) > 3)
+    where = f"column {name!r} has {shown} in {len(unknown)} of {n_rows} rows"
+    return [where] if unknown else []
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:

@@ -100,7 +100,6 @@ class Units(NamedTuple):
         """
         with np.errstate(over="ignore", invalid="ignore"):
             found = moments(blocks(X))
-            _check_columns(found)
             observed = found.n_values / X.shape[0]
             are_directions = image_shape is None and _are_directions(X, found)
             # rows of one length are not far from each other
@@ -159,7 +158,6 @@ class Units(NamedTuple):
         n_features = X.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):  # of values that are no fractions
             found = moments(blocks(X))
-        _check_columns(found)
         constants = np.where(found.lowest == found.highest, found.lowest, np.nan)
         zeros, tops, infinite = (np.full(n_features, value) for value in (0.0, top, np.inf))
         return cls(
@@ -372,15 +370,6 @@ def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
     n_values = np.broadcast_to(n_rows, mean.shape)
     counted = np.where(n_values > 0, n_values, np.nan)
     return Moments(mean, squares / counted, lowest, highest, n_values)
-
-
-def _check_columns(found: Moments) -> None:
-    """Raise a ValueError if columns have no values."""
-    empty = np.flatnonzero(np.isnan(found.lowest))
-    if len(empty):
-        named = ", ".join(map(str, empty[:3])) + ", ..." * (len(empty) > 3)
-        verb = "Column {} of X has" if len(empty) == 1 else "Columns {} of X have"
-        raise ValueError(f"{verb.format(named)} no values, all are missing: drop them.")
 
 
 def _moments_within(

@@ -363,7 +363,7 @@ def test_a_folder_that_is_removed_while_the_fit_runs(tmp_path):
             shutil.rmtree(folder)
         return y
 
-    with pytest.warns(CheckpointWarning, match="No such file or directory"):
+    with pytest.warns(CheckpointWarning, match="no such folder, make it first"):
         clusterer = new(folder / "file", perturbation=removing).fit(X)
     assert clusterer.n_iter_ == 3
 

@@ -382,7 +382,8 @@ CASES = {
     ),
     "dead components": (
         {"n_clusters": 12, "consistency": 0, "max_iter": 3}, None, EmptyClustersWarning,
-        r"components died.*raise consistency",
+        r"components died.*rows\. Set learning_rate_init=0\.01 back to 'auto' first\. Lower n_cl.*"
+        "raise consistency",
     ),
     "a column that is the label": (
         {"max_iter": 40}, beside_its_label, OneColumnWarning,
@@ -390,11 +391,13 @@ CASES = {
     ),
     "components that merged": (
         {"consistency": 0}, None, UniformPosteriorWarning,
-        r"merged.*probability of 0\.\d\d on average, where 0\.33 is as good as none.*Raise min",
+        r"merged.*probability of 0\.\d\d on average, where 0\.33 is as good as none\. "
+        r"Set learning_rate_init=0\.01 back to 'auto' first\. Raise min",
     ),
     "a fit cut short": (
         {"max_iter": 2, "learning_rate_init": 2e-3}, None, InitialPartitionWarning,
-        r"labels_ and init_labels_ have an adjusted Rand index of 0\.\d\d\..*max_iter",
+        r"labels_ and init_labels_ have an adjusted Rand index of 0\.\d\d\. "
+        r"Set learning_rate_init=0\.002 back to 'auto' first\. Look at both.*max_iter",
     ),
 }
 
@@ -406,6 +409,21 @@ def test_what_is_wrong_with_clusters_is_said_once_with_what_to_do(make, X, case)
     told = warned(estimator, change(X) if change else X)
     (message,) = (message for kind, message in told if kind is category)
     assert re.search(words, message)
+
+
+def test_a_learning_rate_that_was_not_chosen_is_not_to_blame(make, X):
+    told = warned(make(max_iter=1, learning_rate_init="auto", random_state=1), X)
+    assert {EmptyClustersWarning, InitialPartitionWarning} & {kind for kind, _ in told}
+    assert all("learning_rate_init" not in message for _, message in told)
+
+
+@pytest.mark.parametrize("n_copies", [1, 20])
+def test_nothing_is_said_of_clusters_of_one_row_each(n_copies):
+    rows = np.column_stack([np.arange(6.0), make_blobs(6, 3, random_state=0)[0]])
+    told = warned(GMVAEClustering(6, random_state=0), rows.repeat(n_copies, axis=0))
+    assert {kind for kind, _ in told} <= {EmptyClustersWarning, SamplesWarning}
+    told = warned(GMVAEClustering(5, random_state=0), rows.repeat(n_copies, axis=0))
+    assert {kind for kind, _ in told} - {EmptyClustersWarning, SamplesWarning}
 
 
 def mix_up(monkeypatch, *order):
