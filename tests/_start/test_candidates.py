@@ -1,6 +1,6 @@
 """Candidates from the graph: subclusters merged by information, labels propagated."""
 
-from itertools import combinations, islice
+from itertools import combinations, islice, product
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from skgmvae._start.candidates import (
     graph_candidates,
     merge_subclusters,
     propagate_labels,
+    reassigned_subclusters,
 )
 from skgmvae._start.graph import edge_information
 
@@ -80,6 +81,34 @@ def test_each_merge_joins_two_clusters_and_loses_information(seed, n_subclusters
         assert len(set(zip(coarse, fine, strict=True))) == len(set(fine))
     assert all(np.diff(kept) <= 1e-9)
     assert kept[-1] == pytest.approx(0, abs=1e-9)
+
+
+def information_of(joint, clusters):
+    members = np.eye(clusters.max() + 1)[clusters]
+    return information(members.T @ joint @ members)
+
+
+@given(st.integers(0, 1000), st.integers(3, 9), st.integers(2, 4))
+def test_no_single_move_of_a_subcluster_is_left_that_gains_by_an_oracle(seed, n_more, n_clusters):
+    joint = random_joint(np.random.default_rng(seed), n_clusters + n_more)
+    merged = merge(joint, n_clusters)
+    found = reassigned_subclusters(joint, merged)
+    best = information_of(joint, found)
+    assert best >= information_of(joint, merged) - 1e-12
+    np.testing.assert_array_equal(np.unique(found), np.arange(n_clusters))
+    for number, cluster in product(range(len(joint)), range(n_clusters)):
+        moved = found.copy()
+        moved[number] = cluster
+        if len(np.unique(moved)) == n_clusters:
+            assert information_of(joint, moved) <= best + 1e-9
+
+
+def test_a_subcluster_that_was_merged_too_early_is_moved():
+    # two groups of three, of which the last subcluster of the first is put into the second
+    joint = np.kron(np.eye(2), np.ones((3, 3))) + 0.01
+    wrong = np.array([0, 0, 1, 1, 1, 1])
+    found = reassigned_subclusters(joint / joint.sum(), wrong)
+    np.testing.assert_array_equal(found, [0, 0, 0, 1, 1, 1])
 
 
 def test_subclusters_of_a_cluster_are_merged_again():
