@@ -176,7 +176,8 @@ class GMVAEClustering(
         Share of the rows that are held out if `early_stopping` is set, drawn by `random_state`.
     warm_start : bool, default=False
         Whether `fit` trains the present model on, up to `max_iter` epochs in all, as scikit-learn's
-        ensembles count their estimators; not, as in `MLPClassifier`, for `max_iter` more.
+        ensembles count their estimators; not, as in `MLPClassifier`, for `max_iter` more. What
+        columns are divided by (`scale`) stays as it was.
     checkpoint : str or path-like, default=None
         A file from which a `fit` that was killed goes on. It is written while training, and once
         more at the end; the one before stays beside it, as ``checkpoint + ".previous"``. `fit`
@@ -547,6 +548,7 @@ class GMVAEClustering(
             image_shape = check_parameters(
                 self, len(copies.order), rows.shape[1],
                 min_samples=1 if continued else max(2, self.n_clusters),
+                n_expected=_fit.STREAM.n_rows,
             )
             previous = self._previous() if continued else None
             result = _fit.partial_fit(

@@ -357,9 +357,11 @@ def positive_integers(value: Any) -> tuple[int, ...]:
 
 
 def check_parameters(
-    estimator: Any, n_samples: int, n_features: int, *, min_samples: int
+    estimator: Any, n_samples: int, n_features: int, *, min_samples: int, n_expected: int = 0
 ) -> tuple[int, ...] | None:
     """Check what one parameter says against another or against X; return the image shape.
+
+    The networks are for `n_expected` rows if these are more.
 
     Raises
     ------
@@ -389,7 +391,7 @@ def check_parameters(
             f"{limit:.4g}, the most that a row can say about its cluster. Lower it, or raise "
             "n_clusters."
         )
-    _check_memory(estimator, n_samples, n_features)
+    _check_memory(estimator, max(n_samples, n_expected), n_features)
     return _image_shape(estimator, n_features)
 
 

@@ -314,7 +314,7 @@ def test_a_category_that_is_no_plain_value_is_refused(fit, path):
         "day": pd.Series([pd.Timestamp(2020, 1, 1 + i % 2) for i in range(60)]).astype("category"),
     })
     clusterer = fit(frame, max_iter=1)
-    with pytest.raises(TypeError, match=r"categories\.1\.0 is a Timestamp"):
+    with pytest.raises(TypeError, match=r"category of X is a Timestamp, .*astype"):
         clusterer.save(path)
     loaded = pickle.loads(pickle.dumps(clusterer))
     np.testing.assert_array_equal(loaded.predict_proba(frame), clusterer.predict_proba(frame))

@@ -45,6 +45,12 @@ def for_file(state: dict[str, Any]) -> Packed:
         "others": {} if output is None else {OUTPUT: output},
     })
     for name, value in packed.objects.items():
+        if name.startswith("fit.columns.categories."):
+            raise TypeError(
+                f"A category of X is a {type(value).__name__}, {str(value)!r}, which a file cannot "
+                "hold. Turn such columns into text before the fit, X[name].astype(str), or pickle "
+                "the model."
+            )
         if name not in GIVEN:
             raise TypeError(
                 f"{name} is a {type(value).__name__}, which a file cannot hold. Use numbers, "
