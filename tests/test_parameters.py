@@ -235,7 +235,7 @@ def test_the_largest_tensor_is_a_limit_and_not_a_rule_of_thumb():
 def test_the_networks_of_a_stream_are_checked_as_wide_as_they_will_be():
     estimator = GMVAEClustering(3)
     assert check_parameters(estimator, 50, 5_000_000, min_samples=1) is None
-    with pytest.raises(ValueError, match="hidden_layer_sizes='auto'.*ask for a tensor"):
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes='auto'.*ask for a tensor"):
         check_parameters(estimator, 50, 5_000_000, min_samples=1, n_expected=10_000)
 
 

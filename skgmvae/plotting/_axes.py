@@ -65,9 +65,12 @@ def cluster_colors(n_clusters: int, cmap: str | Colormap | None = None) -> NDArr
     return np.concatenate([rgb, np.ones((n_clusters, 1))], 1)
 
 
-def label_ticks(axis: Axis, names: Iterable[Any]) -> None:
-    """Label the ticks 0, 1, ... of an axis: in smaller print, or not all, where there are many."""
+def label_ticks(axis: Axis, names: Iterable[Any], **text: Any) -> None:
+    """Label the ticks 0, 1, ... of an axis: in smaller print, or not all, where there are many.
+
+    Further keywords are those of the labels' `Text`.
+    """
     labels = [str(name) for name in names]
     step = -(-len(labels) // CROWDED.max_tick_labels)
     size = 9 if len(labels) <= CROWDED.n_clusters else 6
-    axis.set_ticks(range(0, len(labels), step), labels[::step], fontsize=size)
+    axis.set_ticks(range(0, len(labels), step), labels[::step], fontsize=size, **text)

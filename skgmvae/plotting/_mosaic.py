@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ._axes import CROWDED, cluster_colors, label_ticks, make_axes
 
@@ -32,6 +32,8 @@ class MosaicLayout(NamedTuple):
         Of the range of a feature, as a share of the distance from one cluster to the next.
     min_height : float
         Inches of a figure of few clusters.
+    letter : float
+        Inches that a letter of the longest name takes below profiles.
     """
 
     cell: float = 0.55
@@ -39,6 +41,7 @@ class MosaicLayout(NamedTuple):
     gap: float = 0.08
     profile_height: float = 0.8
     min_height: float = 2.4
+    letter: float = 0.07
 
 
 LAYOUT = MosaicLayout()
@@ -89,10 +92,17 @@ def draw_profiles(
     rows: NDArray[Any],
     cluster_counts: Sequence[int] | NDArray[np.intp],
     linestyles: Sequence[str],
+    feature_names: ArrayLike | None = None,
 ) -> Axes:
-    """Draw rows (n_clusters, n_columns, n_features) as lines across the features; NaN: no row."""
+    """Draw rows (n_clusters, n_columns, n_features) as lines across the features; NaN: no row.
+
+    More features than there is room for names, as in series, are numbered.
+    """
     n_clusters, _, n_features = rows.shape
-    ax = make_axes(ax, (6, max(1 + 1.3 * _cell(n_clusters) * n_clusters, LAYOUT.min_height)))
+    has_room = feature_names is not None and n_features <= CROWDED.max_tick_labels
+    names = [str(name) for name in np.asarray(feature_names)] if has_room else []
+    height = max(1 + 1.3 * _cell(n_clusters) * n_clusters, LAYOUT.min_height)
+    ax = make_axes(ax, (6, height + LAYOUT.letter * max(map(len, names), default=0)))
     from matplotlib.ticker import MaxNLocator
 
     low, high = (extreme.reduce(rows, (0, 1)) for extreme in (np.fmin, np.fmax))
@@ -110,7 +120,10 @@ def draw_profiles(
         xlabel="feature (from its least value, below, to its greatest)",
         ylim=(n_clusters - 0.4, -0.6),
     )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if names:
+        label_ticks(ax.xaxis, names, rotation=60, ha="right")
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _label_clusters(ax, cluster_counts)
     return ax
 

@@ -34,6 +34,9 @@ class ClusterSamplesDisplay:
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of a row as an image; ``None`` draws profiles.
         Three channels are RGB, four RGBA; of another number the mean is drawn.
+    feature_names : array-like of shape (n_features,), default=None
+        Names of the features below profiles; ``None``, or more than there is room for, numbers
+        them.
     cmap : str or Colormap, default="gray_r"
         Colormap of images that are neither RGB nor RGBA.
 
@@ -69,11 +72,13 @@ class ClusterSamplesDisplay:
         *,
         cluster_counts: Sequence[int] | NDArray[np.intp],
         image_shape: Sequence[int] | None = None,
+        feature_names: ArrayLike | None = None,
         cmap: str | Colormap = "gray_r",
     ) -> None:
         self.rows = rows
         self.cluster_counts = cluster_counts
         self.image_shape = image_shape
+        self.feature_names = feature_names
         self.cmap = cmap
 
     @classmethod
@@ -150,10 +155,12 @@ class ClusterSamplesDisplay:
             n_clusters * n_samples, np.repeat(np.arange(n_clusters), n_samples), w,
             observation_noise=observation_noise,
         )
+        rows = step.numbers(rows).reshape(n_clusters, n_samples, -1)
         return cls(
-            step.numbers(rows).reshape(n_clusters, n_samples, -1),
+            rows,
             cluster_counts=clusterer.cluster_counts_,
             image_shape=clusterer.image_shape if image_shape is None else image_shape,
+            feature_names=step.feature_names(rows.shape[-1]),
             cmap=cmap,
         ).plot(ax)
 
@@ -192,7 +199,9 @@ class ClusterSamplesDisplay:
         cmap = self.cmap if cmap is None else cmap
         if image_shape is None:
             linestyles = ["-"] * self.rows.shape[1]
-            ax = draw_profiles(ax, self.rows, self.cluster_counts, linestyles)
+            ax = draw_profiles(
+                ax, self.rows, self.cluster_counts, linestyles, self.feature_names
+            )
         else:
             ax = draw_images(ax, self.rows, self.cluster_counts, image_shape, cmap)
         self.ax_, self.figure_ = ax, ax.figure

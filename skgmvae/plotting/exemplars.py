@@ -39,6 +39,9 @@ class ExemplarsDisplay:
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of a row as an image; ``None`` draws profiles.
         Three channels are RGB, four RGBA; of another number the mean is drawn.
+    feature_names : array-like of shape (n_features,), default=None
+        Names of the features below profiles; ``None``, or more than there is room for, numbers
+        them.
     cmap : str or Colormap, default="gray_r"
         Colormap of images that are neither RGB nor RGBA.
 
@@ -72,11 +75,13 @@ class ExemplarsDisplay:
         *,
         cluster_counts: Sequence[int] | NDArray[np.intp],
         image_shape: Sequence[int] | None = None,
+        feature_names: ArrayLike | None = None,
         cmap: str | Colormap = "gray_r",
     ) -> None:
         self.rows = rows
         self.cluster_counts = cluster_counts
         self.image_shape = image_shape
+        self.feature_names = feature_names
         self.cmap = cmap
 
     @classmethod
@@ -152,6 +157,7 @@ class ExemplarsDisplay:
             rows,
             cluster_counts=np.bincount(labels, minlength=n_clusters),
             image_shape=clusterer.image_shape if image_shape is None else image_shape,
+            feature_names=step.feature_names(rows.shape[-1]),
             cmap=cmap,
         ).plot(ax)
 
@@ -191,7 +197,9 @@ class ExemplarsDisplay:
         n_exemplars = self.rows.shape[1] // 2
         if image_shape is None:
             linestyles = ["-"] * n_exemplars + ["--"] * n_exemplars
-            ax = draw_profiles(ax, self.rows, self.cluster_counts, linestyles)
+            ax = draw_profiles(
+                ax, self.rows, self.cluster_counts, linestyles, self.feature_names
+            )
             ax.set_title("most certain members, and the least certain dashed", fontsize=9)
         else:
             ax = draw_images(ax, self.rows, self.cluster_counts, image_shape, cmap)

@@ -115,3 +115,11 @@ def test_a_column_without_values_is_no_matter(fit, X):
     clusterer = fit(gaps)
     gaps[:, 1] = np.nan
     assert ExemplarsDisplay.from_estimator(clusterer, gaps).rows.shape == (3, 10, 4)
+
+
+@pytest.mark.parametrize(("n_features", "has_room"), [(60, True), (61, False)])
+def test_features_have_their_names_if_there_is_room(n_features, has_room):
+    rows, names = np.random.default_rng(0).random((2, 4, n_features)), np.arange(n_features) + 100
+    display = ExemplarsDisplay(rows, cluster_counts=[4, 4], feature_names=names).plot()
+    labels = [label.get_text() for label in display.ax_.get_xticklabels()]
+    assert ("159" in labels) == has_room
