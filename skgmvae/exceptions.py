@@ -90,10 +90,11 @@ class FarRowsWarning(ClusteringWarning):
 
 
 class IdentifierWarning(ClusteringWarning):
-    """A column of text has so many distinct values that it may be a name or a number of the rows.
+    """A column may be a name or a number of the rows, or their time.
 
-    Each value is a category of its own. A column of the dtype "category", or one that
-    `categorical_features` names, is not warned of.
+    It is text with so many distinct values, each of which is a category of its own, or a column of
+    evenly spaced numbers. A column of the dtype "category", or one that `categorical_features`
+    names, is not warned of.
 
     Examples
     --------

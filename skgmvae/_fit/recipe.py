@@ -47,7 +47,7 @@ from .._start import (
 from .._training import Schedule
 from ..callbacks import EarlyStopping
 from ..distributed import ALONE, Group
-from ..exceptions import FarRowsWarning
+from ..exceptions import FarRowsWarning, IdentifierWarning
 from ..fitted import Fitted, load_arrays, to_arrays
 from ..likelihoods import LIKELIHOODS, Likelihood, MixedLikelihood
 from ..parameters import (
@@ -84,8 +84,11 @@ from .tasks import FitTask
 
 __all__ = [
     "fit", "log_volume_of", "median", "prepare", "regularizer_inputs", "settings_of",
-    "share_observed", "warnings_of_far_rows",
+    "share_observed", "warnings_of_far_rows", "warnings_of_row_numbers",
 ]
+
+#: Fewer rows may have evenly spaced values of any kind. Chosen by hand.
+MIN_NUMBERED_ROWS = 20
 
 
 @interruptible()
@@ -204,6 +207,7 @@ def fit(
             estimator, copies.of_weight(X) if group.has_all_at_hand else sample, units, previous,
             names,
         ),
+        *([] if previous or image_shape else warnings_of_row_numbers(X, names)),
         *_warnings_of_epochs(estimator, schedule, converged or trained.stopped),
         *_warnings_of_learning_rate(schedule.learning_rate, trained.learning_rate),
         *warnings_of_clusters(
@@ -456,6 +460,29 @@ def warnings_of_far_rows(
         f"{n_far} of {X.shape[0]} rows are far from all others in {where} of X. {done} Look at "
         "these rows: drop them if they are errors, impute them if such values mean missing ones."
     )]
+
+
+def warnings_of_row_numbers(X: Any, names: Sequence[Any]) -> list[Warning]:
+    """Return a warning of each column of an array that may number the rows, or be their time."""
+    n_rows, n_features = X.shape
+    if not isinstance(X, np.ndarray) or n_features == 1 or n_rows < MIN_NUMBERED_ROWS:
+        return []
+    found = []
+    for name, column in zip(names, X.T, strict=True):
+        low, high = float(column.min()), float(column.max())
+        with np.errstate(over="ignore", invalid="ignore"):
+            off_center = abs(column.mean(dtype=np.float64) - (low + high) / 2)
+            may_be = off_center <= 1e-6 * (high - low) < np.inf
+        if low < high and may_be:  # other columns, most of them, need not be sorted
+            evenly_spaced = np.linspace(low, high, n_rows)
+            tolerance = 0.01 * (high - low) / n_rows
+            if np.abs(np.sort(column) - evenly_spaced).max() <= tolerance:
+                found.append(IdentifierWarning(
+                    f"Column {name!r} of X has {n_rows} evenly spaced values in {n_rows} rows, as "
+                    "a number of the row or a time has. Drop it if clusters should not depend on "
+                    "it."
+                ))
+    return list(found)
 
 
 def regularizer_inputs(

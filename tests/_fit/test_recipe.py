@@ -25,6 +25,7 @@ from skgmvae._fit import recipe, restarts, stream
 from skgmvae._fit.restarts import objective_of
 from skgmvae._fit.state import STREAM
 from skgmvae._rows import Rows, SparseRows
+from skgmvae.exceptions import IdentifierWarning
 from skgmvae.fitted import Fitted, to_arrays
 from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.networks import dense_networks
@@ -954,3 +955,49 @@ def test_sparse_counts_are_compared_as_a_sparse_table():
     assert isinstance(sparse, SparseRows)
     np.testing.assert_allclose(sparse.flat(), dense.flat(), rtol=1e-6)
     assert sparse.scaled(np.arange(300)).nnz == np.count_nonzero(X)
+
+
+def numbered(n_rows=60, **columns):
+    rng = np.random.default_rng(0)
+    table = {"x": rng.standard_normal(n_rows), "flag": np.arange(n_rows) % 2} | columns
+    return np.column_stack(list(table.values())), [*table]
+
+
+@pytest.mark.parametrize("column", [
+    np.arange(60), np.random.default_rng(0).permutation(60) * 0.1 - 7,
+    1.7e9 + 3600 * np.arange(60.0),
+])
+def test_a_column_that_numbers_the_rows_is_named(column):
+    X, names = numbered(t=column)
+    for dtype in (np.float64, np.float32) if abs(column).max() < 1e6 else (np.float64,):
+        (warning,) = recipe.warnings_of_row_numbers(X.astype(dtype), names)
+        assert isinstance(warning, IdentifierWarning)
+        assert "Column 't' of X has 60 evenly spaced values in 60 rows" in str(warning)
+
+
+@pytest.mark.parametrize("column", [
+    np.arange(60) // 2, np.append(np.arange(59), 80), np.append(np.arange(59.0), np.nan),
+    np.sort(np.random.default_rng(0).random(60)), np.full(60, 3.0),
+    1e308 * (np.arange(60) % 2 - 0.5),
+])
+def test_other_columns_do_not_number_the_rows(column):
+    X, names = numbered(t=column)
+    assert recipe.warnings_of_row_numbers(X, names) == []
+
+
+def test_few_rows_a_single_column_and_sparse_rows_are_not_looked_at():
+    X, names = numbered(t=np.arange(60))
+    assert recipe.warnings_of_row_numbers(X[:19], names) == []
+    assert recipe.warnings_of_row_numbers(X[:, 2:], names[2:]) == []
+    assert recipe.warnings_of_row_numbers(csr_array(X), names) == []
+
+
+def test_a_fit_warns_of_a_row_number_once():
+    X, _ = numbered(t=np.arange(60))
+    clusterer = GMVAEClustering(2, max_iter=2, random_state=0, warm_start=True)
+    with pytest.warns(IdentifierWarning, match="Column 2 of X"):
+        clusterer.fit(X)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clusterer.set_params(max_iter=3).fit(X)
+    assert not [one for one in caught if issubclass(one.category, IdentifierWarning)]
