@@ -62,6 +62,10 @@ class DescriptionRule(NamedTuple):
     max_distance_of_samples : float
         Distance of the mean sample from the mean row, in standard deviations within the cluster,
         beyond which the decoder has not learned its rows.
+    max_spread_of_samples : float
+        Standard deviation of the samples by that of the rows, in the median of the columns, beyond
+        which it has not learned how they vary. It was .9 to 1.7 for clusters of 16 rows and more of
+        iris, wine, digits, USPS and eight generated tables, and 3 to 70 for rare clusters.
     """
 
     bound_rows: int = 10_000
@@ -76,6 +80,7 @@ class DescriptionRule(NamedTuple):
     max_sampled_values: int = 2**21
     min_share_of_samples: float = 0.5
     max_distance_of_samples: float = 1.0
+    max_spread_of_samples: float = 2.0
 
     def max_uniform(self, n_clusters: int) -> float:
         """Return the mean probability of rows' clusters below which they are as good as alike."""
@@ -507,10 +512,10 @@ def _of_samples(
         n_samples * len(found), ESTIMATION.seed, labels=found.repeat(n_samples), style=None,
         observation_noise=True,
     )
-    distances = np.array([
-        _distance_from_rows(samples, X, np.flatnonzero(description.labels == k))
+    distances, spreads = np.array([
+        _beside_rows(samples, X, np.flatnonzero(description.labels == k))
         for k, samples in zip(found, np.split(drawn, len(found)), strict=True)
-    ])
+    ]).T
     if distances.max() > DESCRIPTION.max_distance_of_samples:
         yield SamplesWarning(
             f"The mean of what `sample` draws from cluster {found[distances.argmax()]} lies "
@@ -519,18 +524,33 @@ def _of_samples(
             "Train longer (max_iter) if you need samples or the density; labels and "
             "probabilities may be good nevertheless."
         )
+    elif spreads.max() > DESCRIPTION.max_spread_of_samples:
+        widest = spreads.argmax()
+        yield SamplesWarning(
+            f"What `sample` draws from cluster {found[widest]} varies {spreads[widest]:.1f} times "
+            "as much as its rows: the decoder has not learned how near to each other they are, as "
+            "it takes long to for few rows far from others. Train longer (max_iter) if you need "
+            "samples or the density; labels and probabilities may be good nevertheless."
+        )
 
 
-def _distance_from_rows(
+def _beside_rows(
     samples: NDArray[np.float64], X: NDArray[Any], members: NDArray[np.intp]
-) -> float:
-    """Return how far samples are from these rows of X, in standard deviations of the rows."""
+) -> tuple[float, float]:
+    """Return how far samples are from these rows of X, and how many times as wide.
+
+    The distance of the means is in standard deviations of the rows; the ratio of standard
+    deviations is that of the median of the columns that vary in the rows.
+    """
     if not len(members):
-        return 0.0
+        return 0.0, 1.0
     mean, variance, *_ = moments(
         dense(X[members[block]]) for block in slices(len(members), rows_at_a_time(X))
     )
     total = np.nansum(variance)  # of columns that have values in this cluster
     if not total > 0:
-        return 0.0
-    return float(np.sqrt(np.nansum((samples.mean(0) - mean) ** 2) / total))
+        return 0.0, 1.0
+    varies = variance > 0
+    ratio = np.median(samples[:, varies].var(0) / variance[varies])
+    distance = np.nansum((samples.mean(0) - mean) ** 2) / total
+    return float(np.sqrt(distance)), float(np.sqrt(ratio))

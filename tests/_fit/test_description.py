@@ -22,6 +22,7 @@ from skgmvae import GMVAEClustering, exceptions
 from skgmvae._fit import description
 from skgmvae._fit.description import (
     DESCRIPTION,
+    _beside_rows,
     component_weights,
     describe,
     latent_mixture,
@@ -458,6 +459,29 @@ def test_samples_far_from_the_rows_of_their_cluster_are_warned_of():
     assert re.search(r"from cluster 1 lies \d+\.\d standard deviations away.*max_iter", message)
     members = X[:5].mean(0)
     np.testing.assert_allclose(estimator.cluster_centers_[1], members, atol=0.1)
+
+
+def test_samples_that_vary_more_than_the_rows_of_their_cluster_are_warned_of():
+    # the mean of the samples was right, and nothing said that they were 4 times as wide
+    rng = np.random.default_rng(0)
+    kind = rng.choice(3, 800, p=[0.6, 0.37, 0.03])
+    X = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 9.0]])[kind]
+    X += rng.standard_normal((800, 2)) * np.where(kind == 2, 0.2, 1.0)[:, None]
+    ((category, message),) = warned(GMVAEClustering(3, random_state=0), X)
+    assert category is SamplesWarning
+    assert re.search(r"from cluster 2 varies \d+\.\d times as much as its rows.*max_iter", message)
+
+
+@pytest.mark.parametrize(("ratio", "shift"), [(1.0, 0.0), (3.0, 0.0), (0.5, 2.0)])
+def test_the_spread_of_samples_is_that_of_the_median_column_by_an_oracle(ratio, shift):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((200, 3)) * [1, 10, 100], np.full(200, 7.0)])
+    mean = X[50:150].mean(0)
+    samples = mean + ratio * (X[50:150] - mean) + shift * X[50:150].std(0)
+    distance, spread = _beside_rows(samples, X, np.arange(50, 150))
+    assert spread == pytest.approx(ratio)
+    assert distance == pytest.approx(shift)
+    assert _beside_rows(samples, X, np.arange(0)) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(("factor", "is_said"), [(0.9, True), (1.1, False)])
