@@ -4,7 +4,8 @@ Customers: numbers, categories, and gaps
 
 A table as it comes: numbers in different units, a yes/no column, a category, some values missing,
 and a kind of customer that is rare. It goes into `fit` as it is, and what the model returns is a
-table of the same columns, whole numbers as decimals. :doc:`The data you have </data>` says how each kind of column is treated.
+table of the same columns, whole numbers as decimals. :doc:`The data you have </data>` says how each
+kind of column is treated.
 """
 
 # %%
