@@ -162,9 +162,7 @@ def initial_partition(
     values = _values_of_few_variables(rows, neighbors, scale)
 
     def sought(codes: Sequence[Code] = ()) -> InitialPartition:
-        space = _space(
-            values, neighbors, scale, observed, codes, seed, random, selection
-        )
+        space = _space(values, neighbors, scale, observed, codes, seed, random, selection)
         found = _sought_in(space, neighbors, n_found, random, selection)
         found.probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
         return found
