@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from .._rows import Rows, resolution
+from .._rows import Rows, SparseRows, resolution
 from .neighbors import FEW_FEATURES
 
 __all__ = [
@@ -105,13 +105,20 @@ def dequantized(
 
 
 def has_few_variables(rows: Rows, *, rule: Dequantization = DEQUANTIZATION) -> bool:
-    """Whether there are so few variables that columns may be spread out."""
+    """Whether there are so few variables that columns may be spread out.
+
+    Many features of sparse rows, which must not all become an array, are that many variables.
+    """
     if math.prod(rows.data_shape) <= rule.max_variables:
         return True
+    if isinstance(rows, SparseRows):
+        return False
     some = next(rows.blocks()).flatten(1).cpu().numpy()
     low, high = np.fmin.reduce(some), np.fmax.reduce(some)
     two_values = ((some == low) | (some == high) | np.isnan(some)).all(0)
-    if np.count_nonzero(~two_values) > rule.max_variables:  # most wide tables end here
+    # of a one-hot encoded category one column is high in a row
+    n_high = ((some == high) & two_values & (low < high)).sum(1).max()
+    if np.count_nonzero(~two_values) + n_high > rule.max_variables:  # most wide tables end here
         return False
     groups = one_hot_groups(rows.flat())
     n_variables = math.prod(rows.data_shape) - sum(len(group) - 1 for group in groups)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from scipy.stats import entropy, kstest
 
-from skgmvae._rows import BLOCK_ROWS, Rows
+from skgmvae._rows import BLOCK_ROWS, Rows, SparseRows
 from skgmvae._start.dequantization import (
     DEQUANTIZATION,
     SPREAD,
@@ -207,7 +208,11 @@ def test_a_one_hot_encoded_category_is_one_variable(n_others, are):
 
 def test_wide_tables_are_not_held_to_count_their_variables(monkeypatch):
     monkeypatch.setattr(Rows, "flat", None)
-    assert not are_few(np.random.default_rng(0).standard_normal((40, 51)))
+    random = np.random.default_rng(0)
+    assert not are_few(random.standard_normal((40, 51)))
+    assert not are_few(random.random((40, 200)) < 0.4)  # black and white images
+    sparse = csr_array(one_hot(random.integers(0, 60, 400), 60))
+    assert not has_few_variables(SparseRows.of_values(sparse, CPU))
 
 
 def test_continuous_and_constant_columns_are_left_as_they_are():
