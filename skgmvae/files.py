@@ -194,8 +194,8 @@ def _with_header(file: BinaryIO) -> ModelFile:
         raise ValueError("it is too short.")
     if n_header > LIMITS.header_bytes and first.startswith(PICKLES):
         raise ValueError(
-            "it looks like a pickle. Use joblib.load or pickle.load, and only if you trust where "
-            "it comes from: a pickle runs code of its own."
+            "it looks like a pickle. Read it with joblib or pickle, and only if you trust where it "
+            "comes from: a pickle runs code of its own."
         )
     if n_header > LIMITS.header_bytes:
         raise ValueError(

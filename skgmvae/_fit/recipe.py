@@ -467,7 +467,7 @@ def warnings_of_row_numbers(X: Any, names: Sequence[Any]) -> list[Warning]:
     n_rows, n_features = X.shape
     if not isinstance(X, np.ndarray) or n_features == 1 or n_rows < MIN_NUMBERED_ROWS:
         return []
-    found = []
+    found: list[Warning] = []
     for name, column in zip(names, X.T, strict=True):
         low, high = float(column.min()), float(column.max())
         with np.errstate(over="ignore", invalid="ignore"):
@@ -482,7 +482,7 @@ def warnings_of_row_numbers(X: Any, names: Sequence[Any]) -> list[Warning]:
                     "a number of the row or a time has. Drop it if clusters should not depend on "
                     "it."
                 ))
-    return list(found)
+    return found
 
 
 def regularizer_inputs(
