@@ -74,7 +74,7 @@ def watched_fit(X: np.ndarray) -> tuple[GMVAEClustering, Any, list[Any], list[An
     with (
         noted(start + "graph_candidates", lambda _, graph, *others: graph.tocoo()) as graphs,
         noted(start + "partition_score", lambda score, labels, *_: (score, labels)) as candidates,
-        noted("skgmvae._fit.recipe.regularizer_inputs", lambda inputs, *_: inputs) as inputs,
+        noted("skgmvae._fit.pseudo_labels.regularizer_inputs", lambda inputs, *_: inputs) as inputs,
         noted("skgmvae._training.loop.run_epoch", latent_space) as epochs,
     ):
         clusterer.fit(X)

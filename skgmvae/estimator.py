@@ -469,10 +469,11 @@ class GMVAEClustering(
         checkpoint = _fit.Checkpoint.of(self, copies, previous, early_stopping, group)
         known = {name: vars(columns)[name] for name in OF_COLUMNS if name in vars(columns)}
         task = _fit.FitTask(self, X, y, known, group)
-        result = _fit.fit(
-            self, rows, copies.part(own), image_shape, previous, group, columns._categories,
-            columns._names_in(X), early_stopping, task, checkpoint,
+        given = _fit.Given(
+            rows, copies.part(own), image_shape, columns._categories, columns._names_in(X),
+            previous, group,
         )
+        result = _fit.fit(self, given, early_stopping, task, checkpoint)
         if not result.state.interrupted:
             _warn(result.warnings)
         self._assign(result, columns, continued=continued)
@@ -550,11 +551,10 @@ class GMVAEClustering(
                 min_samples=1 if continued else max(2, self.n_clusters),
                 n_expected=_fit.STREAM.n_rows,
             )
-            previous = self._previous() if continued else None
-            result = _fit.partial_fit(
-                self, rows, copies, image_shape, previous, columns._categories,
-                columns._names_in(X),
-            )
+            result = _fit.partial_fit(self, _fit.Given(
+                rows, copies, image_shape, columns._categories, columns._names_in(X),
+                self._previous() if continued else None,
+            ))
         _warn(result.warnings)
         self._assign(result, columns, continued=continued)
         return self

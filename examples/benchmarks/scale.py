@@ -33,7 +33,7 @@ from sklearn.metrics import adjusted_rand_score
 from speed import table
 
 from skgmvae import GMVAEClustering, estimator
-from skgmvae._fit import recipe
+from skgmvae._fit import preparation, pseudo_labels, recipe
 
 N_DIMENSIONS, DISTANCE, NOISE = 10, 5.0, 0.3  # in standard deviations within a cluster
 BLOCK = 50_000  # rows that are generated at a time
@@ -42,12 +42,12 @@ BLOCK = 50_000  # rows that are generated at a time
 PARTS = {
     "validation": ((estimator, "validate_data"),),
     "order": ((estimator.Copies, "of"),),
-    "units": ((recipe, "prepare"), (recipe.Rows, "standardized")),
+    "units": ((recipe, "prepare"), (preparation.Rows, "standardized")),
     "neighbors": (
-        (recipe, "find_neighbors"), (recipe, "nearest_up_to_affine"),
-        (recipe, "perturbation_radius"),
+        (pseudo_labels, "find_neighbors"), (pseudo_labels, "nearest_up_to_affine"),
+        (pseudo_labels, "perturbation_radius"),
     ),
-    "partition": ((recipe, "initial_partition"),),
+    "partition": ((pseudo_labels, "initial_partition"),),
     "training": ((recipe, "run_restarts"),),
     "description": (
         (recipe, "aggregated"), (recipe, "describe"), (recipe, "warnings_of_far_rows"),

@@ -4,11 +4,11 @@ from .checkpoint import Checkpoint
 from .description import Description
 from .history import has_converged, history, validation_scores
 from .recipe import fit
-from .state import STREAM, Fit, FitState, Previous, Recorded
+from .state import STREAM, Fit, FitState, Given, Previous, Recorded
 from .stream import partial_fit
 from .tasks import FitTask
 
 __all__ = [
-    "STREAM", "Checkpoint", "Description", "Fit", "FitState", "FitTask", "Previous", "Recorded",
-    "fit", "has_converged", "history", "partial_fit", "validation_scores",
+    "STREAM", "Checkpoint", "Description", "Fit", "FitState", "FitTask", "Given", "Previous",
+    "Recorded", "fit", "has_converged", "history", "partial_fit", "validation_scores",
 ]

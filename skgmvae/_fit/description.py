@@ -1,9 +1,9 @@
-"""What is said of the training rows after a fit, p(z) among it, and when to warn."""
+"""What is said of the training rows after a fit, p(z) among it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,86 +11,34 @@ import torch
 from numpy.typing import NDArray
 from scipy import special
 from scipy.sparse import csr_array
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from .._model import AGGREGATION, GMVAE, AggregationRule, LatentMixture, memberships
 from .._objective import RegularizerInputs
-from .._rows import Copies, Rows, Units, dense, moments, rows_at_a_time, slices
+from .._rows import Copies, Rows, Units, dense
 from ..distributed import ALONE, Group
-from ..exceptions import (
-    EmptyClustersWarning,
-    InitialPartitionWarning,
-    OneColumnWarning,
-    SamplesWarning,
-    StyleClustersWarning,
-    UniformPosteriorWarning,
-)
-from ..fitted import ESTIMATION, Fitted
+from ..fitted import Fitted
 from ..runtime import CPU
 
 __all__ = [
     "DESCRIPTION", "Description", "DescriptionRule", "aggregated", "component_weights", "describe",
-    "latent_mixture", "of_given_rows", "warnings_of_clusters", "weighted_blocks",
+    "latent_mixture", "of_given_rows", "weighted_blocks",
 ]
 
 
 class DescriptionRule(NamedTuple):
-    """What is said of a fit, and when it warns. Chosen by hand, for time.
+    """How much of a fit is looked at. Chosen by hand, for time.
 
     Attributes
     ----------
     bound_rows : int
         Rows, evenly among all, that `lower_bound_` is taken of at most.
-    certainty_rows : int
-        The same of the probabilities of rows' clusters at the means of q(x|y), q(w|y) and at draws.
-    min_agreement : float
-        Share of the probability at the means that there should be at draws: well below it (the
-        paper's objective on digits has .94, docs/collapse.md) clusters are read from the noise.
-    min_certainty : float
-        Least probability of a row's cluster, on the way from 1 / K, where all are alike, to 1.
-    min_agreement_with_init : float
-        Least adjusted Rand index of the labels and the initial partition.
-    max_values : int
-        Values up to which a column has few.
-    max_information_of_one_column : float
-        Normalized mutual information of the labels and such a column, above which they are it.
-    n_samples, max_samples, max_sampled_values : int
-        Samples of each cluster, and of all clusters together, that are looked at, and their values.
-    min_share_of_samples : float
-        Least share of the rows from its latent distribution that should be of it.
-    max_distance_of_samples : float
-        Distance of the mean sample from the mean row, in standard deviations within the cluster,
-        beyond which the decoder has not learned its rows.
-    max_spread_of_samples : float
-        Standard deviation of the samples by that of the rows, in the median of the columns, beyond
-        which it has not learned how they vary. It was .9 to 1.7 for clusters of 16 rows and more of
-        iris, wine, digits, USPS and eight generated tables, and 3 to 70 for rare clusters.
     """
 
     bound_rows: int = 10_000
-    certainty_rows: int = 2_000
-    min_agreement: float = 0.5
-    min_certainty: float = 0.1
-    min_agreement_with_init: float = 0.8
-    max_values: int = 10
-    max_information_of_one_column: float = 0.9
-    n_samples: int = 200
-    max_samples: int = 20_000
-    max_sampled_values: int = 2**21
-    min_share_of_samples: float = 0.5
-    max_distance_of_samples: float = 1.0
-    max_spread_of_samples: float = 2.0
-
-    def max_uniform(self, n_clusters: int) -> float:
-        """Return the mean probability of rows' clusters below which they are as good as alike."""
-        return 1 / n_clusters + self.min_certainty * (1 - 1 / n_clusters)
 
 
 DESCRIPTION = DescriptionRule()
-#: What makes no sense of clusters of one row each: a column tells rows apart, and one pair of them
-#: in one cluster is an adjusted Rand index of 0.
-OF_GROUPS = (InitialPartitionWarning, OneColumnWarning, StyleClustersWarning)
 
 
 class Description(NamedTuple):
@@ -377,180 +325,3 @@ def _most_probable(probabilities: csr_array) -> NDArray[np.intp]:
     is_largest = probabilities.data == largest.repeat(np.diff(probabilities.indptr))
     clusters = np.where(is_largest, probabilities.indices, probabilities.shape[1])
     return np.minimum.reduceat(clusters, begins).astype(np.intp)
-
-
-def warnings_of_clusters(
-    fitted: Fitted,
-    description: Description,
-    X: NDArray[Any],
-    names: Sequence[Any],
-    *,
-    n_distinct: int,
-    learning_rate_init: float | str,
-    continued: bool,
-    converged: bool,
-) -> list[Warning]:
-    """Return what a user should know of the clusters, each once.
-
-    Samples are looked at only if the loss was flat at the end: those of a shorter fit are not
-    expected to be good. Of clusters of one distinct row each nothing else can be said but that
-    there are fewer of them.
-    """
-    some = slice(None, None, math.ceil(X.shape[0] / DESCRIPTION.certainty_rows))
-    first = "" if learning_rate_init == "auto" else (
-        f"Set learning_rate_init={learning_rate_init:g} back to 'auto' first. "
-    )
-    found = [
-        *_of_empty_clusters(fitted, description, continued, first),
-        *_of_probabilities(fitted, X[some], first),
-        *_of_initial_partition(description, first),
-        *_of_one_column(description.labels[some], X[some], names),
-        *(_of_samples(fitted, description, X) if converged else ()),
-    ]
-    if n_distinct <= fitted.architecture.n_clusters:
-        return [warning for warning in found if not isinstance(warning, OF_GROUPS)]
-    return found
-
-
-def _of_empty_clusters(
-    fitted: Fitted, description: Description, continued: bool, first: str
-) -> Iterator[Warning]:
-    n_found, n_clusters = description.n_clusters_found, fitted.architecture.n_clusters
-    if n_found == n_clusters:
-        return
-    begun = description.init_labels
-    begun_with_fewer = begun is not None and len(np.unique(begun)) < n_clusters
-    if begun_with_fewer and continued:
-        yield EmptyClustersWarning(
-            f"{n_clusters - n_found} of n_clusters={n_clusters} components have no rows, and some "
-            "had none before this fit, which does not bring them back. Fit a new model "
-            "(warm_start=False), with a lower n_clusters or with init='random' to ask for even "
-            "clusters."
-        )
-    elif begun_with_fewer:
-        yield EmptyClustersWarning(
-            f"The rows fall into {n_found} separate clusters; the other components of "
-            f"n_clusters={n_clusters} have no rows. Lower n_clusters, or set init='random' to "
-            "ask for even clusters."
-        )
-    else:
-        yield EmptyClustersWarning(
-            f"{n_clusters - n_found} of n_clusters={n_clusters} components died: they have no "
-            f"rows. {first}Lower n_clusters if fewer clusters are as good, or raise consistency or "
-            "min_information."
-        )
-
-
-def _of_probabilities(fitted: Fitted, X: NDArray[Any], first: str) -> Iterator[Warning]:
-    n_clusters = fitted.architecture.n_clusters
-    at_means, at_draws = fitted.certainty(X)
-    if n_clusters > 1 and at_means < DESCRIPTION.max_uniform(n_clusters):
-        yield UniformPosteriorWarning(
-            f"The components have merged: a row's most probable cluster has a probability of "
-            f"{at_means:.2f} on average, where {1 / n_clusters:.2f} is as good as none. "
-            f"{first}Raise min_information or consistency, or train longer."
-        )
-    elif at_draws < DESCRIPTION.min_agreement * at_means:
-        yield StyleClustersWarning(
-            "The clusters are not those that the model was fitted with: a row's cluster at the "
-            f"means of q(x|y) and q(w|y) has a probability of {at_means:.2f} there, but "
-            f"{at_draws:.2f} at draws from them. The model reads the cluster from the noise in w; "
-            "raise consistency."
-        )
-
-
-def _of_initial_partition(description: Description, first: str) -> Iterator[Warning]:
-    if description.init_labels is None:
-        return
-    agreement = adjusted_rand_score(description.init_labels, description.labels)
-    if agreement < DESCRIPTION.min_agreement_with_init:
-        yield InitialPartitionWarning(
-            f"The clusters are not those that the fit began with: labels_ and init_labels_ have "
-            f"an adjusted Rand index of {agreement:.2f}. {first}Look at both; train longer "
-            "(max_iter), with wider layers (hidden_layer_sizes), or from other seeds "
-            "(random_state)."
-        )
-
-
-def _of_one_column(
-    labels: NDArray[np.intp], X: NDArray[Any], names: Sequence[Any]
-) -> Iterator[Warning]:
-    if X.shape[1] == 1 or len(np.unique(labels)) == 1:
-        return
-    for j, column in enumerate(dense(X).T):
-        is_there = ~np.isnan(column)
-        values, number = np.unique(column[is_there], return_inverse=True)
-        if not 1 < len(values) <= DESCRIPTION.max_values:
-            continue
-        information = normalized_mutual_info_score(number, labels[is_there])
-        if information > DESCRIPTION.max_information_of_one_column:
-            yield OneColumnWarning(
-                f"The clusters are the {len(values)} values of column {names[j]!r} of X. If that "
-                "column is a label or a flag that clusters should not depend on, leave it out."
-            )
-            return
-
-
-def _of_samples(
-    fitted: Fitted, description: Description, X: NDArray[Any]
-) -> Iterator[Warning]:
-    found = np.flatnonzero(description.cluster_counts)
-    if len(found) == 1 or fitted.latent_mixture is None:
-        return
-    most = min(DESCRIPTION.max_samples, DESCRIPTION.max_sampled_values // X.shape[1])
-    n_samples = min(DESCRIPTION.n_samples, math.ceil(most / len(found)))
-    stays = fitted.kept(n_samples, ESTIMATION.seed).diagonal()[found]
-    if stays.min() < DESCRIPTION.min_share_of_samples:
-        yield SamplesWarning(
-            f"Of what the latent distribution of cluster {found[stays.argmin()]} generates, only "
-            f"{stays.min():.0%} is of that cluster: `sample` draws the rest again, and the density "
-            "of `score_samples` is too wide there. Labels and probabilities may be good "
-            "nevertheless; a larger latent_dim or a longer fit (max_iter) may help."
-        )
-        return
-    drawn, _ = fitted.sample(
-        n_samples * len(found), ESTIMATION.seed, labels=found.repeat(n_samples), style=None,
-        observation_noise=True,
-    )
-    distances, spreads = np.array([
-        _beside_rows(samples, X, np.flatnonzero(description.labels == k))
-        for k, samples in zip(found, np.split(drawn, len(found)), strict=True)
-    ]).T
-    if distances.max() > DESCRIPTION.max_distance_of_samples:
-        yield SamplesWarning(
-            f"The mean of what `sample` draws from cluster {found[distances.argmax()]} lies "
-            f"{distances.max():.1f} standard deviations away from the mean of its rows: the "
-            "decoder has not learned them, as it takes long to for few rows far from others. "
-            "Train longer (max_iter) if you need samples or the density; labels and "
-            "probabilities may be good nevertheless."
-        )
-    elif spreads.max() > DESCRIPTION.max_spread_of_samples:
-        widest = spreads.argmax()
-        yield SamplesWarning(
-            f"What `sample` draws from cluster {found[widest]} varies {spreads[widest]:.1f} times "
-            "as much as its rows: the decoder has not learned how near to each other they are, as "
-            "it takes long to for few rows far from others. Train longer (max_iter) if you need "
-            "samples or the density; labels and probabilities may be good nevertheless."
-        )
-
-
-def _beside_rows(
-    samples: NDArray[np.float64], X: NDArray[Any], members: NDArray[np.intp]
-) -> tuple[float, float]:
-    """Return how far samples are from these rows of X, and how many times as wide.
-
-    The distance of the means is in standard deviations of the rows; the ratio of standard
-    deviations is that of the median of the columns that vary in the rows.
-    """
-    if not len(members):
-        return 0.0, 1.0
-    mean, variance, *_ = moments(
-        dense(X[members[block]]) for block in slices(len(members), rows_at_a_time(X))
-    )
-    total = np.nansum(variance)  # of columns that have values in this cluster
-    if not total > 0:
-        return 0.0, 1.0
-    varies = variance > 0
-    ratio = np.median(samples[:, varies].var(0) / variance[varies])
-    distance = np.nansum((samples.mean(0) - mean) ** 2) / total
-    return float(np.sqrt(distance)), float(np.sqrt(ratio))

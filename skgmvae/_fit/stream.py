@@ -3,72 +3,53 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .._model import GMVAE, LatentMixture
-from .._rows import BLOCK_ROWS, Copies, Reservoir, Rows, Units, n_batches
+from .._objective import RegularizerInputs
+from .._rows import BLOCK_ROWS, Reservoir, Rows, Units, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
-from ..distributed import ALONE
 from ..fitted import Fitted
-from ..likelihoods import Likelihood
 from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch
 from .description import component_weights, describe, latent_mixture, of_given_rows
-from .recipe import (
-    log_volume_of,
-    median,
-    prepare,
-    regularizer_inputs,
-    settings_of,
-    share_observed,
-    warnings_of_far_rows,
+from .diagnostics import warnings_of_far_rows
+from .preparation import Prepared, prepare, share_observed
+from .pseudo_labels import median, regularizer_inputs
+from .restarts import Settings, batches_of, cause_of_nan, objective_of
+from .settings import settings_of
+from .state import (
+    LOG_VOLUME,
+    STREAM,
+    Fit,
+    FitState,
+    Forgotten,
+    Given,
+    Previous,
+    Recorded,
+    StreamRule,
 )
-from .restarts import batches_of, cause_of_nan, objective_of
-from .state import LOG_VOLUME, STREAM, Fit, FitState, Forgotten, Previous, StreamRule
 
 __all__ = ["partial_fit"]
 
 
 @ordinary_torch()
-def partial_fit(
-    estimator: Any,
-    X: NDArray[Any],
-    copies: Copies,
-    image_shape: tuple[int, ...] | None,
-    previous: Previous | None,
-    categories: Sequence[NDArray[np.intp]],
-    names: Sequence[Any],
-    rule: StreamRule = STREAM,
-) -> Fit:
-    """Take one pass over the rows of a checked X and as many remembered ones.
+def partial_fit(estimator: Any, given: Given, rule: StreamRule = STREAM) -> Fit:
+    """Take one pass over the rows that are given, a chunk, and as many remembered ones.
 
-    A copy of the previous model is trained, so that others may read it meanwhile. Parameters are
-    those of `recipe.fit`.
+    A copy of the previous model is trained, so that others may read it meanwhile.
     """
+    copies, previous = given.copies, given.previous
     n_rows = max(copies.rows.shape[0], rule.n_rows)
-    units, architecture, device = prepare(
-        estimator, copies.rows, image_shape, previous, names, categories=categories, n_rows=n_rows
-    )
-    likelihood = cast(Likelihood, architecture.likelihood)
-    chunk = Rows.standardized(copies.rows, units, device)
-    weights = copies.weights_on(device)
+    prepared = prepare(estimator, given, n_rows=n_rows)
+    units, architecture, device = prepared
+    chunk, weights = Rows.standardized(copies.rows, units, device), copies.weights_on(device)
     if previous is None:
-        seed = draw_seed(estimator.random_state)
-        inputs = regularizer_inputs(
-            estimator, chunk, units, seed, None, begins=False, n_rows=n_rows,
-            likelihood=likelihood,
-        )
-        state = FitState(
-            seed, n_epochs=0, n_steps=0, n_rows=0, keeps_clusters=False,
-            typical_radius=median(inputs.radius if inputs else None), tol=estimator.tol,
-        )
-        module, optimizer = architecture.build(device, seed, 0), None
+        state = _first_state(estimator, prepared, chunk, n_rows)
+        module, optimizer = architecture.build(device, state.seed, 0), None
     else:
         state = previous.state
         module, optimizer = copy.deepcopy((previous.fitted.module, state.optimizer))
@@ -86,45 +67,16 @@ def partial_fit(
     n_remembered = max(chunk.n_rows, estimator.batch_size)
     remembered, their_weights = reservoir.drawn(n_remembered, source)
     seen = torch.cat([*chunk.blocks(), remembered])
-    rows = Rows(seen)
-    seen_weights = torch.cat([weights, their_weights]).cpu().numpy()
+    seen_weights = torch.cat([weights, their_weights])
+    rows, new = Rows(seen), seen[: chunk.n_rows]
 
-    labels = None
-    if state.keeps_clusters:
-        labels = torch.cat([_labels(module, y) for y in rows.blocks()]).cpu().numpy()
-    inputs = regularizer_inputs(
-        estimator, rows, units, state.seed, labels, begins=False, radius=state.typical_radius,
-        likelihood=likelihood,
-    )
-    if inputs is not None:
-        inputs = inputs._replace(weights=seen_weights)
-    settings = settings_of(estimator, state.seed, X.shape[1], inputs)
+    inputs = _inputs_of_pass(estimator, prepared, module, rows, seen_weights, state)
+    settings = settings_of(estimator, state.seed, given.X.shape[1], inputs)
     if (seen_weights != 1).any():
-        settings = settings._replace(weights=seen_weights)
-    module.set_weights()  # while training p(z) is uniform (Eq. 1b)
-    objective = objective_of(module, rows, settings)
-    if optimizer is None:
-        optimizer = Adam(objective)
-    # a single row has no variance: batch norm goes by its running statistics then
-    objective.train(rows.n_rows > 1)
-    batches = batches_of(architecture, rows, settings, lambda epoch: 1.0, 0)
-    rate = estimator.learning_rate_init
-    if rate == "auto":
-        rate = auto_learning_rate(None)
-    record = run_epoch(Step(objective, optimizer), batches, epoch, lambda epoch: rate)
-    if not all_finite(objective.state_dict(), record):
-        before = previous.fitted.module if previous else architecture.build(
-            device, state.seed, 0
-        ).eval()
-        raise ValueError(
-            cause_of_nan(before, batches, epoch, architecture, settings) or
-            "The loss of this pass was not finite, and the pass was undone. Lower "
-            f"learning_rate_init={rate:g}, or look for extreme values in X."
-        )
-    optimizer.zero_grad()
-    module.complete = False  # rows that are remembered, but took no part, may have missing values
+        settings = settings._replace(weights=seen_weights.cpu().numpy())
+    optimizer, record = _trained(estimator, prepared, module, optimizer, rows, settings, previous)
 
-    new, clusters = seen[: chunk.n_rows], None
+    clusters = None
     if state.keeps_clusters:
         clusters = torch.cat([
             _labels(module, y) for y in (*reservoir.rows.split(BLOCK_ROWS), *new.split(BLOCK_ROWS))
@@ -139,25 +91,88 @@ def partial_fit(
     )
     latent = None
     if inputs is not None:
-        of_chunk = Reservoir(seen[: chunk.n_rows], weights, weights)
-        some = reservoir if len(reservoir.rows) else of_chunk
+        some = reservoir if len(reservoir.rows) else Reservoir(new, weights, weights)
         module.set_weights(_weights_of_stream(module, some, state))
         latent = _latent_mixture_of_stream(module, some, state, units)
     fitted, description = describe(
         Fitted(architecture, module, units, latent), copies.rows, None, largest_first=False,
         weights=copies.weights,
     )
-    description = of_given_rows(description, fitted, copies, X)
-    named = dict(zip(objective.recorded, record, strict=True))
-    observed = share_observed(copies.rows, copies.weights, ALONE)
-    named[LOG_VOLUME] = log_volume_of(likelihood, units, observed)
-    far = warnings_of_far_rows(estimator, copies.of_weight(X), units, previous, names)
-    return Fit(fitted, state, [named], description, far)
+    description = of_given_rows(description, fitted, copies, given.X)
+    observed = share_observed(copies.rows, copies.weights, given.group)
+    record[LOG_VOLUME] = prepared.log_volume(observed)
+    far = warnings_of_far_rows(estimator, copies.of_weight(given.X), units, previous, given.names)
+    return Fit(fitted, state, [record], description, far)
 
 
-def _weights_of_stream(
-    module: GMVAE, some: Reservoir, state: FitState
-) -> Tensor:
+def _first_state(estimator: Any, prepared: Prepared, chunk: Rows, n_rows: int) -> FitState:
+    """Return the state before the first chunk, of a stream of so many rows."""
+    seed = draw_seed(estimator.random_state)
+    inputs = regularizer_inputs(
+        estimator, prepared, chunk, seed, None, begins=False, n_rows=n_rows
+    )
+    return FitState(
+        seed, n_epochs=0, n_steps=0, n_rows=0, keeps_clusters=False,
+        typical_radius=median(inputs.radius if inputs else None), tol=estimator.tol,
+    )
+
+
+def _inputs_of_pass(
+    estimator: Any,
+    prepared: Prepared,
+    module: GMVAE,
+    rows: Rows,
+    weights: Tensor,
+    state: FitState,
+) -> RegularizerInputs | None:
+    """Return what the regularizer needs of the chunk and the remembered rows."""
+    labels = None
+    if state.keeps_clusters:
+        labels = torch.cat([_labels(module, y) for y in rows.blocks()]).cpu().numpy()
+    inputs = regularizer_inputs(
+        estimator, prepared, rows, state.seed, labels, begins=False, radius=state.typical_radius
+    )
+    return inputs and inputs._replace(weights=weights.cpu().numpy())
+
+
+def _trained(
+    estimator: Any,
+    prepared: Prepared,
+    module: GMVAE,
+    optimizer: Adam | None,
+    rows: Rows,
+    settings: Settings,
+    previous: Previous | None,
+) -> tuple[Adam, Recorded]:
+    """Train a module for one pass over rows; return the optimizer, and what was recorded."""
+    epoch = len(previous.records) if previous else 0
+    architecture = prepared.architecture
+    module.set_weights()  # while training p(z) is uniform (Eq. 1b)
+    objective = objective_of(module, rows, settings)
+    if optimizer is None:
+        optimizer = Adam(objective)
+    # a single row has no variance: batch norm goes by its running statistics then
+    objective.train(rows.n_rows > 1)
+    batches = batches_of(architecture, rows, settings, lambda epoch: 1.0, 0)
+    rate = estimator.learning_rate_init
+    if rate == "auto":
+        rate = auto_learning_rate(None)
+    record = run_epoch(Step(objective, optimizer), batches, epoch, lambda epoch: rate)
+    if not all_finite(objective.state_dict(), record):
+        before = previous.fitted.module if previous else architecture.build(
+            prepared.device, settings.seed, 0
+        ).eval()
+        raise ValueError(
+            cause_of_nan(before, batches, epoch, architecture, settings) or
+            "The loss of this pass was not finite, and the pass was undone. Lower "
+            f"learning_rate_init={rate:g}, or look for extreme values in X."
+        )
+    optimizer.zero_grad()
+    module.complete = False  # rows that are remembered, but took no part, may have missing values
+    return optimizer, dict(zip(objective.recorded, record, strict=True))
+
+
+def _weights_of_stream(module: GMVAE, some: Reservoir, state: FitState) -> Tensor:
     """Return p(z) by all rows that were seen, of which some, and those forgotten, stand for all."""
     weights = component_weights(
         module, some.rows.split(BLOCK_ROWS), weights_of_rows=some.weights.cpu().numpy()

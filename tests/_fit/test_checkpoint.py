@@ -17,7 +17,7 @@ from sklearn.datasets import make_blobs
 
 from helpers import QUIET, run_python
 from skgmvae import GMVAEClustering, files, load
-from skgmvae._fit import recipe
+from skgmvae._fit import settings
 from skgmvae._fit.checkpoint import Checkpoint
 from skgmvae._fit.identity import difference
 from skgmvae._stored import to_state
@@ -119,7 +119,7 @@ def test_a_fit_goes_on_from_any_step_as_if_it_had_not_been_killed(
     path, monkeypatch, parameters, rows, weights, every
 ):
     # epochs are judged from the second on, not after hundreds of steps
-    monkeypatch.setattr(recipe, "HELD_OUT", recipe.HELD_OUT._replace(n_first_steps=3))
+    monkeypatch.setattr(settings, "HELD_OUT", settings.HELD_OUT._replace(n_first_steps=3))
 
     def fit(path=None):
         return new(path, **parameters).fit(rows, sample_weight=weights)

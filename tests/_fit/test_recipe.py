@@ -1,4 +1,4 @@
-"""Fits: whole, continued, a chunk at a time, interrupted, and those that fail."""
+"""Fits: whole, continued, interrupted, and those that fail."""
 
 import copy
 import functools
@@ -12,25 +12,19 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_array
 from scipy.special import expit
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
-from sklearn.metrics import adjusted_rand_score, log_loss
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
 from helpers import LARGE, QUIET, same_weights
 from skgmvae import GMVAEClustering
-from skgmvae._fit import recipe, restarts, stream
+from skgmvae._fit import restarts, settings
 from skgmvae._fit.restarts import objective_of
-from skgmvae._fit.state import STREAM
-from skgmvae._rows import Rows, SparseRows
-from skgmvae.exceptions import IdentifierWarning
 from skgmvae.fitted import Fitted, to_arrays
-from skgmvae.likelihoods import LIKELIHOODS
 from skgmvae.networks import dense_networks
-from skgmvae.parameters import EPOCHS, PSEUDO_LABELS, auto_max_iter, pseudo_label_schedule
-from skgmvae.runtime import CPU
+from skgmvae.parameters import EPOCHS, auto_max_iter
 
 # the package's __init__ names a function of the same name
 history_room = importlib.import_module("skgmvae._fit.history")
@@ -433,20 +427,6 @@ def test_a_continued_fit_that_changes_nothing_has_converged_and_stops_early(make
     assert early.fit(X).n_iter_ == 26  # nothing has counted for longer than that
 
 
-@pytest.mark.parametrize("max_iter", ["auto", 3])
-def test_a_loss_that_still_changes_is_warned_of_if_max_iter_was_given(
-    make, X, monkeypatch, max_iter
-):
-    monkeypatch.setattr(recipe, "auto_max_iter", lambda *shape: 3)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        estimator = make(max_iter=max_iter, init="random").fit(X)
-    assert not estimator.converged_
-    told = any("still changing after max_iter=3" in str(warning.message) for warning in caught)
-    assert told == (max_iter == 3)
-    assert all(warning.filename == __file__ for warning in caught)
-
-
 # initial partition
 
 
@@ -496,7 +476,7 @@ def test_without_warm_start_a_fit_begins_anew(make, X):
 
 def test_warm_start_with_automatic_epochs_trains_on_more_rows(make, X, monkeypatch):
     few = functools.partial(auto_max_iter, rule=EPOCHS._replace(steps_at_one_row=3.0, min_epochs=4))
-    monkeypatch.setattr(recipe, "auto_max_iter", few)
+    monkeypatch.setattr(settings, "auto_max_iter", few)
     estimator = make(warm_start=True, max_iter="auto", batch_size=256, init="random").fit(X[:20])
     first = estimator.n_iter_
     with pytest.warns(ConvergenceWarning, match="No epoch was run"):
@@ -533,78 +513,6 @@ def test_a_continued_fit_is_held_to_the_clusters_that_it_has(make):
     assert (estimator.history_["information"][70:] > 0).all()
     assert history["imbalance"][60:].max() < estimator.history_["imbalance"][70:].min()
     assert estimator.init_labels_ is None
-
-
-# what is true of many rows of many features, for the few of a test
-MANY_FROM_TEN = PSEUDO_LABELS._replace(
-    max_rows_throughout=10, max_features_throughout=1, rows_of_a_feature=1
-)
-
-
-def watched_schedules(monkeypatch):
-    """Return a list to which each fit or chunk adds what weighs its pseudo-labels."""
-    seen, original = [], recipe.regularizer_inputs
-
-    def watch(*arguments, **keywords):
-        seen.append(original(*arguments, **keywords))
-        return seen[-1]
-
-    for room in (recipe, stream):
-        monkeypatch.setattr(room, "regularizer_inputs", watch)
-    return seen
-
-
-def test_a_continued_fit_has_the_schedule_of_a_new_one_and_labels_without_doubt(
-    make, X, monkeypatch
-):
-    seen = watched_schedules(monkeypatch)
-    estimator = make(max_iter=2, warm_start=True).fit(X)
-    labels = estimator.labels_
-    estimator.set_params(max_iter=4).fit(X)
-    estimator.set_params(max_iter=6, init="random").fit(X)
-    first, second, third = seen
-    assert first.schedule == second.schedule == pseudo_label_schedule(60, 3, "adversarial")
-    assert first.pseudo_labels.shape == second.pseudo_labels.shape == (60, 3)
-    np.testing.assert_allclose(first.pseudo_labels.sum(1), 1, rtol=1e-6)
-    np.testing.assert_array_equal(second.pseudo_labels.toarray(), np.eye(3)[labels])
-    assert third.pseudo_labels is None
-    losses = estimator.history_["pseudo_label_loss"]
-    assert (losses[:4] > 0).all()
-    assert not losses[4:].any()
-
-
-def test_a_continued_fit_of_many_rows_is_held_by_the_last_weight(make, X, monkeypatch):
-    rule = MANY_FROM_TEN
-    few = functools.partial(pseudo_label_schedule, rule=rule)
-    monkeypatch.setattr(recipe, "pseudo_label_schedule", few)
-    seen = watched_schedules(monkeypatch)
-    estimator = make(max_iter=10, warm_start=True).fit(X)
-    estimator.set_params(max_iter=20).fit(X)
-    assert {inputs.schedule for inputs in seen} == {few(60, 3, "adversarial")}
-    # its first epoch is half of the schedule
-    assert few(60, 3, "adversarial").share < 0.5
-    losses = estimator.history_["pseudo_label_loss"]
-    assert 0 < losses[10:].max() < 2 * rule.last * np.log(3) < losses[0]
-
-
-@pytest.mark.parametrize("is_mixture", [True, False])
-def test_a_fit_of_many_rows_that_begins_with_a_mixture_is_held_by_one_weight(
-    make, X, monkeypatch, is_mixture
-):
-    few = functools.partial(pseudo_label_schedule, rule=MANY_FROM_TEN)
-    begin = recipe.initial_partition
-    monkeypatch.setattr(recipe, "pseudo_label_schedule", few)
-    monkeypatch.setattr(
-        recipe, "initial_partition",
-        lambda *arguments, **keywords: begin(*arguments, **keywords)._replace(
-            is_mixture=is_mixture
-        ),
-    )
-    seen = watched_schedules(monkeypatch)
-    make(max_iter=1).fit(X)
-    (inputs,) = seen
-    assert inputs.schedule.at(0) == 10.0
-    assert inputs.schedule.at(1) == (10.0 if is_mixture else PSEUDO_LABELS.last)
 
 
 def test_the_loss_to_pseudo_labels_does_not_depend_on_consistency(fit, X):
@@ -646,194 +554,6 @@ def test_equal_partial_factories_are_the_same_networks(make, X):
         estimator.fit(X)
 
 
-# partial_fit
-
-
-def test_partial_fit_learns_chunk_by_chunk(make, X, device):
-    estimator = make(device=device, learning_rate_init=1e-2)
-    for _ in range(10):
-        for chunk in np.array_split(X, 3):
-            estimator.partial_fit(chunk)
-    bounds = estimator.history_["lower_bound"]
-    assert estimator.n_iter_ == 30
-    assert bounds[-6:].mean() > bounds[:6].mean()
-    assert estimator.labels_.shape == (20,)
-    np.testing.assert_array_equal(estimator.labels_, estimator.predict(X[-20:]))
-    assert estimator.lower_bound_ == pytest.approx(estimator.score(X[-20:]))
-    assert torch.device(estimator.device_) == torch.device(device)
-
-
-def test_chunks_of_one_row_may_follow_the_first(make, X, device):
-    estimator = make(device=device).partial_fit(X[:30])
-    for k in range(30, 40):
-        estimator.partial_fit(X[k : k + 1])
-    assert estimator.n_iter_ == 11
-    assert np.isfinite(estimator.history_["lower_bound"]).all()
-    assert np.isfinite(estimator.predict_log_proba(X)).all()
-    with pytest.raises(ValueError, match="n_samples=1 should be >= 3"):
-        make().partial_fit(X[:1])
-
-
-def test_a_row_without_company_keeps_the_statistics_of_batch_norm(make, X):
-    estimator = pickle.loads(pickle.dumps(make().partial_fit(X)))  # remembers no rows
-    before = copy.deepcopy(estimator.module_.state_dict())
-    estimator.partial_fit(X[:1])
-    after = estimator.module_.state_dict()
-    running = [name for name in before if "running" in name]
-    assert running
-    assert all(torch.equal(before[name], after[name]) for name in running)
-    assert np.isfinite(estimator.reconstruct(X)).all()
-    assert not same_weights(estimator, make().partial_fit(X))
-
-
-def test_chunks_may_come_one_cluster_after_another(make):
-    # ten standard deviations apart; ARI 1.0 with all of three seeds, of these networks and of LARGE
-    centers = 10 / np.sqrt(2) * np.eye(5)[:3]
-    X, y = make_blobs([200] * 3, 5, centers=centers, random_state=1)
-    X, y = X[np.argsort(y)], np.sort(y)
-    estimator = make(random_state=2, hidden_layer_sizes=(16,), batch_size=256)
-    for _ in range(15):
-        for k in range(0, 600, 50):
-            estimator.partial_fit(X[k : k + 50])
-    assert adjusted_rand_score(y, estimator.predict(X)) > 0.9
-    np.testing.assert_allclose(estimator.weights_, 1 / 3, atol=0.05)
-
-
-def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, monkeypatch):
-    monkeypatch.setattr(
-        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=40),)
-    )
-    estimator = make()
-    for k in range(6):
-        estimator.partial_fit(X + 1e3 * k)
-    rows = estimator._state.reservoir.rows
-    assert rows.shape == (40, 4)
-    chunks = (rows * torch.tensor(estimator._fitted.units.scale))[:, 0].div(1e3).round()
-    assert len(set(chunks.tolist())) >= 4
-
-
-def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
-    monkeypatch.setattr(
-        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=0),)
-    )
-    estimator = make().partial_fit(X).partial_fit(X[:20])
-    assert len(estimator._state.reservoir.rows) == 0
-    assert np.isfinite(estimator.predict_log_proba(X)).all()
-    assert estimator.weights_.sum() == pytest.approx(1)
-
-
-def test_the_history_of_a_stream_is_extended_and_that_of_before_stays(make, X):
-    estimator = make().partial_fit(X)
-    before = estimator._records
-    for _ in range(3):
-        estimator.partial_fit(X)
-    assert estimator._records[:1] == before
-    assert len(before) == 1
-    assert len(estimator._records) == estimator.n_iter_ == 4
-
-
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
-def test_a_copy_shares_neither_history_nor_model_with_the_original(make, X, copied):
-    estimator = make().partial_fit(X)
-    other = copied(estimator)
-    before = estimator.reconstruct(X)
-    for _ in range(2):
-        other.partial_fit(X)
-    assert (estimator.n_iter_, other.n_iter_) == (1, 3)
-    np.testing.assert_array_equal(estimator.reconstruct(X), before)
-    estimator.partial_fit(X)
-    assert (estimator.n_iter_, other.n_iter_) == (2, 3)
-
-
-@pytest.mark.parametrize(("of_each", "consistency", "atol"), [
-    ((150, 30, 12), "auto", 0.12), ((150, 30, 12), 50.0, 0.04), ((60, 60, 60), "auto", 0.12),
-])
-def test_partial_fit_keeps_the_clusters_of_a_fit_uneven_or_fewer_and_their_weights(
-    make, of_each, consistency, atol
-):
-    # a stream has no loss to pseudo-labels: the automatic weight, 3.6 of four features, leaves
-    # some probability to components without rows
-    X, y = make_blobs(of_each, 4, cluster_std=0.5, random_state=0)
-    estimator = make(n_clusters=5, consistency=consistency, **LARGE).fit(X)
-    shares = np.array([*of_each, 0, 0]) / len(X)
-    np.testing.assert_allclose(estimator.weights_, shares, atol=0.04)
-    assert estimator.n_clusters_found_ == 3
-    for _ in range(20):
-        estimator.partial_fit(X)
-    np.testing.assert_allclose(estimator.weights_, shares, atol=atol)
-    assert adjusted_rand_score(y, estimator.labels_) == 1.0
-    assert estimator.n_clusters_found_ == 3
-
-
-@pytest.fixture(scope="module")
-def of_two(make):
-    """Return a clusterer of two clusters, its rows and theirs; to be left as it is."""
-    X, y = make_blobs([60, 15], 4, centers=10 * np.eye(4)[:2], cluster_std=0.5, random_state=0)
-    # in 40 epochs a weight of 10 nats does not make the rows certain
-    return make(**LARGE | {"n_clusters": 2}).fit(X), X, y
-
-
-@pytest.mark.parametrize("between", [None, "pickle"])
-def test_rows_that_are_not_remembered_still_count_in_the_weights(of_two, between):
-    fitted, X, _ = of_two
-    estimator = pickle.loads(pickle.dumps(fitted))  # remembers no rows
-    before = estimator.weights_
-    np.testing.assert_allclose(before, [0.8, 0.2], atol=0.03)
-    for _ in range(3):  # all of the smaller cluster
-        estimator.partial_fit(X[estimator.predict(X) == 1][:1])
-        if between == "pickle":
-            estimator = pickle.loads(pickle.dumps(estimator))
-    expected = (75 * before + 3 * np.array([0, 1])) / 78
-    np.testing.assert_allclose(estimator.weights_, expected, atol=0.02)
-    assert estimator._state.n_rows == 78
-
-
-def test_components_keep_their_numbers_from_chunk_to_chunk(of_two):
-    fitted, X, y = of_two
-    estimator = copy.deepcopy(fitted)
-    before = estimator.predict(X)
-    estimator.partial_fit(X[y == 1])  # though it has most rows now
-    np.testing.assert_array_equal(estimator.predict(X), before)
-    assert estimator.cluster_counts_.tolist() == [0, 15]
-
-
-def test_partial_fit_follows_the_device(make, X, monkeypatch):
-    estimator = make().partial_fit(X)
-    before = copy.copy(estimator)
-    estimator.partial_fit(X)
-    # to torch another device than "cpu", which its tensors do not keep: it moves at each call
-    monkeypatch.setattr(recipe, "select_device", lambda *_: torch.device("cpu:0"))
-    for n_calls in (3, 4):
-        estimator.partial_fit(X)
-        progress = estimator._state
-        assert estimator.n_iter_ == n_calls
-        assert progress.n_rows == 60 * n_calls
-        assert len(progress.reservoir.rows) == 60
-        assert progress.forgotten.n_rows == 60 * (n_calls - 1)
-        assert {float(n_steps) for n_steps in progress.optimizer.n_steps} == {2.0}
-    assert before.n_iter_ == 1
-    assert not same_weights(estimator, before)
-
-
-def test_a_model_moves_to_the_gpu_and_back(make, X, device):
-    estimator = make(device="cpu").partial_fit(X)
-    before = estimator.reconstruct(X)
-    for where in (device, "cpu", device):
-        estimator.set_params(device=where).partial_fit(X)
-        assert torch.device(estimator.device_) == torch.device(where)
-        assert np.isfinite(estimator.reconstruct(X)).all()
-    assert not np.allclose(estimator.reconstruct(X), before)
-    assert estimator.n_iter_ == 4
-
-
-def test_rows_of_a_stream_may_lie_anywhere(make, X):
-    estimator = make(max_iter=3).partial_fit(X)
-    with pytest.warns(DataConversionWarning, match="1 of 4"):
-        estimator.partial_fit(np.full((4, 4), 1e200) * [[0], [0], [0], [1]])
-    estimator.partial_fit(np.full((4, 4), 1e-200) * [[0], [0], [0], [1]])
-    assert np.isfinite(estimator.predict_proba(X)).all()
-
-
 def test_a_fit_after_a_stream_begins_anew_unless_it_is_told_to_go_on(make, X):
     estimator = make(max_iter=4).partial_fit(X).partial_fit(X)
     assert estimator.set_params(warm_start=True).fit(X).n_iter_ == 4
@@ -868,19 +588,6 @@ def test_a_stream_after_a_fit_that_converged_is_judged_over_all_epochs(fit, X):
     estimator = fit(X, max_iter=60, tol=0.2)
     assert estimator.converged_
     assert estimator.partial_fit(X).converged_
-
-
-def test_far_rows_of_a_continued_fit_are_warned_of_once(make, X):
-    far = X.copy()
-    far[0] = 1e12
-    for method, parameters in (("fit", {"warm_start": True}), ("partial_fit", {})):
-        estimator = make(**parameters).fit(X).set_params(max_iter=12)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            getattr(estimator, method)(far)
-        of_rows = [w for w in caught if w.category is DataConversionWarning]
-        assert len(of_rows) == 1
-        assert of_rows[0].filename == __file__
 
 
 def test_fits_in_threads_do_not_silence_warnings_for_good(make, X):
@@ -939,65 +646,3 @@ def test_while_training_p_z_is_that_of_the_pseudo_labels(make, X, monkeypatch):
     sizes = np.bincount(make(max_iter=1).fit(X[:50]).init_labels_, minlength=3)
     np.testing.assert_allclose(np.sort(seen[0]), np.sort(sizes / sizes.sum()), atol=0.05)
     np.testing.assert_allclose(seen[1], 1 / 3, rtol=1e-6)
-
-
-def prepared(family, X):
-    units = family.units(X, None)
-    fitted = family.fitted_to(X, units)
-    return recipe.comparable(Rows.standardized(X, units, CPU), fitted)
-
-
-def test_sparse_counts_are_compared_as_a_sparse_table():
-    X = np.random.default_rng(0).poisson(0.1, (300, 200))
-    family = LIKELIHOODS["poisson"]
-    dense = prepared(family, X)
-    sparse = prepared(family, csr_array(X))
-    assert isinstance(sparse, SparseRows)
-    np.testing.assert_allclose(sparse.flat(), dense.flat(), rtol=1e-6)
-    assert sparse.scaled(np.arange(300)).nnz == np.count_nonzero(X)
-
-
-def numbered(n_rows=60, **columns):
-    rng = np.random.default_rng(0)
-    table = {"x": rng.standard_normal(n_rows), "flag": np.arange(n_rows) % 2} | columns
-    return np.column_stack(list(table.values())), [*table]
-
-
-@pytest.mark.parametrize("column", [
-    np.arange(60), np.random.default_rng(0).permutation(60) * 0.1 - 7,
-    1.7e9 + 3600 * np.arange(60.0),
-])
-def test_a_column_that_numbers_the_rows_is_named(column):
-    X, names = numbered(t=column)
-    for dtype in (np.float64, np.float32) if abs(column).max() < 1e6 else (np.float64,):
-        (warning,) = recipe.warnings_of_row_numbers(X.astype(dtype), names)
-        assert isinstance(warning, IdentifierWarning)
-        assert "Column 't' of X has 60 evenly spaced values in 60 rows" in str(warning)
-
-
-@pytest.mark.parametrize("column", [
-    np.arange(60) // 2, np.append(np.arange(59), 80), np.append(np.arange(59.0), np.nan),
-    np.sort(np.random.default_rng(0).random(60)), np.full(60, 3.0),
-    1e308 * (np.arange(60) % 2 - 0.5),
-])
-def test_other_columns_do_not_number_the_rows(column):
-    X, names = numbered(t=column)
-    assert recipe.warnings_of_row_numbers(X, names) == []
-
-
-def test_few_rows_a_single_column_and_sparse_rows_are_not_looked_at():
-    X, names = numbered(t=np.arange(60))
-    assert recipe.warnings_of_row_numbers(X[:19], names) == []
-    assert recipe.warnings_of_row_numbers(X[:, 2:], names[2:]) == []
-    assert recipe.warnings_of_row_numbers(csr_array(X), names) == []
-
-
-def test_a_fit_warns_of_a_row_number_once():
-    X, _ = numbered(t=np.arange(60))
-    clusterer = GMVAEClustering(2, max_iter=2, random_state=0, warm_start=True)
-    with pytest.warns(IdentifierWarning, match="Column 2 of X"):
-        clusterer.fit(X)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        clusterer.set_params(max_iter=3).fit(X)
-    assert not [one for one in caught if issubclass(one.category, IdentifierWarning)]

@@ -1,15 +1,21 @@
 """Streams: chunks of any size and in any order, with gaps, with outliers, and under drift."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import adjusted_rand_score
 
+from helpers import LARGE, same_weights
 from skgmvae import GMVAEClustering
+from skgmvae._fit import preparation, stream
 from skgmvae._fit.state import STREAM
 from skgmvae.datasets import make_arcs
 from skgmvae.parameters import auto_width
@@ -158,3 +164,191 @@ def test_components_of_two_columns_do_not_merge_without_an_initial_partition(beg
             for first in range(0, len(X), 250):
                 model.partial_fit(X[first : first + 250])
     assert adjusted_rand_score(y, model.predict(X)) > 0.9
+
+
+# beside a fit
+
+
+def test_partial_fit_learns_chunk_by_chunk(make, X, device):
+    estimator = make(device=device, learning_rate_init=1e-2)
+    for _ in range(10):
+        for chunk in np.array_split(X, 3):
+            estimator.partial_fit(chunk)
+    bounds = estimator.history_["lower_bound"]
+    assert estimator.n_iter_ == 30
+    assert bounds[-6:].mean() > bounds[:6].mean()
+    assert estimator.labels_.shape == (20,)
+    np.testing.assert_array_equal(estimator.labels_, estimator.predict(X[-20:]))
+    assert estimator.lower_bound_ == pytest.approx(estimator.score(X[-20:]))
+    assert torch.device(estimator.device_) == torch.device(device)
+
+
+def test_chunks_of_one_row_may_follow_the_first(make, X, device):
+    estimator = make(device=device).partial_fit(X[:30])
+    for k in range(30, 40):
+        estimator.partial_fit(X[k : k + 1])
+    assert estimator.n_iter_ == 11
+    assert np.isfinite(estimator.history_["lower_bound"]).all()
+    assert np.isfinite(estimator.predict_log_proba(X)).all()
+    with pytest.raises(ValueError, match="n_samples=1 should be >= 3"):
+        make().partial_fit(X[:1])
+
+
+def test_a_row_without_company_keeps_the_statistics_of_batch_norm(make, X):
+    estimator = pickle.loads(pickle.dumps(make().partial_fit(X)))  # remembers no rows
+    before = copy.deepcopy(estimator.module_.state_dict())
+    estimator.partial_fit(X[:1])
+    after = estimator.module_.state_dict()
+    running = [name for name in before if "running" in name]
+    assert running
+    assert all(torch.equal(before[name], after[name]) for name in running)
+    assert np.isfinite(estimator.reconstruct(X)).all()
+    assert not same_weights(estimator, make().partial_fit(X))
+
+
+def test_chunks_may_come_one_cluster_after_another(make):
+    # ten standard deviations apart; ARI 1.0 with all of three seeds, of these networks and of LARGE
+    centers = 10 / np.sqrt(2) * np.eye(5)[:3]
+    X, y = make_blobs([200] * 3, 5, centers=centers, random_state=1)
+    X, y = X[np.argsort(y)], np.sort(y)
+    estimator = make(random_state=2, hidden_layer_sizes=(16,), batch_size=256)
+    for _ in range(15):
+        for k in range(0, 600, 50):
+            estimator.partial_fit(X[k : k + 50])
+    assert adjusted_rand_score(y, estimator.predict(X)) > 0.9
+    np.testing.assert_allclose(estimator.weights_, 1 / 3, atol=0.05)
+
+
+def test_the_rows_that_are_remembered_are_bounded_and_of_all_chunks(make, X, monkeypatch):
+    monkeypatch.setattr(
+        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=40),)
+    )
+    estimator = make()
+    for k in range(6):
+        estimator.partial_fit(X + 1e3 * k)
+    rows = estimator._state.reservoir.rows
+    assert rows.shape == (40, 4)
+    chunks = (rows * torch.tensor(estimator._fitted.units.scale))[:, 0].div(1e3).round()
+    assert len(set(chunks.tolist())) >= 4
+
+
+def test_a_stream_may_be_told_to_remember_no_rows(make, X, monkeypatch):
+    monkeypatch.setattr(
+        stream.partial_fit.__wrapped__, "__defaults__", (STREAM._replace(capacity=0),)
+    )
+    estimator = make().partial_fit(X).partial_fit(X[:20])
+    assert len(estimator._state.reservoir.rows) == 0
+    assert np.isfinite(estimator.predict_log_proba(X)).all()
+    assert estimator.weights_.sum() == pytest.approx(1)
+
+
+def test_the_history_of_a_stream_is_extended_and_that_of_before_stays(make, X):
+    estimator = make().partial_fit(X)
+    before = estimator._records
+    for _ in range(3):
+        estimator.partial_fit(X)
+    assert estimator._records[:1] == before
+    assert len(before) == 1
+    assert len(estimator._records) == estimator.n_iter_ == 4
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_shares_neither_history_nor_model_with_the_original(make, X, copied):
+    estimator = make().partial_fit(X)
+    other = copied(estimator)
+    before = estimator.reconstruct(X)
+    for _ in range(2):
+        other.partial_fit(X)
+    assert (estimator.n_iter_, other.n_iter_) == (1, 3)
+    np.testing.assert_array_equal(estimator.reconstruct(X), before)
+    estimator.partial_fit(X)
+    assert (estimator.n_iter_, other.n_iter_) == (2, 3)
+
+
+@pytest.mark.parametrize(("of_each", "consistency", "atol"), [
+    ((150, 30, 12), "auto", 0.12), ((150, 30, 12), 50.0, 0.04), ((60, 60, 60), "auto", 0.12),
+])
+def test_partial_fit_keeps_the_clusters_of_a_fit_uneven_or_fewer_and_their_weights(
+    make, of_each, consistency, atol
+):
+    # a stream has no loss to pseudo-labels: the automatic weight, 3.6 of four features, leaves
+    # some probability to components without rows
+    X, y = make_blobs(of_each, 4, cluster_std=0.5, random_state=0)
+    estimator = make(n_clusters=5, consistency=consistency, **LARGE).fit(X)
+    shares = np.array([*of_each, 0, 0]) / len(X)
+    np.testing.assert_allclose(estimator.weights_, shares, atol=0.04)
+    assert estimator.n_clusters_found_ == 3
+    for _ in range(20):
+        estimator.partial_fit(X)
+    np.testing.assert_allclose(estimator.weights_, shares, atol=atol)
+    assert adjusted_rand_score(y, estimator.labels_) == 1.0
+    assert estimator.n_clusters_found_ == 3
+
+
+@pytest.fixture(scope="module")
+def of_two(make):
+    """Return a clusterer of two clusters, its rows and theirs; to be left as it is."""
+    X, y = make_blobs([60, 15], 4, centers=10 * np.eye(4)[:2], cluster_std=0.5, random_state=0)
+    # in 40 epochs a weight of 10 nats does not make the rows certain
+    return make(**LARGE | {"n_clusters": 2}).fit(X), X, y
+
+
+@pytest.mark.parametrize("between", [None, "pickle"])
+def test_rows_that_are_not_remembered_still_count_in_the_weights(of_two, between):
+    fitted, X, _ = of_two
+    estimator = pickle.loads(pickle.dumps(fitted))  # remembers no rows
+    before = estimator.weights_
+    np.testing.assert_allclose(before, [0.8, 0.2], atol=0.03)
+    for _ in range(3):  # all of the smaller cluster
+        estimator.partial_fit(X[estimator.predict(X) == 1][:1])
+        if between == "pickle":
+            estimator = pickle.loads(pickle.dumps(estimator))
+    expected = (75 * before + 3 * np.array([0, 1])) / 78
+    np.testing.assert_allclose(estimator.weights_, expected, atol=0.02)
+    assert estimator._state.n_rows == 78
+
+
+def test_components_keep_their_numbers_from_chunk_to_chunk(of_two):
+    fitted, X, y = of_two
+    estimator = copy.deepcopy(fitted)
+    before = estimator.predict(X)
+    estimator.partial_fit(X[y == 1])  # though it has most rows now
+    np.testing.assert_array_equal(estimator.predict(X), before)
+    assert estimator.cluster_counts_.tolist() == [0, 15]
+
+
+def test_partial_fit_follows_the_device(make, X, monkeypatch):
+    estimator = make().partial_fit(X)
+    before = copy.copy(estimator)
+    estimator.partial_fit(X)
+    # to torch another device than "cpu", which its tensors do not keep: it moves at each call
+    monkeypatch.setattr(preparation, "select_device", lambda *_: torch.device("cpu:0"))
+    for n_calls in (3, 4):
+        estimator.partial_fit(X)
+        progress = estimator._state
+        assert estimator.n_iter_ == n_calls
+        assert progress.n_rows == 60 * n_calls
+        assert len(progress.reservoir.rows) == 60
+        assert progress.forgotten.n_rows == 60 * (n_calls - 1)
+        assert {float(n_steps) for n_steps in progress.optimizer.n_steps} == {2.0}
+    assert before.n_iter_ == 1
+    assert not same_weights(estimator, before)
+
+
+def test_a_model_moves_to_the_gpu_and_back(make, X, device):
+    estimator = make(device="cpu").partial_fit(X)
+    before = estimator.reconstruct(X)
+    for where in (device, "cpu", device):
+        estimator.set_params(device=where).partial_fit(X)
+        assert torch.device(estimator.device_) == torch.device(where)
+        assert np.isfinite(estimator.reconstruct(X)).all()
+    assert not np.allclose(estimator.reconstruct(X), before)
+    assert estimator.n_iter_ == 4
+
+
+def test_rows_of_a_stream_may_lie_anywhere(make, X):
+    estimator = make(max_iter=3).partial_fit(X)
+    with pytest.warns(DataConversionWarning, match="1 of 4"):
+        estimator.partial_fit(np.full((4, 4), 1e200) * [[0], [0], [0], [1]])
+    estimator.partial_fit(np.full((4, 4), 1e-200) * [[0], [0], [0], [1]])
+    assert np.isfinite(estimator.predict_proba(X)).all()
