@@ -145,6 +145,14 @@ def test_the_order_and_the_dtype_of_columns_count_for_nothing_but_their_names(fi
         model.predict(X[X.columns[::-1]])
 
 
+def test_a_table_in_single_precision_is_answered_in_it():
+    X, _ = customers()
+    X = X.astype(dict.fromkeys(X.select_dtypes("number").columns, np.float32))
+    model = quiet_fit(GMVAEClustering(3, **SHORT), X)
+    for method in ("predict_proba", "transform", "score_samples"):
+        assert getattr(model, method)(X).dtype == np.float32, method
+
+
 def test_an_array_with_indices_is_the_same_as_the_table():
     X, _ = customers()
     one = quiet_fit(GMVAEClustering(3, **SHORT), X)

@@ -43,6 +43,33 @@ def test_each_category_is_one_hot_at_its_place_and_what_is_missing_is_nan():
     ])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_columns_in_single_precision_stay_so(dtype):
+    X = table().fillna({"age": 3.0}).astype({"age": dtype, "n": dtype})
+    encoded = Columns.of(X, "from_dtype").encoded(X)
+    assert encoded.dtype == (np.float32 if dtype == np.float32 else np.float64)
+    np.testing.assert_array_equal(encoded[:, 0], X["age"])
+
+
+@pytest.mark.parametrize("make", [
+    pd.Series, lambda values: pd.Series(values, dtype="category"),
+    lambda values: pd.Series(values, dtype=object, index=range(7, 0, -1)),
+])
+@pytest.mark.parametrize("values", [
+    ["b", None, "a", "b", "c", np.nan, "a"], [2, 1, 2, 3, 3, 1, 2],
+    [True, False, False, True, False, False, True], [0.5, np.nan, 1.5, 0.5, 2.0, 2.0, np.nan],
+])
+def test_values_are_looked_up_as_one_by_one(make, values):
+    X = make(values).to_frame("c")
+    columns = Columns.of(X, [0])
+    (known,) = columns.categories.values()
+    expected = [
+        [float(value == one) if value in known else np.nan for one in known] for value in values
+    ]
+    np.testing.assert_array_equal(columns.encoded(X), expected)
+    np.testing.assert_array_equal(columns.encoded(X.to_numpy()), expected)
+
+
 def test_columns_of_several_levels_come_back():
     levels = pd.MultiIndex.from_product([["a"], table().columns])
     whole = table().set_axis(levels, axis=1).iloc[[3, 0]]

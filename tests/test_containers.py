@@ -145,7 +145,8 @@ def is_exact(model, container, dtype):
     """Whether results are those of double precision, to the bit."""
     if container in SPARSE:
         return False
-    return dtype not in SINGLE or container in ("object", "list") or model == "categories"
+    of_categories = model == "categories" and dtype == "uint8"
+    return dtype not in SINGLE or container in ("object", "list") or of_categories
 
 
 def fitted(model, X, method="fit", weights=None):

@@ -185,8 +185,10 @@ class Columns(NamedTuple):
             widths[number] = len(values)
         return widths
 
-    def encoded(self, X: Any) -> NDArray[np.float64]:
+    def encoded(self, X: Any) -> NDArray[Any]:
         """Return rows with categories one-hot encoded, (n_samples, n_encoded).
+
+        In single precision if all other columns are, else in double precision.
 
         Warns
         -----
@@ -203,37 +205,41 @@ class Columns(NamedTuple):
             )
         _check_rows(X)
         plain = [number for number in range(self.n_features) if number not in self.categories]
-        numbers = iter(())
+        numbers = np.empty((len(X), 0))
         if plain:
             table = X.iloc[:, plain] if hasattr(X, "iloc") else X[:, plain]
             if column_names(table) is not None:  # numbers beside text in an array are text
                 check_numbers(table)
-            numbers = iter(check_array(
-                table, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
-            ).T)
+            numbers = check_array(
+                table, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", input_name="X"
+            )
+        widths = self._widths
+        rows = np.zeros((len(X), widths.sum()), numbers.dtype)
+        firsts = np.cumsum(widths) - widths
+        rows[:, firsts[plain]] = numbers
         names = column_names(X) or self.names or range(self.n_features)
-        parts: list[NDArray[np.float64]] = []
         unknown: list[str] = []
-        for number in range(self.n_features):
-            if number not in self.categories:
-                parts.append(next(numbers)[:, None])
-                continue
-            codes = {value: code for code, value in enumerate(self.categories[number])}
-            values = _column(X, number)
-            with _naming(names[number]):  # -1 is the code of those that have none
-                found = np.array([codes.get(value, -1) for value in values], np.intp)
-            others = [values[row] for row in np.flatnonzero(found < 0)]
-            unknown += _named_unknown(names[number], others, len(X))
-            one_hot = np.eye(len(codes))[found]
-            one_hot[found < 0] = np.nan
-            parts.append(one_hot)
+        for number, known in self.categories.items():
+            encoded = rows[:, firsts[number] : firsts[number] + widths[number]]
+            with _naming(names[number]):
+                codes, values = _factorized(X, number)
+                own = {value: code for code, value in enumerate(known)}
+                own_codes = np.array([own.get(value, -1) for value in values] + [-1], np.intp)
+            found = own_codes[codes]
+            encoded[np.arange(len(X)), found] = 1
+            encoded[found < 0] = np.nan
+            counts = np.bincount(codes[codes >= 0], minlength=len(values))
+            unknown += _named_unknown(names[number], {
+                values[code]: int(counts[code]) for code in np.flatnonzero(own_codes[:-1] < 0)
+                if not _is_missing(values[code])
+            }, len(X))
         if unknown:
             warn(UnknownCategoryWarning(
                 "X has categories that the training data did not have, which count as missing: "
                 f"{'; '.join(unknown[:3])}{'; ...' * (len(unknown) > 3)}. If they were renamed, "
                 "call them as in the training data; if they are new, fit again."
             ))
-        return np.hstack(parts)
+        return rows
 
     def decoded(self, rows: NDArray[Any], index: Any = None) -> Any:
         """Return encoded rows in the form of the table: a DataFrame, or an array.
@@ -396,8 +402,22 @@ def _series(X: Any, number: int) -> Any:
 def _column(X: Any, number: int) -> list[Any]:
     column = _series(X, number)
     values = column.tolist() if hasattr(column, "tolist") else column.to_list()  # of polars
+    return [_of_python(value) for value in values]
+
+
+def _of_python(value: Any) -> Any:
     # numbers of numpy are left in arrays of objects, and a file can hold only those of Python
-    return [value.item() if isinstance(value, np.generic) else value for value in values]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _factorized(X: Any, number: int) -> tuple[NDArray[np.intp], list[Any]]:
+    """Return the code of each row's value, -1 if it has none, and the values by their codes."""
+    if hasattr(X, "iloc"):
+        codes, values = _series(X, number).factorize()
+        return codes, [_of_python(value) for value in values]
+    known: dict[Any, int] = {}
+    codes = [known.setdefault(value, len(known)) for value in _column(X, number)]
+    return np.array(codes, np.intp), [*known]
 
 
 @contextmanager
@@ -412,13 +432,11 @@ def _naming(column: Any) -> Iterator[None]:
         ) from error
 
 
-def _named_unknown(name: Any, values: list[Any], n_rows: int) -> list[str]:
-    """Describe the values of a column that are no known category; not at all if all are missing."""
-    unknown = [value for value in values if not _is_missing(value)]
-    distinct = [*dict.fromkeys(unknown)]
-    shown = ", ".join(map(repr, distinct[:3])) + ", ..." * (len(distinct) > 3)
-    where = f"column {name!r} has {shown} in {len(unknown)} of {n_rows} rows"
-    return [where] if unknown else []
+def _named_unknown(name: Any, counts: dict[Any, int], n_rows: int) -> list[str]:
+    """Describe the values of a column that are no known category, by how many rows have each."""
+    shown = ", ".join(map(repr, [*counts][:3])) + ", ..." * (len(counts) > 3)
+    where = f"column {name!r} has {shown} in {sum(counts.values())} of {n_rows} rows"
+    return [where] if counts else []
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:
