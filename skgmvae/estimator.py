@@ -40,7 +40,7 @@ from .fitted import Fitted
 from .model_card import model_card
 from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
-from .parameters import PARAMETER_CONSTRAINTS, check_parameters
+from .parameters import OF_PROCESS, PARAMETER_CONSTRAINTS, check_parameters
 from .perturbations import Perturbation
 from .runtime import available_device, draw_seed, select_device, warn
 from .validation import (
@@ -54,8 +54,6 @@ from .validation import (
 
 __all__ = ["GMVAEClustering", "load"]
 
-#: What may differ between processes that fit one model together.
-OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
 #: What rows to fit to tell of the columns.
 OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
 

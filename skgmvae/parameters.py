@@ -19,10 +19,10 @@ from .likelihoods import LIKELIHOODS
 from .validation import refuse_bool
 
 __all__ = [
-    "PARAMETER_CONSTRAINTS", "ConsistencyRule", "EpochsRule", "LearningRateRule",
-    "PseudoLabelRule", "WidthRule", "auto_consistency", "auto_learning_rate", "auto_max_iter",
-    "auto_width", "check_parameters", "hidden_sizes", "information_weights", "is_affine",
-    "pseudo_label_schedule",
+    "OF_MACHINE", "OF_PROCESS", "OF_RESUMING", "PARAMETER_CONSTRAINTS", "ConsistencyRule",
+    "EpochsRule", "LearningRateRule", "PseudoLabelRule", "WidthRule", "auto_consistency",
+    "auto_learning_rate", "auto_max_iter", "auto_width", "check_parameters", "hidden_sizes",
+    "information_weights", "is_affine", "pseudo_label_schedule",
 ]
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
@@ -61,6 +61,16 @@ PARAMETER_CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+#: Those with which a fit goes on from its checkpoint though they are others. Of `random_state` the
+#: seed is compared, of `early_stopping` and `validation_fraction` the rule that they stand for.
+OF_RESUMING = {
+    "checkpoint", "checkpoint_every", "device", "distributed", "early_stopping", "n_jobs",
+    "random_state", "validation_fraction", "verbose", "warm_start",
+}
+#: Those that may differ between processes that fit one model together.
+OF_PROCESS = {"device", "n_jobs", "random_state", "verbose"}
+#: Those of one machine, which a file does not hold.
+OF_MACHINE = {"checkpoint", "device"}
 # scikit-learn takes True for the integer 1 and for the number 1.0
 NUMBERS = [
     name for name, constraints in PARAMETER_CONSTRAINTS.items()

@@ -17,15 +17,10 @@ from .._rows import BLOCK_ROWS, Copies, LazyRows, dense, slices
 from ..callbacks import EarlyStopping
 from ..distributed import Group, digest_of_rows
 from ..fitted import to_arrays
+from ..parameters import OF_RESUMING
 from .state import Previous
 
 __all__ = ["difference", "identity_of", "in_words"]
-
-#: Parameters that do not change what a fit comes to, and `random_state`, of which the seed does.
-IGNORED_PARAMETERS = {
-    "checkpoint", "checkpoint_every", "device", "distributed", "early_stopping", "n_jobs",
-    "random_state", "validation_fraction", "verbose", "warm_start",
-}
 
 
 def identity_of(
@@ -51,7 +46,7 @@ def identity_of(
     ))
     return {
         name: in_words(value) for name, value in estimator.get_params(deep=False).items()
-        if name not in IGNORED_PARAMETERS
+        if name not in OF_RESUMING
     } | {
         "X, with sample_weight,": f"{n_rows} rows of {copies.rows.shape[1]} features ({digest})",
         "early stopping": str(rule), "the model that is trained on": str(model),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..packing import Packed, pack, unpack
+from ..parameters import OF_MACHINE
 from .checks import check_array, check_keys, need
 from .state import plain
 
@@ -18,8 +19,6 @@ __all__ = ["for_file", "from_file"]
 
 #: What scikit-learn calls the containers that `set_output` has chosen, and what they may be.
 OUTPUT, CONTAINERS = "_sklearn_output_config", ("default", "pandas", "polars", None)
-#: Parameters that are of one machine.
-OF_PLACE = ("device", "checkpoint")
 #: Functions of the user's in a state, and the argument of `load` that stands for them.
 GIVEN = {
     "parameters.networks": "networks", "fit.architecture.networks": "networks",
@@ -39,7 +38,7 @@ def for_file(state: dict[str, Any]) -> Packed:
     packed = pack({
         "parameters": {
             name: _parameter_for_file(name, value)
-            for name, value in state["parameters"].items() if name not in OF_PLACE
+            for name, value in state["parameters"].items() if name not in OF_MACHINE
         },
         "fit": state["fit"],
         "others": {} if output is None else {OUTPUT: output},
