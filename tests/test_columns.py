@@ -70,6 +70,12 @@ def test_values_are_looked_up_as_one_by_one(make, values):
     np.testing.assert_array_equal(columns.encoded(X.to_numpy()), expected)
 
 
+def test_flags_and_whole_numbers_come_back_as_such():
+    X = table()[["member", "n"]]
+    columns = Columns.of(X, ["member", "n"])
+    pd.testing.assert_frame_equal(columns.decoded(columns.encoded(X)), X)
+
+
 def test_columns_of_several_levels_come_back():
     levels = pd.MultiIndex.from_product([["a"], table().columns])
     whole = table().set_axis(levels, axis=1).iloc[[3, 0]]

@@ -268,8 +268,10 @@ class Columns(NamedTuple):
             return table.astype(rows.dtype) if are_numbers else table
         import pandas as pd  # type: ignore[import-untyped]  # whose tables the user has
 
+        # flags are of the dtype bool again, of which ~ is the opposite
+        frame = pd.DataFrame(dict(enumerate(columns)), index).infer_objects()
         # of tuples an Index is the MultiIndex that they were taken from
-        return pd.DataFrame(dict(enumerate(columns)), index).set_axis(pd.Index(self.names), axis=1)
+        return frame.set_axis(pd.Index(self.names), axis=1)
 
 
 def check_numbers(X: Any) -> None:
