@@ -20,7 +20,7 @@ from .._rows import Reservoir, Rows, n_batches
 from ..callbacks import EarlyStopping
 from ..distributed import Group
 from ..fitted import Fitted, load_arrays, to_arrays
-from ..runtime import CPU, draw_seed, generator, has_float64, interruptible, ordinary_torch
+from ..runtime import CPU, draw_seed, generator, interruptible, ordinary_torch
 from .checkpoint import TRAINING, Checkpoint
 from .description import Description, aggregated, describe, of_given_rows
 from .diagnostics import (
@@ -196,13 +196,11 @@ def _fitted_model(
     return Fitted(architecture, module, units, latent)
 
 
-def _remembered(given: Given, rows: Rows, seed: int) -> Reservoir | None:
+def _remembered(given: Given, rows: Rows, seed: int) -> Reservoir:
     """Return rows that a stream begins with, which may bring those of one cluster only."""
-    if not has_float64(rows.device):
-        return None
     capacity = STREAM.n_remembered(math.prod(rows.data_shape))
     source = generator(CPU, seed, 0, 0, 0, 2)
-    weights = given.copies.weights_on(rows.device) * given.copies.unit
+    weights = given.copies.each_weight() * given.copies.unit
     return Reservoir.of_rows(rows, weights, capacity, source)
 
 

@@ -46,7 +46,7 @@ def partial_fit(estimator: Any, given: Given, rule: StreamRule = STREAM) -> Fit:
     n_rows = max(copies.rows.shape[0], rule.n_rows)
     prepared = prepare(estimator, given, n_rows=n_rows)
     units, architecture, device = prepared
-    chunk, weights = Rows.standardized(copies.rows, units, device), copies.weights_on(device)
+    chunk, weights = Rows.standardized(copies.rows, units, device), copies.each_weight()
     if previous is None:
         state = _first_state(estimator, prepared, chunk, n_rows)
         module, optimizer = architecture.build(device, state.seed, 0), None
@@ -73,7 +73,7 @@ def partial_fit(estimator: Any, given: Given, rule: StreamRule = STREAM) -> Fit:
     inputs = _inputs_of_pass(estimator, prepared, module, rows, seen_weights, state)
     settings = settings_of(estimator, state.seed, given.X.shape[1], inputs)
     if (seen_weights != 1).any():
-        settings = settings._replace(weights=seen_weights.cpu().numpy())
+        settings = settings._replace(weights=seen_weights.numpy())
     optimizer, record = _trained(estimator, prepared, module, optimizer, rows, settings, previous)
 
     clusters = None
@@ -132,7 +132,7 @@ def _inputs_of_pass(
     inputs = regularizer_inputs(
         estimator, prepared, rows, state.seed, labels, begins=False, radius=state.typical_radius
     )
-    return inputs and inputs._replace(weights=weights.cpu().numpy())
+    return inputs and inputs._replace(weights=weights.numpy())
 
 
 def _trained(
@@ -175,7 +175,7 @@ def _trained(
 def _weights_of_stream(module: GMVAE, some: Reservoir, state: FitState) -> Tensor:
     """Return p(z) by all rows that were seen, of which some, and those forgotten, stand for all."""
     weights = component_weights(
-        module, some.rows.split(BLOCK_ROWS), weights_of_rows=some.weights.cpu().numpy()
+        module, some.rows.split(BLOCK_ROWS), weights_of_rows=some.weights.numpy()
     )
     if state.forgotten is None:
         return weights
@@ -197,7 +197,7 @@ def _latent_mixture_of_stream(
         n_rows_before = torch.from_numpy(share * n_old * old)
     return latent_mixture(
         module, some.rows.split(BLOCK_ROWS), before, n_rows_before,
-        weights_of_rows=some.weights.cpu().numpy(), units=units,
+        weights_of_rows=some.weights.numpy(), units=units,
     )
 
 

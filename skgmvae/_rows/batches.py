@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..runtime import CPU
 from .sources import Rows
 
 __all__ = ["Reservoir", "mixed_order", "n_batches", "shuffled_batches"]
@@ -95,6 +96,7 @@ class Reservoir(NamedTuple):
     rows : Tensor of shape (n_kept, *data_shape)
         In the order in which they came.
     weights : Tensor of shape (n_kept,)
+        In double precision on the CPU, as keys are: not all devices have it.
     keys : Tensor of shape (n_kept,)
         Uniform on [0, 1].
     """
@@ -108,8 +110,8 @@ class Reservoir(NamedTuple):
         """Return a reservoir that has seen no row."""
         return cls(
             torch.empty(0, *data_shape, dtype=torch.float32, device=device),
-            torch.empty(0, dtype=torch.float64, device=device),
-            torch.empty(0, dtype=torch.float64, device=device),
+            torch.empty(0, dtype=torch.float64, device=CPU),
+            torch.empty(0, dtype=torch.float64, device=CPU),
         )
 
     @classmethod
@@ -120,14 +122,14 @@ class Reservoir(NamedTuple):
         keys, order = torch.rand(
             rows.n_rows, generator=source, dtype=torch.float64, device=source.device
         ).sort()
-        kept = order[:capacity].to(rows.device)
-        return cls(rows.take(kept), weights[kept], keys[:capacity].to(rows.device))
+        kept = order[:capacity]
+        return cls(rows.take(kept.to(rows.device)), weights[kept], keys[:capacity])
 
     def drawn(self, n_rows: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw so many rows, with their weights, without replacement; all if there are no more."""
         order = torch.randperm(len(self.rows), generator=source, device=source.device)
-        index = order[:n_rows].to(self.rows.device)
-        return self.rows[index], self.weights[index]
+        index = order[:n_rows]
+        return self.rows[index.to(self.rows.device)], self.weights[index]
 
     def updated(
         self,
@@ -141,21 +143,21 @@ class Reservoir(NamedTuple):
 
         Labels are the clusters of the rows here and of the new ones, (n_kept + n_new,).
         """
-        n_old, device = len(self.rows), self.keys.device
         # new rows are all of one age, and follow in a random order
         drawn, order = torch.rand(
             len(new), generator=source, dtype=torch.float64, device=source.device
         ).sort(descending=True)
-        keys = torch.cat([self.keys, drawn.to(device)])
-        numbers = torch.cat([torch.arange(n_old, device=device), n_old + order.to(device)])
+        keys, n_old = torch.cat([self.keys, drawn]), len(self.rows)
+        numbers = torch.cat([torch.arange(n_old, device=CPU), n_old + order])
         if labels is not None:  # the later a row of a cluster, the smaller of its keys it gets
-            labels = labels[numbers]
+            labels = labels.to(CPU)[numbers]
             by_age = labels.argsort(stable=True)
             by_key = keys.argsort(descending=True, stable=True)
             by_key = by_key[labels[by_key].argsort(stable=True)]
             keys = keys.index_copy(0, by_age, keys[by_key])
         kept = keys.argsort(stable=True)[:capacity].sort().values
         keys, numbers = keys[kept], numbers[kept]
-        rows, is_old = new.new_empty(len(kept), *new.shape[1:]), numbers < n_old
-        rows[is_old], rows[~is_old] = self.rows[numbers[is_old]], new[numbers[~is_old] - n_old]
+        n_kept = int((numbers < n_old).sum())  # of the old ones, which come first
+        old, others = numbers[:n_kept], numbers[n_kept:] - n_old
+        rows = torch.cat([self.rows[old.to(new.device)], new[others.to(new.device)]])
         return Reservoir(rows, torch.cat([self.weights, weights])[numbers], keys)

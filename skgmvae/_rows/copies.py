@@ -16,6 +16,7 @@ from scipy.sparse import issparse
 from torch import Tensor
 
 from ..distributed import ALONE, Group
+from ..runtime import CPU
 from .containers import dense, slices
 from .lazy import LazyRows
 
@@ -159,10 +160,10 @@ class Copies(NamedTuple):
         begins = np.cumsum([0, *(part.max(initial=-1) + 1 for part in parts[:-1])])
         return np.concatenate([part + begin for part, begin in zip(parts, begins, strict=True)])
 
-    def weights_on(self, device: torch.device) -> Tensor:
-        """Return what each copy counts, (n_own,), on a device, in double precision."""
+    def each_weight(self) -> Tensor:
+        """Return what each copy counts, (n_own,), in double precision, on the CPU."""
         weights = np.ones(self.rows.shape[0]) if self.weights is None else self.weights
-        return torch.tensor(weights, device=device)
+        return torch.tensor(weights, device=CPU)
 
     def of_weight(self, X: Any) -> Any:
         """Return the rows of X that have a weight, each once."""

@@ -78,6 +78,19 @@ def reservoir_of(chunks, capacity, source):
     return reservoir
 
 
+@pytest.mark.parametrize("labels", [None, torch.zeros(9, dtype=torch.long)])
+def test_nothing_in_double_precision_lies_on_the_device(labels):
+    device, weights = torch.device("meta"), torch.ones(6, dtype=torch.float64)
+    rows = torch.empty(6, 2, device=device)
+    reservoir = Reservoir.empty((2,), device).updated(rows[:3], weights[:3], 5, source())
+    reservoir = reservoir.updated(rows, weights, 5, source(), labels)
+    drawn, their_weights = reservoir.drawn(4, source())
+    assert drawn.device == reservoir.rows.device == device
+    assert drawn.dtype == torch.float32
+    for values in (their_weights, reservoir.weights, reservoir.keys):
+        assert values.device == CPU
+
+
 def test_an_empty_reservoir_has_seen_nothing():
     reservoir = Reservoir.empty((3, 4, 4), CPU)
     assert reservoir.rows.shape == (0, 3, 4, 4)
