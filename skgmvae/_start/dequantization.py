@@ -22,6 +22,7 @@ from .neighbors import FEW_FEATURES
 
 __all__ = [
     "DEQUANTIZATION", "Dequantization", "dequantized", "has_few_variables", "one_hot_groups",
+    "without_large_categories",
 ]
 
 
@@ -37,6 +38,8 @@ class Dequantization(NamedTuple):
         With more, no column is: rows are then compared by principal components, which no single
         column determines, and noise in each column would add up. A one-hot encoded category is one
         variable.
+    max_sparse_values : int
+        Values of sparse rows that may become an array for it, 64 MiB. Chosen by hand, for memory.
     n_draws : int
         Draws of the noise over which the responsibilities of a mixture are averaged. On answers in
         3 to 7 steps, of 5 to 20 columns and two or three clusters, the mean of 10 has an adjusted
@@ -45,6 +48,7 @@ class Dequantization(NamedTuple):
 
     max_values: int = 50
     max_variables: int = FEW_FEATURES
+    max_sparse_values: int = 2**24
     n_draws: int = 10
 
 
@@ -105,13 +109,11 @@ def dequantized(
 
 
 def has_few_variables(rows: Rows, *, rule: Dequantization = DEQUANTIZATION) -> bool:
-    """Whether there are so few variables that columns may be spread out.
-
-    Many features of sparse rows, which must not all become an array, are that many variables.
-    """
-    if math.prod(rows.data_shape) <= rule.max_variables:
+    """Whether there are so few variables that columns may be spread out."""
+    n_features = math.prod(rows.data_shape)
+    if n_features <= rule.max_variables:
         return True
-    if isinstance(rows, SparseRows):
+    if isinstance(rows, SparseRows) and rows.n_rows * n_features > rule.max_sparse_values:
         return False
     some = next(rows.blocks()).flatten(1).cpu().numpy()
     low, high = np.fmin.reduce(some), np.fmax.reduce(some)
@@ -121,8 +123,24 @@ def has_few_variables(rows: Rows, *, rule: Dequantization = DEQUANTIZATION) -> b
     if np.count_nonzero(~two_values) + n_high > rule.max_variables:  # most wide tables end here
         return False
     groups = one_hot_groups(rows.flat())
-    n_variables = math.prod(rows.data_shape) - sum(len(group) - 1 for group in groups)
-    return n_variables <= rule.max_variables
+    return n_features - sum(len(group) - 1 for group in groups) <= rule.max_variables
+
+
+def without_large_categories(
+    values: NDArray[Any], *, max_features: int = FEW_FEATURES
+) -> NDArray[np.bool_] | slice:
+    """Return which features are left if the categories of most levels are left out.
+
+    As many are as it takes to have `max_features` at the most; none if that is not enough.
+    """
+    n_features = values.shape[1]
+    if n_features <= max_features:
+        return slice(None)
+    is_left = np.ones(n_features, bool)
+    for group in sorted(one_hot_groups(values), key=len, reverse=True):
+        if is_left.sum() > max_features:
+            is_left[group] = False
+    return is_left if is_left.sum() <= max_features else slice(None)
 
 
 def one_hot_groups(values: NDArray[Any]) -> list[NDArray[np.intp]]:

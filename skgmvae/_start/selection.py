@@ -8,6 +8,7 @@ measured, all is done with and without them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,7 +22,12 @@ from .._rows import BLOCK_ROWS, Rows
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
 from .codes import Code, find_codes, without_codes
 from .criterion import JudgedGraph, judged_graphs, partition_score, stand_apart
-from .dequantization import DEQUANTIZATION, dequantized, has_few_variables
+from .dequantization import (
+    DEQUANTIZATION,
+    dequantized,
+    has_few_variables,
+    without_large_categories,
+)
 from .explanation import explained
 from .graph import edge_information, neighbor_graph, separation
 from .latent_classes import class_probabilities, encoded_categories
@@ -159,7 +165,9 @@ def initial_partition(
         probabilities.resize(rows.n_rows, n_clusters)
         return InitialPartition(probabilities, is_mixture=True)
 
-    values = _values_of_few_variables(rows, neighbors, scale)
+    values = None
+    if scale is not None and has_few_variables(observed):
+        values = _values_of(rows, neighbors)
 
     def sought(codes: Sequence[Code] = ()) -> InitialPartition:
         space = _space(values, neighbors, scale, observed, codes, seed, random, selection)
@@ -186,13 +194,8 @@ def _explaining_most(
     return max(partitions, key=explained_by)
 
 
-def _values_of_few_variables(
-    rows: Rows, neighbors: Neighbors, scale: NDArray[np.float64] | None
-) -> NDArray[np.float32] | None:
-    """Return the values of all rows, None where they are too many to look at them by column."""
-    if scale is None or not has_few_variables(rows):
-        return None
-    if neighbors.compared.shape[1] == len(scale):  # they are at hand
+def _values_of(rows: Rows, neighbors: Neighbors) -> NDArray[np.float32]:
+    if neighbors.compared.shape[1] == math.prod(rows.data_shape):  # they are at hand
         return _of_each_row(neighbors.compared, neighbors)
     return rows.flat()
 
@@ -231,7 +234,9 @@ class _Space(NamedTuple):
     views : list of Neighbors
         Of the rows in the model's units and, if features may be coordinates, in their own.
     values : ndarray of shape (n_rows, n_features) or None
-        To which mixtures are fitted, if any are.
+        Those of which partitions explain more or less, None where no mixture is tried.
+    of_mixtures : ndarray of bool of shape (n_features,) or slice
+        The features to which mixtures are fitted.
     missing : ndarray of bool of shape (n_rows, n_features) or None
         Which of the values are.
     has_noise : bool
@@ -240,6 +245,7 @@ class _Space(NamedTuple):
 
     views: list[Neighbors]
     values: NDArray[np.float32] | None = None
+    of_mixtures: NDArray[np.bool_] | slice = slice(None)
     missing: NDArray[np.bool_] | None = None
     has_noise: bool = False
 
@@ -269,7 +275,9 @@ def _space(
         own_units = (scale / scale.max()).astype(np.float32)
         views.append(in_coordinates(views[0], points[views[0].first] * own_units))
         for_mixtures = values * own_units  # where k-means, from which they begin, is right
-    return _Space(views, for_mixtures, missing, points is not given)
+    seen = given if missing is None else np.where(missing, np.float32(np.nan), given)
+    of_mixtures = without_large_categories(seen)
+    return _Space(views, for_mixtures, of_mixtures, missing, points is not given)
 
 
 def _candidates_by_score(
@@ -310,7 +318,9 @@ def _compared_with_mixtures(
     """
     assert space.values is not None
     compared = space.views[0]
-    complete = slice(None) if space.missing is None else ~space.missing.any(1)
+    complete: Any = slice(None)
+    if space.missing is not None:
+        complete = ~space.missing[:, space.of_mixtures].any(1)
     whole = [labels for labels in candidates if _n_clusters(labels) == n_clusters]
 
     def of_complete(labels: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -360,11 +370,13 @@ def _by_mixture(
 
 
 def _drawn(space: _Space, random: np.random.RandomState) -> NDArray[np.float32]:
-    """Return the values with other noise in each draw, NaN where they are missing."""
+    """Return values of mixtures with other noise in each draw, NaN where they are missing."""
     values, missing = space.values, space.missing
     assert values is not None
     drawn = dequantized(values, random, normal=True, missing=missing)
-    return drawn if missing is None else np.where(missing, np.float32(np.nan), drawn)
+    if missing is not None:
+        drawn = np.where(missing, np.float32(np.nan), drawn)
+    return drawn[:, space.of_mixtures]
 
 
 def _are_coordinates(scale: NDArray[np.float64], selection: Selection) -> bool:

@@ -15,6 +15,7 @@ from skgmvae._start.dequantization import (
     dequantized,
     has_few_variables,
     one_hot_groups,
+    without_large_categories,
 )
 from skgmvae.runtime import CPU
 
@@ -211,8 +212,28 @@ def test_wide_tables_are_not_held_to_count_their_variables(monkeypatch):
     random = np.random.default_rng(0)
     assert not are_few(random.standard_normal((40, 51)))
     assert not are_few(random.random((40, 200)) < 0.4)  # black and white images
-    sparse = csr_array(one_hot(random.integers(0, 60, 400), 60))
-    assert not has_few_variables(SparseRows.of_values(sparse, CPU))
+
+
+def test_categories_in_sparse_rows_are_seen_where_these_are_not_too_many():
+    values = csr_array(one_hot(np.random.default_rng(0).integers(0, 60, 400), 60))
+    rows = SparseRows.of_values(values, CPU)
+    assert has_few_variables(rows)
+    assert not has_few_variables(rows, rule=DEQUANTIZATION._replace(max_sparse_values=23_999))
+
+
+def test_categories_of_most_levels_are_left_out_until_few_features_are_left():
+    random = np.random.default_rng(0)
+    sizes = 7, 30, 20
+    X = np.hstack([
+        random.standard_normal((300, 4)),
+        *(one_hot(np.arange(300) % size, size)[random.permutation(300)] for size in sizes),
+    ])
+    assert without_large_categories(X[:, :41]) == slice(None)
+    left = np.flatnonzero(without_large_categories(X))
+    np.testing.assert_array_equal(left, [*range(11), *range(41, 61)])
+    X[:50, 11:41] = np.nan
+    np.testing.assert_array_equal(np.flatnonzero(without_large_categories(X)), left)
+    assert without_large_categories(random.standard_normal((300, 51))) == slice(None)
 
 
 def test_continuous_and_constant_columns_are_left_as_they_are():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.datasets import (
     load_breast_cancer,
     load_digits,
@@ -18,6 +19,7 @@ from sklearn.datasets import (
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
+from skgmvae import GMVAEClustering
 from skgmvae._rows import Rows, Units
 from skgmvae._start import selection as module
 from skgmvae._start.candidates import GraphCandidates, graph_candidates, propagate_labels
@@ -162,6 +164,26 @@ def test_clusters_are_found_beside_a_category_of_many_levels(n_levels):
         np.eye(n_levels)[random.permutation(category)],
     ])
     assert adjusted_rand_score(y, start(X, 3).argmax(1)) > 0.95
+
+
+@pytest.mark.ours
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("make", ["missing", "sparse"])
+def test_groups_of_different_sizes_are_found_beside_a_category_of_many_levels(make):
+    # no mixture was tried with more than fifty columns: .00
+    random = np.random.default_rng(0)
+    y = random.choice(4, 900, p=[0.5, 0.3, 0.15, 0.05])
+    numbers = random.normal([[0, 0, 0], [3, 2, 3], [6, 0, 0], [4, 5, 8]], 1.0, (900, 4, 3))[
+        np.arange(900), y
+    ]
+    X = np.hstack([numbers, np.eye(60)[random.integers(60, size=900)]])
+    if make == "missing":
+        X[random.random(900) < 0.1, 3:] = np.nan
+        X[random.random(900) < 0.1, 0] = np.nan
+    else:
+        X = csr_array(X)
+    found = GMVAEClustering(4, max_iter=1, hidden_layer_sizes=8, random_state=0).fit(X)
+    assert adjusted_rand_score(y, found.init_labels_) > 0.8
 
 
 @pytest.mark.ours
