@@ -32,6 +32,7 @@ from ._rows import (
     column_names,
     dense,
     is_source,
+    read_types,
 )
 from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
 from .distributed import ALONE, SAMPLE, join
@@ -42,13 +43,14 @@ from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
 from .parameters import OF_PROCESS, PARAMETER_CONSTRAINTS, check_parameters
 from .perturbations import Perturbation
-from .runtime import available_device, draw_seed, select_device, warn
+from .runtime import available_device, draw_seed, select_device, warn, without_array_api
 from .validation import (
     canonical,
     check_positive_integer,
     checked_components,
     checked_style,
     checked_weights,
+    rows_of_weight,
     with_remedy,
 )
 
@@ -439,7 +441,7 @@ class GMVAEClustering(
         continued = self.warm_start and self.__sklearn_is_fitted__()
         continued = continued and not group.of_first(self._can_go_on)
         with group.agreement():
-            columns = self._holder_of_columns(X, continued=continued)
+            columns = self._holder_of_columns(X, sample_weight, continued=continued)
         if not group.is_alone:
             columns._columns = Columns.merged(group.gathered(columns._columns))
         with group.agreement():
@@ -474,12 +476,17 @@ class GMVAEClustering(
         result = _fit.fit(self, given, early_stopping, task, checkpoint)
         if not result.state.interrupted:
             _warn(result.warnings)
+        before = self.__dict__
         self._assign(result, columns, continued=continued)
         if result.state.interrupted:
             raise KeyboardInterrupt(
                 f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept."
             )
-        task.end(dict)
+        try:
+            task.end(dict)
+        except Exception:  # of a callback
+            self.__dict__ = before
+            raise
         return self
 
     def partial_fit(
@@ -539,7 +546,9 @@ class GMVAEClustering(
             )
         continued = self.__sklearn_is_fitted__()
         with sklearn.config_context(skip_parameter_validation=True):
-            columns = self._holder_of_columns(X, continued=continued, is_stream=True)
+            columns = self._holder_of_columns(
+                X, sample_weight, continued=continued, is_stream=True
+            )
             rows = self._validated(columns, X, columns._columns, reset=not continued)
             if isinstance(rows, LazyRows):
                 rows = dense(rows)
@@ -744,7 +753,8 @@ class GMVAEClustering(
         True
         """
         fitted = self._fitted_model()
-        latent: Any = check_array(X, dtype=[np.float64, np.float32])
+        with without_array_api():
+            latent: Any = check_array(X, dtype=[np.float64, np.float32])
         latent_dim = fitted.architecture.latent_dim
         if latent.shape[1] != latent_dim:
             raise ValueError(
@@ -1157,21 +1167,40 @@ class GMVAEClustering(
         return fitted, rows
 
     def _holder_of_columns(
-        self, X: ArrayLike, *, continued: bool, is_stream: bool = False
+        self,
+        X: ArrayLike,
+        sample_weight: ArrayLike | None,
+        *,
+        continued: bool,
+        is_stream: bool = False,
     ) -> Self:
         """Return an object that holds what rows to fit to tell of the columns.
 
         These are `_columns`, None where none is a category, and later `n_features_in_` and, if
         there are any, `feature_names_in_`. It is a copy, as long as the fit may fail.
         """
+        named = self.categorical_features
+        has_no_columns = issparse(X) or is_source(X)
+        if has_no_columns and not (named is None or isinstance(named, str)) and np.size(named):
+            kind, where = ("sparse", "as OneHotEncoder does") if issparse(X) else (
+                "a source", "in the file"
+            )
+            raise ValueError(
+                f"categorical_features={named!r} is for tables in memory, but X is {kind}: encode "
+                f"categories {where}, or pass an array."
+            )
         if continued:
-            Columns.check_same(self._columns, X, self.categorical_features)
+            Columns.check_same(self._columns, X, named)
             return self
         holder = type(self)(**self.get_params(deep=False))
-        holder._columns = (
-            None if issparse(X) or is_source(X)
-            else Columns.of(X, self.categorical_features, declared=is_stream)
+        holder._columns = None if has_no_columns else Columns.of(
+            rows_of_weight(X, sample_weight), named, declared=is_stream
         )
+        if holder._columns is not None and self.image_shape is not None:
+            raise ValueError(
+                f"image_shape={self.image_shape!r} is for images, but X has columns that are "
+                "categories (categorical_features)."
+            )
         return holder
 
     def _validated(self, holder: Self, X: Any, columns: Columns | None, *, reset: bool) -> Any:
@@ -1193,7 +1222,8 @@ class GMVAEClustering(
                 )
             X = X.data
         try:
-            return self._validated_table(holder, X, columns, reset=reset)
+            with without_array_api():
+                return self._validated_table(holder, X, columns, reset=reset)
         except (TypeError, ValueError) as error:
             message = with_remedy(X, str(error))
             if message == str(error):
@@ -1204,18 +1234,8 @@ class GMVAEClustering(
     def _validated_table(
         self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
     ) -> Any:
-        named = self.categorical_features
-        if (
-            (is_source(X) or issparse(X)) and named is not None and not isinstance(named, str)
-            and np.size(named)
-        ):
-            kind, where = ("sparse", "as OneHotEncoder does") if issparse(X) else (
-                "a source", "in the file"
-            )
-            raise ValueError(
-                f"categorical_features={self.categorical_features!r} is for tables in memory, but "
-                f"X is {kind}: encode categories {where}, or pass an array."
-            )
+        if isinstance(X, torch.Tensor):
+            X = X.numpy()
         if is_source(X):
             if columns is not None:
                 raise ValueError(
@@ -1234,14 +1254,9 @@ class GMVAEClustering(
             check_numbers(X)
             with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
                 return canonical(validate_data(
-                    holder, X, accept_sparse="csr", dtype=READ_TYPES,
+                    holder, X, accept_sparse="csr", dtype=read_types(X, READ_TYPES),
                     ensure_all_finite="allow-nan", reset=reset,
                 ))
-        if self.image_shape is not None:
-            raise ValueError(
-                f"image_shape={self.image_shape!r} is for images, but X has columns that are "
-                "categories (categorical_features)."
-            )
         validate_data(holder, X, skip_check_array=True, reset=reset)
         return columns.encoded(X)
 

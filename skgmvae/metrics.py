@@ -16,6 +16,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array
 
+from .runtime import without_array_api
+
 __all__ = [
     "clustering_accuracy", "max_probability_accuracy", "max_probability_labels",
     "max_probability_scorer",
@@ -245,7 +247,8 @@ def _check(
     """Return labels and scores as arrays of one length, or raise an error that names them."""
     classes, codes = encode_labels(y, y_name, rows_name or scores_name)
     try:
-        checked = check_array(scores, ensure_all_finite=False, input_name=scores_name)
+        with without_array_api():
+            checked = check_array(scores, ensure_all_finite=False, input_name=scores_name)
         if checked.dtype == object:  # a list with None in it
             checked = checked.astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -15,11 +15,12 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import sklearn
 import torch
 from sklearn.exceptions import EfficiencyWarning
 from sklearn.utils import check_random_state
@@ -29,7 +30,7 @@ __all__ = [
     "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
     "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
     "interruptible", "interrupts_held", "new_lock", "ordinary_torch", "select_device",
-    "staging_memory", "uninterrupted", "warn",
+    "staging_memory", "uninterrupted", "warn", "without_array_api",
 ]
 
 CPU = torch.device("cpu")
@@ -204,15 +205,27 @@ def global_draws_from(source: torch.Generator) -> Iterator[None]:
         source.set_state(torch.get_rng_state())
 
 
+def without_array_api() -> AbstractContextManager[None]:
+    """Return a context within which scikit-learn takes and makes arrays of numpy.
+
+    With `array_api_dispatch` its mixtures refuse how they are asked to begin, and it hands tensors
+    through where arrays are asked for.
+    """
+    if sklearn.get_config()["array_api_dispatch"]:
+        return cast(AbstractContextManager[None], sklearn.config_context(array_api_dispatch=False))
+    return nullcontext()
+
+
 @contextmanager
 def ordinary_torch() -> Iterator[None]:
     """Within this context, also a decorator, torch computes as it does where nothing was set.
 
-    Autocast and inference mode of the caller end at our door. (The default device and dtype are
-    never relied on: every tensor that is made here names its own.)
+    Autocast and inference mode of the caller end at our door, and so does scikit-learn's dispatch
+    to other arrays. (The default device and dtype are never relied on: every tensor that is made
+    here names its own.)
     """
     _compute_on_one_thread_if_forked()
-    with ExitStack() as stack:
+    with ExitStack() as stack, without_array_api():
         stack.enter_context(torch.inference_mode(mode=False))
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):

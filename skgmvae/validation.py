@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
-from sklearn.utils import check_scalar
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils import _safe_indexing, check_scalar
+from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from ._rows import DATES, TEXT
 
 __all__ = [
     "canonical", "check_finite", "check_positive_integer", "checked_components", "checked_style",
-    "checked_weights", "refuse_bool", "with_remedy",
+    "checked_weights", "refuse_bool", "rows_of_weight", "with_remedy",
 ]
 
 #: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
@@ -90,6 +90,18 @@ def checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
             f"{LEAST_WEIGHT:g} and {1 / LEAST_WEIGHT:g}. Divide them by their mean."
         )
     return weights
+
+
+def rows_of_weight(X: Any, sample_weight: Any) -> Any:
+    """Return the rows of X that are not left out; X itself where weights are none, or wrong."""
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+        n_rows = _num_samples(X)
+    except (TypeError, ValueError):
+        return X
+    if weights.shape != (n_rows,) or weights.all() or not weights.any():
+        return X
+    return _safe_indexing(X, np.flatnonzero(weights))
 
 
 def with_remedy(X: Any, message: str) -> str:

@@ -223,7 +223,7 @@ def test_trials_end_one_by_one_or_all(clusterer, X):
 
 
 @with_callbacks
-@pytest.mark.parametrize("where", ["setup", "begin", "end"])
+@pytest.mark.parametrize("where", ["setup", "begin", "end", "end of all"])
 def test_an_error_of_a_callback_leaves_all_as_it_was(clusterer, X, where):
     class Failing(Recorder):
         def setup(self, estimator, context):
@@ -235,6 +235,7 @@ def test_an_error_of_a_callback_leaves_all_as_it_was(clusterer, X, where):
 
         def on_fit_task_end(self, estimator, context):
             assert where != "end" or context.task_id < 1, "failed"
+            assert where != "end of all" or context.parent is not None, "failed"
 
     failing = Failing()
     fitted = clone(clusterer)

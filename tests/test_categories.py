@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
@@ -405,3 +406,50 @@ def test_numbers_of_numpy_in_an_array_of_objects_are_saved(tmp_path):
     clusterer.save(tmp_path / "model.safetensors")
     again = load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(again.predict(table), clusterer.labels_)
+
+
+def test_numbers_that_floats_do_not_hold_stay_categories_of_an_array():
+    names = np.array([2**60 + 1, 2**61 + 3, 2**62 + 7])[np.arange(60) % 3]
+    X = np.column_stack([names, np.arange(60) % 7])
+    model = quiet_fit(GMVAEClustering(2, categorical_features=[0], **SHORT), X)
+    for found in (model.reconstruct(X), model.cluster_centers_, model.sample(9)[0]):
+        assert set(found[:, 0]) <= set(names.tolist())
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.cluster_centers_, model.cluster_centers_)
+    # in single precision 20240101 is no number
+    X[:, 0] = 20240101 + np.arange(60) % 3
+    model = quiet_fit(GMVAEClustering(2, categorical_features=[0], **SHORT), X)
+    found = model.inverse_transform(model.transform(X).astype(np.float32))
+    assert found.dtype == np.float64
+    assert set(found[:, 0]) <= set(X[:, 0])
+
+
+def test_tuples_may_be_categories():
+    X = pd.DataFrame({"v": np.arange(40.0) % 7})
+    X["c"] = pd.Series([(number % 3, "x") for number in range(40)]).astype("category")
+    model = quiet_fit(GMVAEClustering(2, **SHORT), X)
+    assert set(model.reconstruct(X)["c"]) <= {(0, "x"), (1, "x"), (2, "x")}
+
+
+def test_rows_of_weight_0_define_no_category():
+    X, _ = customers()
+    rare = X.assign(color=["rare", *X["color"][1:]])
+    weights = np.append(0.0, np.ones(len(X) - 1))
+    model = GMVAEClustering(3, **SHORT)
+    with pytest.warns(UnknownCategoryWarning, match="'rare' in 1 of 400 rows"):
+        model.fit(rare, sample_weight=weights)
+    other = quiet_fit(GMVAEClustering(3, **SHORT), X[1:])
+    assert model._columns.categories == other._columns.categories
+    assert model.lower_bound_ == other.lower_bound_
+
+
+def test_what_is_set_for_the_next_fit_changes_no_prediction():
+    X, _ = customers()
+    model = quiet_fit(GMVAEClustering(3, **SHORT), X)
+    expected = model.predict(X)
+    np.testing.assert_array_equal(model.set_params(image_shape=(1, 5)).predict(X), expected)
+    numbers = np.random.default_rng(0).standard_normal((40, 4))
+    model = quiet_fit(GMVAEClustering(3, **SHORT), numbers).set_params(categorical_features=[0])
+    np.testing.assert_array_equal(model.predict(csr_array(numbers)), model.predict(numbers))
+    with pytest.raises(ValueError, match="is for tables in memory, but X is sparse"):
+        model.set_params(warm_start=True).fit(csr_array(numbers))

@@ -286,3 +286,44 @@ def test_columns_that_hold_no_numbers_are_named():
     for values in (polars.Series(list("wxyz")), polars.Series(["a", 1, 2, 3], dtype=polars.Object)):
         with pytest.raises(ValueError, match=r"Column 'b' of X .*in polars, cast"):
             check_numbers(polars.DataFrame({"a": [1.0] * 4, "b": values}))
+
+
+@pytest.mark.parametrize("dtype", ["large_string", "dictionary"])
+def test_text_and_categories_of_pyarrow_are_found(dtype):
+    pa = pytest.importorskip("pyarrow")
+    kind = pa.large_string() if dtype == "large_string" else pa.dictionary(pa.int64(), pa.string())
+    X = pd.DataFrame({"a": [1.0, 2.0, 3.0], "c": ["1", "2", "1"]})
+    X["c"] = X["c"].astype(pd.ArrowDtype(kind))
+    assert Columns.of(X, "from_dtype").categories == {1: ["1", "2"]}
+    with pytest.raises(ValueError, match=r"Column .c. of X has values of type .*pyarrow"):
+        check_numbers(X)
+
+
+def test_flags_and_numbers_that_pandas_holds_sparse_are_read():
+    X = pd.DataFrame({"a": pd.arrays.SparseArray([1, 0, 2]), "c": ["x", "y", "x"]})
+    columns = Columns.of(X, "from_dtype")
+    np.testing.assert_array_equal(columns.encoded(X), [[1, 1, 0], [0, 0, 1], [2, 1, 0]])
+
+
+def test_a_stream_may_have_both_values_of_a_flag():
+    X = pd.DataFrame({"a": [1.0, 2.0], "b": [True, True]})
+    assert Columns.of(X, "from_dtype", declared=True).categories == {1: [False, True]}
+
+
+def test_a_stream_has_the_categories_of_an_enum_of_polars():
+    pl = pytest.importorskip("polars")
+    X = pl.DataFrame({"a": [1.0, 2.0], "c": ["x", "y"]})
+    for dtype, expected in ((pl.Enum(["x", "y", "z"]), ["x", "y", "z"]),
+                            (pl.Categorical, ["x", "y"])):
+        columns = Columns.of(X.cast({"c": dtype}), "from_dtype", declared=True)
+        assert columns.categories == {1: expected}
+
+
+@pytest.mark.parametrize("X", [
+    np.array([["2020-01-01"] * 2, ["2021-01-01"] * 2], "M8[D]"),
+    np.array([["a", np.datetime64("2020-01-01")], ["b", np.datetime64("2021-01-01")]], object),
+])
+def test_dates_beside_a_category_are_refused_in_arrays_too(X):
+    columns = Columns.of(X, [0])
+    with pytest.raises(TypeError, match=r"values of type datetime64.* not numbers"):
+        columns.encoded(X)

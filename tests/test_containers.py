@@ -24,7 +24,7 @@ import torch
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from helpers import Source
+from helpers import Source, run_python
 from skgmvae import GMVAEClustering
 from skgmvae._rows import is_source
 from skgmvae.sources import LazyRows
@@ -367,3 +367,37 @@ def test_numbers_beside_a_category_may_be_text_in_an_array():
     of_text = GMVAEClustering(**SHORT, categorical_features=[0]).fit(values)
     table = pd.DataFrame({"name": values[:, 0], "number": values[:, 1].astype(float)})
     np.testing.assert_array_equal(of_text.labels_, GMVAEClustering(**SHORT).fit(table).labels_)
+
+
+def test_bytes_and_single_precision_are_seen_in_tensors_and_tables_of_polars():
+    polars = pytest.importorskip("polars")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 6)).astype(np.uint8)
+    numbers = pixels.astype(np.float32) / 7
+    expected = fitted("bernoulli", pixels)
+    for make in (torch.tensor, polars.DataFrame):
+        found = fitted("bernoulli", make(pixels))
+        np.testing.assert_array_equal(found.labels_, expected.labels_)
+        model = fitted("gaussian", make(numbers))
+        assert model.predict_proba(make(numbers)).dtype == np.float32
+    gaps = polars.DataFrame(pixels).with_columns(polars.lit(None, polars.UInt8).alias("column_0"))
+    assert np.isfinite(expected.predict(gaps[:5])).all()
+
+
+def test_dispatch_to_other_arrays_changes_nothing():
+    script = f"""
+import numpy as np, sklearn, torch, warnings
+from skgmvae import GMVAEClustering
+from skgmvae.metrics import max_probability_accuracy
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).standard_normal((60, 3))
+with sklearn.config_context(array_api_dispatch=True):
+    for rows in (X, torch.tensor(X)):
+        model = GMVAEClustering(**{SHORT}).fit(rows)
+        found = model.inverse_transform(torch.tensor(model.transform(rows)))
+        print(type(found).__name__, model.labels_.sum())
+    print(max_probability_accuracy([0, 1], torch.tensor([[0.0, 1.0], [1.0, 0.0]])))
+"""
+    told = run_python("-c", script, SCIPY_ARRAY_API="1").split()
+    assert told[0] == told[2] == "ndarray"
+    assert told[1] == told[3]
+    assert told[4] == "1.0"

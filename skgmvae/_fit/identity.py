@@ -75,7 +75,8 @@ def in_words(value: Any, within: tuple[int, ...] = ()) -> str:
     if isinstance(value, Real):
         number = float(value)
         return repr(int(number) if number.is_integer() else number)
-    if isinstance(value, np.ndarray | torch.Tensor) or hasattr(value, "iloc"):
+    is_array = isinstance(value, np.ndarray | torch.Tensor)
+    if is_array or hasattr(value, "iloc") or hasattr(value, "to_list"):  # of pandas, polars
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
         return in_words(np.asarray(array).tolist(), within)
     if isinstance(value, list | tuple | Set):

@@ -101,8 +101,11 @@ def prepare(
         raise ValueError(
             f"A fitted model cannot be changed in {named}. Fit a clone, or set warm_start=False."
         )
+    has_weight = given.copies.inverse >= 0
     with group.agreement():
         likelihood.check(X, units)
+        if not has_weight.all():  # rows that will be labeled all the same
+            likelihood.check(given.X[~has_weight], units)
         device = select_device(estimator.device, group.local_rank)
     return Prepared(units, architecture, device)
 

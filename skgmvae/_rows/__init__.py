@@ -1,7 +1,7 @@
 """Rows in, tensors out: the units and the shape of the data, and the order of its batches."""
 
 from .batches import Reservoir, mixed_order, n_batches, shuffled_batches
-from .columns import DATES, TEXT, Columns, check_numbers, column_names
+from .columns import DATES, TEXT, Columns, check_numbers, column_names, read_types
 from .containers import (
     BLOCK_ROWS,
     blocks,
@@ -41,6 +41,7 @@ __all__ = [
     "mixed_order",
     "moments",
     "n_batches",
+    "read_types",
     "resolution",
     "rows_at_a_time",
     "rows_of_values",

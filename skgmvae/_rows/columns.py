@@ -17,7 +17,7 @@ from ..exceptions import UnknownCategoryWarning
 from ..runtime import warn
 from .text import numbers_in, to_numbers, warn_of_text
 
-__all__ = ["DATES", "TEXT", "Columns", "check_numbers", "column_names"]
+__all__ = ["DATES", "TEXT", "Columns", "check_numbers", "column_names", "read_types"]
 
 #: What to do about values that only look like numbers.
 DATES = (
@@ -30,6 +30,8 @@ TEXT = (
     "cast)."
 )
 
+#: How the names of types of text and of categories begin: of pandas, polars and pyarrow.
+TEXT_TYPES = "categor", "enum", "string", "large_string", "dictionary"
 #: Categories of a column beyond which it is taken for a name or a number of the row.
 MOST_CATEGORIES = 1000
 
@@ -64,8 +66,8 @@ class Columns(NamedTuple):
         which : "from_dtype", array-like of names, indices or bool, or None
             The parameter `categorical_features` of the estimator.
         declared : bool, default=False
-            Whether what a column of the dtype "category" may have counts too, as in the first
-            chunk of a stream.
+            Whether what a column may have by its dtype ("category", "Enum", "bool") counts too, as
+            in the first chunk of a stream.
 
         Raises
         ------
@@ -94,8 +96,8 @@ class Columns(NamedTuple):
             with _naming(name):
                 values = _ordered(_column(X, number))
             dtype: Any = None if names is None else list(X.dtypes)[number]
-            if declared and getattr(dtype, "name", "") == "category":
-                values = _ordered([*values, *dtype.categories.tolist()])
+            if declared:
+                values = _ordered([*values, *_declared(dtype)])
             if not values:
                 raise ValueError(f"Column {name!r} of X has no values, all are missing: drop it.")
             if len(values) > MOST_CATEGORIES:
@@ -208,11 +210,14 @@ class Columns(NamedTuple):
         numbers = np.empty((len(X), 0))
         if plain:
             table = X.iloc[:, plain] if hasattr(X, "iloc") else X[:, plain]
-            if column_names(table) is not None:  # numbers beside text in an array are text
-                check_numbers(table)
+            # numbers beside text in an array are text
+            check_numbers(table, may_be_text=column_names(table) is None)
             numbers = check_array(
-                table, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", input_name="X"
+                table, dtype=read_types(table, [np.float64, np.float32]),
+                ensure_all_finite="allow-nan", accept_sparse=True, input_name="X",
             )
+            if issparse(numbers):  # as all columns of a DataFrame may be
+                numbers = numbers.toarray()
         widths = self._widths
         rows = np.zeros((len(X), widths.sum()), numbers.dtype)
         firsts = np.cumsum(widths) - widths
@@ -251,8 +256,9 @@ class Columns(NamedTuple):
         for number, width in enumerate(self._widths):
             values: Any = rows[:, first : first + width]
             if number in self.categories:
-                names = np.array(self.categories[number], dtype=object)
-                values = names[values.argmax(1)]
+                possible = np.empty(width, object)  # of tuples np.array would make a matrix
+                possible[:] = self.categories[number]
+                values = possible[values.argmax(1)]
             else:
                 values = values[:, 0]
             columns.append(values)
@@ -261,11 +267,9 @@ class Columns(NamedTuple):
             table = np.empty((len(rows), self.n_features), object)
             for number, values in enumerate(columns):
                 table[:, number] = values
-            are_numbers = all(
-                isinstance(value, int | float | np.number)
-                for values in self.categories.values() for value in values
-            )
-            return table.astype(rows.dtype) if are_numbers else table
+            known = list(chain.from_iterable(self.categories.values()))
+            exact = next((t for t in (rows.dtype, np.dtype(float)) if _are_exact(known, t)), None)
+            return table if exact is None else table.astype(exact)
         import pandas as pd  # type: ignore[import-untyped]  # whose tables the user has
 
         # flags are of the dtype bool again, of which ~ is the opposite
@@ -274,8 +278,14 @@ class Columns(NamedTuple):
         return frame.set_axis(pd.Index(self.names), axis=1)
 
 
-def check_numbers(X: Any) -> None:
+def check_numbers(X: Any, *, may_be_text: bool = False) -> None:
     """Raise an error if columns hold what would silently become numbers: dates, or text.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame
+    may_be_text : bool, default=False
+        Whether numbers may be written as text.
 
     Raises
     ------
@@ -290,14 +300,15 @@ def check_numbers(X: Any) -> None:
         kind, name = getattr(dtype, "kind", ""), str(dtype)
         if kind in tuple("mM") or name.startswith(("Date", "Time", "Duration")):  # of polars
             raise TypeError(f"{where} has values of type {dtype}, not numbers. {DATES}")
-        if kind in tuple("SU") or name.startswith(("String", "Categorical", "Enum", "str")):
+        is_text = kind in tuple("SU") or name.lower().startswith((*TEXT_TYPES, "str"))
+        if is_text and not may_be_text:
             raise ValueError(f"{where} has values of type {dtype}, not numbers. {TEXT}")
         for value in values:  # "1.5" would become 1.5
             if isinstance(value, np.datetime64 | np.timedelta64):
                 raise TypeError(
                     f"{where} has values of type {type(value).__name__}, not numbers. {DATES}"
                 )
-            if isinstance(value, str | bytes):
+            if isinstance(value, str | bytes) and not may_be_text:
                 raise ValueError(
                     f"{where} has the value {value!r}, which is text, not a number. {TEXT}"
                 )
@@ -333,6 +344,20 @@ def column_names(X: Any) -> list[Any] | None:
     if all(hasattr(X, name) for name in ("__len__", "columns", "dtypes")):
         return list(X.columns)
     return None
+
+
+def read_types(X: Any, kept: list[Any]) -> Any:
+    """Return the types that `check_array` keeps: of a table of polars, that of all its columns.
+
+    Its types are not those of numpy, by which `check_array` goes.
+    """
+    if column_names(X) is None or hasattr(X, "iloc") or len(set(X.dtypes)) != 1:
+        return kept
+    own = next(
+        (kind for kind in kept if np.dtype(kind).name == str(X.dtypes[0]).lower()), None
+    )
+    has_gaps = own == np.uint8 and any(X.null_count().row(0))
+    return kept if own is None or has_gaps else own
 
 
 def _table(X: Any) -> Any:
@@ -394,7 +419,15 @@ def _is_category(X: Any, number: int, dtype: Any) -> bool:
     name = str(getattr(dtype, "name", dtype)).lower()
     if name == "object":  # of numbers too, as readers of databases make it
         return any(isinstance(value, str | bool | np.bool_) for value in _column(X, number))
-    return name == "str" or name.startswith(("bool", "categor", "enum", "string"))
+    return name == "str" or name.startswith(("bool", *TEXT_TYPES))
+
+
+def _declared(dtype: Any) -> list[Any]:
+    """Return the values that a column may have by its type, of pandas or polars."""
+    name = str(dtype).lower()
+    if name.startswith("bool"):
+        return [False, True]
+    return list(dtype.categories) if name.startswith(("category", "enum")) else []
 
 
 def _series(X: Any, number: int) -> Any:
@@ -410,6 +443,13 @@ def _column(X: Any, number: int) -> list[Any]:
 def _of_python(value: Any) -> Any:
     # numbers of numpy are left in arrays of objects, and a file can hold only those of Python
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _are_exact(values: list[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether values are numbers that this type holds as they are."""
+    return all(
+        isinstance(value, int | float) and dtype.type(value).item() == value for value in values
+    )
 
 
 def _factorized(X: Any, number: int) -> tuple[NDArray[np.intp], list[Any]]:

@@ -139,6 +139,16 @@ def best_mixture(
             if not _has_few_parameters(some, n_components, kind):
                 continue
             more = _fitted(some, n_components, kind, seed, policy, tol=policy.tol_of_rough)
+            if bic(more) > lowest:
+                continue
+            # EM may have missed a cluster that more components have found
+            labels = _merged_components(some, more, n_clusters)
+            again = [
+                fit_quietly(mixture.set_params(tol=policy.tol), some)
+                for mixture in _begun_with(some, labels, n_clusters, seed, policy)
+            ]
+            best = min([best, *again], key=lambda mixture: mixture.bic(judged))
+            lowest = bic(best)
             if bic(more) <= lowest:
                 return FoundMixture(best, is_right=False)
     return FoundMixture(best, is_right=True)
@@ -278,8 +288,8 @@ def _mixtures(
     begun: dict[str, list[GaussianMixture]] = {kind: [] for kind in policy.covariance_types}
     rough = partial(_fitted, some, n_clusters, seed=seed, policy=policy, tol=policy.tol_of_rough)
     for labels in partitions:
-        for kind, begin in _beginnings(some, labels, n_clusters, policy):
-            begun[kind].append(rough(kind, **begin))
+        for mixture in _begun_with(some, labels, n_clusters, seed, policy):
+            begun[mixture.covariance_type].append(mixture)
     for kind in policy.covariance_types:
         # of many parameters, what fits best of several is what fits chance best
         if _has_few_parameters(some, n_clusters, kind):
@@ -289,6 +299,55 @@ def _mixtures(
     return [
         fit_quietly(mixture.set_params(tol=policy.tol), some) for mixture in by_kmeans + others
     ]
+
+
+def _begun_with(
+    some: NDArray[np.float64],
+    labels: NDArray[np.intp],
+    n_clusters: int,
+    seed: int,
+    policy: MixtureTest,
+) -> list[GaussianMixture]:
+    """Fit each family roughly, beginning with these labels."""
+    return [
+        _fitted(some, n_clusters, kind, seed, policy, tol=policy.tol_of_rough, **begin)
+        for kind, begin in _beginnings(some, labels, n_clusters, policy)
+    ]
+
+
+def _merged_components(
+    some: NDArray[np.float64], mixture: GaussianMixture, n_clusters: int
+) -> NDArray[np.intp]:
+    """Return labels of rows by components that were merged one by one into `n_clusters`.
+
+    The pair is merged that adds the least to the scatter within clusters (Ward), in units in which
+    that within the components is the same in all directions.
+    """
+    _, labels = np.unique(mixture.predict(some), return_inverse=True)
+    sizes = np.bincount(labels).astype(float)
+    means = np.array([some[labels == number].mean(0) for number in range(len(sizes))])
+    factor = np.linalg.cholesky(_within(some, labels, means, mixture.reg_covar))
+    means = np.linalg.solve(factor, means.T).T
+    while len(sizes) > n_clusters:
+        squared = ((means[:, None] - means) ** 2).sum(-1)
+        added = squared / (1 / sizes[:, None] + 1 / sizes)
+        np.fill_diagonal(added, np.inf)
+        first, second = sorted(np.unravel_index(added.argmin(), added.shape))
+        pair = [first, second]
+        means[first] = np.average(means[pair], 0, sizes[pair])
+        sizes[first] += sizes[second]
+        means, sizes = np.delete(means, second, 0), np.delete(sizes, second)
+        labels = np.where(labels == second, first, labels)
+        labels -= labels > second
+    return labels
+
+
+def _within(
+    some: NDArray[np.float64], labels: NDArray[np.intp], means: NDArray[np.float64], added: float
+) -> NDArray[np.float64]:
+    """Return the covariance within clusters, and a variance that is added."""
+    within = np.cov((some - means[labels]).T, bias=True).reshape(2 * some.shape[1:])
+    return within + added * np.eye(len(within))
 
 
 def _fitted(
@@ -317,8 +376,7 @@ def _beginnings(
     if not sizes.all():
         return
     means = np.array([some[labels == cluster].mean(0) for cluster in range(n_clusters)])
-    within = np.cov((some - means[labels]).T, bias=True).reshape(2 * some.shape[1:])
-    within += policy.reg_covar * np.eye(len(within))
+    within = _within(some, labels, means, policy.reg_covar)
     precision = np.linalg.inv(within)
     precisions = {
         "full": np.tile(precision, (n_clusters, 1, 1)), "tied": precision,

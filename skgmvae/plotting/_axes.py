@@ -73,4 +73,5 @@ def label_ticks(axis: Axis, names: Iterable[Any], **text: Any) -> None:
     labels = [str(name) for name in names]
     step = -(-len(labels) // CROWDED.max_tick_labels)
     size = 9 if len(labels) <= CROWDED.n_clusters else 6
-    axis.set_ticks(range(0, len(labels), step), labels[::step], fontsize=size, **text)
+    text = {"fontsize": size, "parse_math": False} | text  # "$" is of a name, not of a formula
+    axis.set_ticks(range(0, len(labels), step), labels[::step], **text)

@@ -212,7 +212,7 @@ class ClusterProfileDisplay:
             vmin=-limit, vmax=limit, aspect="auto",
         )
         ax.set_facecolor("0.8")  # shows where there is no deviation to draw
-        ax.set_xticks(range(len(shown)), names, rotation=60, ha="right")
+        ax.set_xticks(range(len(shown)), names, rotation=60, ha="right", parse_math=False)
         label_ticks(ax.yaxis, range(n_clusters))
         ax.set_ylabel("cluster")
         ax.figure.colorbar(image, ax=ax, label="deviation (std.)")

@@ -7,6 +7,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import clone
@@ -252,3 +253,21 @@ def hide_matplotlib(monkeypatch):
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
+
+
+def test_dollars_in_names_are_no_formulas():
+    names = ["income $ {x$", "$10_{$", r"$\frac$"]
+    X = pd.DataFrame(np.random.default_rng(0).standard_normal((60, 3)), columns=names)
+    clusterer = skgmvae.GMVAEClustering(3, max_iter=1, random_state=0)
+    with warnings.catch_warnings(action="ignore"):
+        clusterer.fit(X)
+    labels = np.array(names)[np.arange(60) % 3]
+    for display in (
+        ClusterProfileDisplay.from_estimator(clusterer, X),
+        ExemplarsDisplay.from_estimator(clusterer, X),
+        ClusterMatrixDisplay.from_predictions(labels, clusterer.labels_),
+    ):
+        display.figure_.canvas.draw()
+        shown = {text.get_text() for axis in (display.ax_.xaxis, display.ax_.yaxis)
+                 for text in axis.get_ticklabels()}
+        assert shown >= set(names)
