@@ -113,7 +113,7 @@ class IdentifierWarning(ClusteringWarning):
 
 
 class TextNumbersWarning(ClusteringWarning):
-    """A column of numbers is text, and so taken for categories, which have no order.
+    """A column of numbers or dates is text, and so taken for categories, which have no order.
 
     One cell such as "n/a" makes text of a column when it is read. A column of the dtype "category",
     or one that `categorical_features` names, is not warned of.

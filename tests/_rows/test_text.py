@@ -105,6 +105,34 @@ def test_columns_of_polars_are_looked_at_too():
         Columns.of(said, "from_dtype")
 
 
+DAYS = pd.date_range("2024-01-01", periods=200)
+DATES = {
+    "ISO": DAYS.strftime("%Y-%m-%d"), "with a time": DAYS.strftime("%Y/%m/%d 12:30"),
+    "American": DAYS.strftime("%m/%d/%Y"),
+}
+
+
+@pytest.mark.parametrize("how", DATES)
+def test_dates_that_are_text_are_warned_of_with_a_line_that_makes_numbers(how):
+    column = with_gaps(list(DATES[how]))
+    ((kind, words),) = warned(column, name="day")
+    assert kind is TextNumbersWarning
+    assert "197 of its 198 distinct values are dates" in words
+    assert "else drop the column" in words
+    line = re.search(r"Turn them into numbers by (.*), if time", words)[1]
+    found = eval(line, {"pandas": pd, "X": pd.DataFrame({"day": column})})
+    assert found.isna().sum() == 3
+    np.testing.assert_array_equal(np.diff(found[8:]), 1)
+
+
+@pytest.mark.parametrize("values", [
+    [f"{i}-{i}" for i in range(40)], [f"10.0.0.{i}" for i in range(40)],
+    [f"2024-01/{i:02d}" for i in range(40)],
+])
+def test_other_text_is_no_date(values):
+    assert not warned(pd.Series(values * 10, dtype=object))
+
+
 def test_too_many_categories_that_are_numbers_are_refused_with_a_remedy():
     X = pd.DataFrame({"amount": [f"{number:,}" for number in range(2000)]})
     for which in ("from_dtype", ["amount"]):
