@@ -44,11 +44,11 @@ class Code(NamedTuple):
 def find_codes(values: NDArray[np.float32], *, rule: CodeRule = CODE_RULE) -> list[Code]:
     """Return the codes among values (n_rows, n_features), of which some may be missing (NaN).
 
-    In a column with a code this is the most frequent value, and the smallest or the largest. Moved
-    next to the middle half of the other values, its rows are as dense as these. (Next to all of
-    them, where others are rare, they would still stand apart.) If the gap to the other values is
-    narrower than its rows would be, it is no code; nor is it if that half has one value, as ratings
-    may.
+    A code is the smallest or the largest value of its column. It is the most frequent one, or the
+    gap to the other values is wider than all of these are apart. Moved next to the middle half of
+    the other values, its rows are as dense as these. (Next to all of them, where others are rare,
+    they would still stand apart.) If the gap is narrower than its rows would be, it is no code; nor
+    is it if that half has one value, as ratings may.
     """
     found = (_code(column, values[:, column], rule) for column in range(values.shape[1]))
     return [code for code in found if code is not None]
@@ -58,19 +58,19 @@ def _code(number: int, column: NDArray[np.float32], rule: CodeRule) -> Code | No
     values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
     if len(values) < 3:
         return None
-    most, n_rows = counts.argmax(), counts.sum()
-    n_others = n_rows - counts[most]
-    is_frequent = counts[most] > max(1, rule.min_share * n_rows)
-    if not is_frequent or 0 < most < len(values) - 1:
-        return None
-    others, up_to = np.delete(values, most), np.delete(counts, most).cumsum()
-    lower, upper = others[np.searchsorted(up_to, n_others * np.array([0.25, 0.75]))]
-    width = 2 * (upper - lower) * counts[most] / n_others
-    nearest = others[0] if most == 0 else others[-1]
-    if lower == upper or abs(values[most] - nearest) <= width:
-        return None
-    low, high = (lower - width, lower) if most == 0 else (upper, upper + width)
-    return Code(number, column == values[most], float(low), float(high))
+    ends = {0: slice(1, None), len(values) - 1: slice(-1)}
+    for place, others in ends.items():
+        n_rows, n_others = counts[place], counts[others].sum()
+        up_to = counts[others].cumsum()
+        lower, upper = values[others][np.searchsorted(up_to, n_others * np.array([0.25, 0.75]))]
+        width = 2 * (upper - lower) * n_rows / n_others
+        gap = abs(values[place] - values[others]).min()
+        stands_out = counts.argmax() == place or gap > np.ptp(values[others])
+        is_frequent = n_rows > max(1, rule.min_share * counts.sum())
+        if stands_out and is_frequent and lower < upper and gap > width:
+            low, high = (lower - width, lower) if place == 0 else (upper, upper + width)
+            return Code(number, column == values[place], float(low), float(high))
+    return None
 
 
 def without_codes(

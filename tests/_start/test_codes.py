@@ -45,7 +45,20 @@ def test_codes_are_found_beside_missing_values_and_other_columns():
     np.testing.assert_array_equal(second.rows, is_other)
 
 
+@pytest.mark.parametrize("code", [-999, 999])
+def test_a_code_among_whole_numbers_need_not_be_the_most_frequent(code):
+    random = np.random.default_rng(0)
+    is_code = random.random(2000) < 0.05
+    X = np.where(is_code, code, random.poisson(4, 2000))[:, None].astype(np.float32)
+    (found,) = find_codes(X)
+    np.testing.assert_array_equal(found.rows, is_code)
+
+
 NO_CODES = {
+    "whole numbers": lambda random: random.poisson(1, 2000) + random.choice([0, 5], 2000),
+    "nearer than the others are": lambda random: np.where(
+        random.random(2000) < 0.05, -8, random.integers(0, 10, 2000)
+    ),
     "few rows": lambda random: coded(0, 0.01)[0],
     "a row": lambda random: np.append(random.normal(8, 1, 30), -100.0),
     "next to the others": lambda random: np.where(
