@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.stats import kstest, multivariate_normal, norm
 from sklearn.datasets import load_breast_cancer, load_iris, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
@@ -12,6 +13,7 @@ from sklearn.mixture import GaussianMixture
 from skgmvae._start import mixtures as module
 from skgmvae._start.mixtures import (
     MIXTURE_TEST,
+    _merged_components,
     best_mixture,
     fewer_suffice,
     n_parameters,
@@ -317,3 +319,19 @@ def test_normal_scores_are_normal_and_of_the_same_order_whatever_the_scale():
     np.testing.assert_array_equal(scores, normal_scores(np.exp(X)))
     # those that are equal stay so, in the middle of their ranks
     assert np.unique(scores[:100, 1]) == pytest.approx(norm.ppf(0.1), abs=0.01)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 4, 6])
+def test_components_of_one_size_are_merged_as_by_wards_linkage(n_clusters):
+    random = np.random.default_rng(0)
+    centers = 30 * random.standard_normal((9, 3))
+    rows = np.repeat(centers, 40, axis=0) + random.standard_normal((360, 3))
+    mixture = GaussianMixture(9, covariance_type="tied", means_init=centers).fit(rows)
+    component = np.repeat(np.arange(9), 40)
+    means = np.array([rows[component == k].mean(0) for k in range(9)])
+    within = np.cov((rows - means[component]).T, bias=True)
+    whitened = np.linalg.solve(np.linalg.cholesky(within), means.T).T
+    expected = fcluster(linkage(whitened, "ward"), n_clusters, "maxclust")[component]
+    found = _merged_components(rows, mixture, n_clusters)
+    assert set(found) == set(range(n_clusters))
+    assert adjusted_rand_score(expected, found) == 1

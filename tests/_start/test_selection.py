@@ -120,6 +120,18 @@ def test_rare_clusters_are_found(n_rare, n_columns, generated):
     assert agreement(X, y) >= 0.99
 
 
+@pytest.mark.ours
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_a_rare_cluster_of_dependent_columns_cuts_no_other_in_two(seed):
+    # EM had missed it, more components were better than K, and a balanced cut was taken: .7
+    random = np.random.default_rng(seed)
+    y = random.choice(4, 1200, p=[0.49, 0.29, 0.2, 0.02])
+    X = 2.5 * random.normal(size=(4, 12))[y]
+    X += random.normal(size=(1200, 3)) @ random.normal(size=(3, 12))
+    X += 0.4 * random.normal(size=(1200, 12))
+    assert agreement(X, y) > 0.98
+
+
 def accuracy(y, labels):
     """Return the accuracy of two clusters, whatever their names."""
     return max(np.mean(labels == y), np.mean(labels != y))
