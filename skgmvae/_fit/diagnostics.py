@@ -339,5 +339,7 @@ def _beside_rows(
         return 0.0, 1.0
     varies = variance > 0
     ratio = np.median(samples[:, varies].var(0) / variance[varies])
-    distance = np.nansum((samples.mean(0) - mean) ** 2) / total
-    return float(np.sqrt(distance)), float(np.sqrt(ratio))
+    # less what so many samples are off by chance, where they vary much more than the rows
+    by_chance = samples.var(0) / len(samples)
+    distance = np.nansum((samples.mean(0) - mean) ** 2 - by_chance) / total
+    return float(np.sqrt(max(distance, 0.0))), float(np.sqrt(ratio))
