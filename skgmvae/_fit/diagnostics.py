@@ -326,8 +326,8 @@ def _beside_rows(
 ) -> tuple[float, float]:
     """Return how far samples are from these rows of X, and how many times as wide.
 
-    The distance of the means is in standard deviations of the rows; the ratio of standard
-    deviations is that of the median of the columns that vary in the rows.
+    The distance of the means is in standard deviations of the rows, less two standard errors; the
+    ratio of standard deviations is that of the median of the columns that vary in the rows.
     """
     if not len(members):
         return 0.0, 1.0
@@ -339,7 +339,7 @@ def _beside_rows(
         return 0.0, 1.0
     varies = variance > 0
     ratio = np.median(samples[:, varies].var(0) / variance[varies])
-    # less what so many samples are off by chance, where they vary much more than the rows
-    by_chance = samples.var(0) / len(samples)
-    distance = np.nansum((samples.mean(0) - mean) ** 2 - by_chance) / total
-    return float(np.sqrt(max(distance, 0.0))), float(np.sqrt(ratio))
+    distance = np.sqrt(np.nansum((samples.mean(0) - mean) ** 2) / total)
+    # the mean of samples that vary much is far from theirs by chance
+    error = np.sqrt(np.nansum(samples.var(0)) / len(samples) / total)
+    return max(0.0, float(distance - 2 * error)), float(np.sqrt(ratio))

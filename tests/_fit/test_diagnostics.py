@@ -237,8 +237,7 @@ def test_the_spread_of_samples_is_that_of_the_median_column_by_an_oracle(ratio, 
     samples = mean + ratio * (X[50:150] - mean) + shift * X[50:150].std(0)
     distance, spread = _beside_rows(samples, X, np.arange(50, 150))
     assert spread == pytest.approx(ratio)
-    by_chance = ratio**2 / len(samples)
-    assert distance == pytest.approx(max(shift**2 - by_chance, 0) ** 0.5)
+    assert distance == pytest.approx(max(shift - 2 * ratio / len(samples) ** 0.5, 0))
     assert _beside_rows(samples, X, np.arange(0)) == (0.0, 1.0)
 
 
@@ -246,7 +245,7 @@ def test_samples_that_vary_much_are_not_taken_to_lie_far_away():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((100, 3))
     for _ in range(20):
-        distance, _ = _beside_rows(12 * rng.standard_normal((200, 3)), X, np.arange(100))
+        distance, _ = _beside_rows(15 * rng.standard_normal((200, 3)), X, np.arange(100))
         assert distance < 1
 
 
