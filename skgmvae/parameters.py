@@ -388,8 +388,8 @@ def check_parameters(
         raise ValueError("n_jobs=0 has no meaning: pass 1 or None for one process, -1 for all.")
     if n_samples < min_samples:
         raise ValueError(
-            f"n_samples={n_samples} should be >= {min_samples}: batch norm needs two rows, and "
-            f"n_clusters={estimator.n_clusters} as many rows to begin with. Lower n_clusters or "
+            f"n_samples={n_samples} should be >= {min_samples}: a model begins with two rows at "
+            f"least, and with as many as n_clusters={estimator.n_clusters}. Lower n_clusters or "
             "pass more rows."
         )
     limit = math.log(estimator.n_clusters)
