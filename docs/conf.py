@@ -23,11 +23,13 @@ extensions = [
 exclude_patterns = ["_build"]
 templates_path = ["templates"]
 default_role = "literal"
+smartquotes = False  # messages are quoted as they are
 toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # numpydoc's sections have the types
 numpydoc_show_class_members = False  # the template of a class lists them
 

@@ -147,7 +147,7 @@ for (diagram, histogram), title, models, judged, labels in (
         )
     diagram.set(title=title, ylabel="share in the right cluster", xlim=(0.3, 1.03), ylim=(0, 1.03))
     histogram.set(xlabel="largest probability", ylabel="rows", yscale="log")
-    diagram.legend(loc="lower right", frameon=False)
+    diagram.legend(loc="upper left", frameon=False)
 truth.legend(loc="upper left", frameon=False)
 for ax in axes.flat:
     ax.spines[["top", "right"]].set_visible(False)

@@ -51,9 +51,8 @@ def sweep(X, y, candidates, max_iter):
 
 # %%
 # Lines mark the numbers that are about as stable as the best; the band is between the two splits.
-# For the wines it is one number, for the digits a range: some digits are written in two ways, which
-# may be one cluster or two. Within a range choose by what you need, and look at :doc:`samples
-# and profiles </auto_examples/plot_displays>` of the clusters.
+# Here it is one number each. Where it is a range, choose by what you need, and look at
+# :doc:`samples and profiles </auto_examples/plot_displays>` of the clusters.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
 for ax, name, load, candidates, max_iter in (

@@ -75,14 +75,15 @@ for name, score in scores.items():
 # `LocalOutlierFactor` is the best of these: if outliers are all that is wanted, take it, as it is
 # also faster. `IsolationForest`, which looks at one sensor at a time, is far behind. What speaks
 # for the clusterer is that the same model says which mode the machine is in, and which values it
-# expects: `reconstruct` shows which sensor is wrong.
+# expects: `reconstruct` shows which sensor is wrong, in most of the faults.
 
 flagged = density < np.quantile(clusterer.score_samples(X, n_draws=64), 0.02)
 errors = X_new - clusterer.reconstruct(X_new)
-suspect = (np.abs(errors) / errors.std(axis=0))[flagged].argmax(axis=1)
-print(f"{flagged.sum()} rows are flagged, of which {is_fault[flagged].sum()} are faults")
+found = flagged & is_fault
+suspect = (np.abs(errors) / errors.std(axis=0))[found].argmax(axis=1)
+print(f"{flagged.sum()} rows are flagged, of which {found.sum()} are faults")
 for sensor, count in zip(SENSORS, np.bincount(suspect, minlength=4), strict=True):
-    print(f"{sensor}: the largest deviation in {count} of them")
+    print(f"{sensor}: the largest deviation in {count} of these faults")
 
 # %%
 # **Left:** two of the sensors. Faults that are not flagged are those whose temperature happens to

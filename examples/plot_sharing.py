@@ -54,7 +54,7 @@ damaged.write_bytes(content)
 try:
     skgmvae.load(damaged)
 except InvalidModelFile as error:
-    print(error)
+    print(str(error).replace(folder.name, "..."))
 
 # %%
 # **What a stranger's file can still do** is be wrong. Whoever makes a file on purpose can give it

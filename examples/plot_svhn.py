@@ -19,15 +19,19 @@ official ones are used, which takes about a day.
 # higher than the paper's.
 
 import os
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from skgmvae import GMVAEClustering, paper
 from skgmvae.datasets import load_svhn
 from skgmvae.plotting import ClusterSamplesDisplay
+
+warnings.simplefilter("ignore", ConvergenceWarning)  # as many epochs as time allows
 
 folder = os.environ.get("SKGMVAE_DATA")
 if folder == "download":

@@ -3,7 +3,8 @@ The z-prior term, without and with the constraint
 =================================================
 
 Figure 3 of the paper (arXiv:1611.02648v2, Section 4.1): the term
-:math:`L_z = -E\,KL(p(z|x, w) \| p(z))` of the bound by epoch, on the five arcs.
+:math:`L_z = -\mathbb{E} \, \mathrm{KL}(p(z|x, w) \,\|\, p(z))` of the bound by epoch, on the five
+arcs.
 
 With the plain objective it is 0 from the first epochs on: the posterior has no information on the
 cluster, since all components have merged. With the constraint of Eq. 7 it stays at the threshold

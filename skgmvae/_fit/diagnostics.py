@@ -58,7 +58,7 @@ class DiagnosticsRule(NamedTuple):
         Least share of the rows from its latent distribution that should be of it.
     max_distance_of_samples : float
         Distance of the mean sample from the mean row, in standard deviations within the cluster,
-        beyond which the decoder has not learned its rows.
+        beyond two standard errors, from which on the decoder has not learned its rows.
     max_spread_of_samples : float
         Standard deviation of the samples by that of the rows, in the median of the columns, beyond
         which it has not learned how they vary. It was .9 to 1.7 for clusters of 16 rows and more of
