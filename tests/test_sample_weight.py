@@ -249,3 +249,16 @@ def test_weights_are_routed_through_a_pipeline_and_a_search():
         search = GridSearchCV(pipeline, {"gmvaeclustering__latent_dim": [1, 2]}, cv=2)
         search.fit(X, sample_weight=WEIGHTS + 1)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize(("likelihood", "value"), [
+    ("poisson", -5), ("poisson", np.nan), ("bernoulli", 7),
+])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_rows_of_weight_0_are_such_as_the_likelihood_takes(likelihood, value, method):
+    X = np.random.default_rng(0).integers(0, 2, (40, 4)).astype(float)
+    X[0, 0] = value
+    weights = np.append(0.0, np.ones(39))
+    clusterer = GMVAEClustering(2, likelihood=likelihood, max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match=f"likelihood='{likelihood}' (needs|cannot take)"):
+        getattr(clusterer, method)(X, sample_weight=weights)
