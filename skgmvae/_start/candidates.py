@@ -7,7 +7,7 @@ Jordan & Weiss 2001) into too many clusters, here called subclusters, which are 
 agglomerative information bottleneck (Slonim & Tishby 1999): k-means with K clusters splits what is
 large before it separates what is small. Merging takes no step back, so that subclusters are moved
 from cluster to cluster afterwards (the sequential information bottleneck; Slonim, Friedman & Tishby
-2002).
+2002), and clusters are split while others are merged (as in the EM algorithm of Ueda et al. 2000).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .quiet import fit_quietly
 __all__ = [
     "LABEL_PROPAGATION", "MERGING", "OVERCLUSTERING", "GraphCandidates", "LabelPropagation",
     "Merging", "Overclustering", "divided", "graph_candidates", "merge_subclusters",
-    "propagate_labels", "reassigned_subclusters",
+    "propagate_labels", "reassigned_subclusters", "split_and_merged",
 ]
 
 _TINY = 1e-12  # divisors are at least this, which only rounding leaves below it
@@ -166,7 +166,7 @@ def graph_candidates(
         joint = edge_distribution(edges, labels, n_subclusters)
         n_merges = n_subclusters - n_clusters
         clusters, _ = next(islice(merge_subclusters(joint), n_merges, None))
-        balanced.append(reassigned_subclusters(joint, clusters)[labels])
+        balanced.append(split_and_merged(joint, reassigned_subclusters(joint, clusters))[labels])
         chain = list(islice(merge_subclusters(joint, merging.entropy_penalty), n_merges, None))
         subclusterings.append(labels)
         chains.append([clusters for clusters, _ in chain])
@@ -237,8 +237,7 @@ def merge_subclusters(
     loss = _information_losses(joint)
     yield clusters, 0.0
     while len(joint) > 1:
-        size = joint.sum(1)
-        penalized = loss - (1 - entropy_penalty) * _entropy_changes(size, size[:, None])
+        penalized = loss - (1 - entropy_penalty) * _size_changes(joint)
         np.fill_diagonal(penalized, np.inf)
         first, second = sorted(np.unravel_index(penalized.argmin(), loss.shape))
         pair = [first, second]
@@ -298,6 +297,81 @@ def reassigned_subclusters(
     return clusters
 
 
+def split_and_merged(
+    joint: NDArray[np.float64], clusters: NDArray[np.intp], *, n_trials: int = 10
+) -> NDArray[np.intp]:
+    """Split a cluster in two and merge two others, again and again, while the information grows.
+
+    Moving subclusters one by one does not get from three clusters where two are, and one where two
+    others are, to the right four.
+
+    Parameters
+    ----------
+    joint : ndarray of shape (n_subclusters, n_subclusters)
+        As in `merge_subclusters`.
+    clusters : ndarray of shape (n_subclusters,)
+    n_trials : int, default=10
+        After so many exchanges in vain, those that promise most, the search ends. The ARI of the
+        initial partition was .81, .85, .85, .85 with 0, 1, 3 and 10 on pendigits, .84, .84, .84,
+        .91 on MNIST (the worst of twelve seeds), and no higher with 30.
+
+    Returns
+    -------
+    ndarray of shape (n_subclusters,)
+    """
+    n_clusters = int(clusters.max()) + 1
+
+    def information(clusters: NDArray[np.intp]) -> float:
+        return mutual_information(_between(joint, clusters, n_clusters))
+
+    best = information(clusters)
+    while True:
+        for exchanged in _exchanges(joint, clusters, n_clusters, n_trials):
+            trial = reassigned_subclusters(joint, exchanged)
+            if information(trial) > best + _TINY:
+                clusters, best = trial, information(trial)
+                break
+        else:
+            return clusters
+
+
+def _exchanges(
+    joint: NDArray[np.float64], clusters: NDArray[np.intp], n_clusters: int, n_exchanges: int
+) -> Iterator[NDArray[np.intp]]:
+    """Yield clusters of which one is split and two others are merged, the best first."""
+    splits, gains = [], np.full(n_clusters, -np.inf)
+    for cluster in range(n_clusters):
+        own = np.flatnonzero(clusters == cluster)
+        split = clusters.copy()
+        if len(own) > 1:
+            halves, _ = next(islice(merge_subclusters(joint[np.ix_(own, own)]), len(own) - 2, None))
+            split[own[halves == 1]] = n_clusters
+            both = _between(joint, split, n_clusters + 1)[[cluster, n_clusters]]
+            gains[cluster] = _merge_losses(both)[0, 1]
+        splits.append(split)
+    kept, gone = np.triu_indices(n_clusters, 1)
+    losses = _merge_losses(_between(joint, clusters, n_clusters))[kept, gone]
+    change = gains[:, None] - losses  # (n_clusters, n_pairs)
+    pairs = np.arange(len(kept))
+    change[kept, pairs] = change[gone, pairs] = -np.inf
+    for number in change.argsort(None)[::-1][:n_exchanges]:
+        cluster, pair = np.unravel_index(number, change.shape)
+        if np.isfinite(change[cluster, pair]):
+            exchanged = splits[cluster].copy()
+            exchanged[exchanged == gone[pair]] = kept[pair]
+            exchanged[exchanged == n_clusters] = gone[pair]
+            yield exchanged
+
+
+def _between(
+    joint: NDArray[np.float64], clusters: NDArray[np.intp], n_clusters: int
+) -> NDArray[np.float64]:
+    """Return the joint distribution of the clusters of subclusters, (n_clusters, n_clusters)."""
+    members = np.eye(n_clusters)[clusters]
+    between: NDArray[np.float64] = members.T @ joint @ members
+    return between
+
+
 def _information_gains(
     between: NDArray[np.float64], edges: NDArray[np.float64], within: float
 ) -> NDArray[np.float64]:
@@ -321,6 +395,17 @@ def _information_losses(joint: NDArray[np.float64]) -> NDArray[np.float64]:
     # of one end of an edge; the other end's clusters are left as they are
     loss: NDArray[np.float64] = _entropy_changes(joint[:, None], joint).sum(-1)
     return loss
+
+
+def _merge_losses(joint: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what information merging each two rows (K, n_columns) loses, (K, K)."""
+    losses: NDArray[np.float64] = _information_losses(joint) - _size_changes(joint)
+    return losses
+
+
+def _size_changes(joint: NDArray[np.float64]) -> NDArray[np.float64]:
+    size = joint.sum(1)
+    return _entropy_changes(size, size[:, None])
 
 
 def _entropy_changes(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
