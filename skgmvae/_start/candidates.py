@@ -41,9 +41,7 @@ class Overclustering(NamedTuple):
 
     Merging subclusters, instead of k-means with K clusters, brought the initial labels of MNIST
     from an accuracy of .86-.93 to .955-.963 (three seeds, labels in sight). Half as many k-means,
-    or a third six times as fine, were as good there, and worse on thin and uneven clusters. K-means
-    on 10,000 rows, continued on all, was twice as fast, but some seeds then had an ARI of .84-.89
-    instead of .90-.93.
+    or a third six times as fine, were as good there, and worse on thin and uneven clusters.
 
     Attributes
     ----------
@@ -58,12 +56,16 @@ class Overclustering(NamedTuple):
     jitter : float
         Standard deviation of noise on the embedding, whose rows have length 1: k-means wants
         distinct rows.
+    n_fit_rows : int
+        Rows that k-means is fitted to, drawn anew each time. On MNIST the mean ARI was .926, the
+        worst of six seeds .918, in 4.4 s; with all 60,000 rows .926, .915, in 7.1 s.
     """
 
     dimensions: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
     subclusters: tuple[int, ...] = (2, 3, 2, 3)
     max_subclusters: int = 120
     jitter: float = 1e-6
+    n_fit_rows: int = 10_000
 
 
 OVERCLUSTERING = Overclustering()
@@ -196,7 +198,12 @@ def _overclusterings(
         values = values + policy.jitter * random.standard_normal(values.shape)
         n_subclusters = min(subclusters * n_clusters, limit)
         kmeans = KMeans(n_subclusters, n_init=1, random_state=random)
-        yield fit_quietly(kmeans, values).labels_, n_subclusters
+        if n_rows <= policy.n_fit_rows:
+            labels = fit_quietly(kmeans, values).labels_
+        else:
+            some = random.choice(n_rows, policy.n_fit_rows, replace=False)
+            labels = fit_quietly(kmeans, values[some]).predict(values)
+        yield labels, n_subclusters
 
 
 def _n_merges_below_k(ratios: NDArray[np.float64], merging: Merging) -> int:
