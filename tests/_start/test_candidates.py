@@ -253,6 +253,22 @@ def test_subclusters_and_dimensions_are_limited(monkeypatch):
     assert sizes.count(20) > len(OVERCLUSTERING.dimensions)
 
 
+def test_kmeans_of_many_rows_is_fitted_to_some_of_them(monkeypatch):
+    sizes = []
+    fit_quietly = module.fit_quietly
+
+    def spy(kmeans, values):
+        sizes.append(len(values))
+        return fit_quietly(kmeans, values)
+
+    monkeypatch.setattr(module, "fit_quietly", spy)
+    X, y = make_blobs(300, 3, centers=3, cluster_std=0.5, random_state=0)
+    overclustering = OVERCLUSTERING._replace(n_fit_rows=100)
+    found = candidates_of(graph_of(X), 3, overclustering=overclustering).balanced
+    assert set(sizes) == {100}
+    assert min(adjusted_rand_score(y, labels) for labels in found) == 1.0
+
+
 def best_cut(graph, n_clusters):
     found = candidates_of(graph, n_clusters).balanced
     return max(found, key=lambda labels: edge_information(graph, labels, n_clusters))
