@@ -1,7 +1,6 @@
 """What parameters are refused, in what words, and what "auto" stands for."""
 
 import math
-import time
 import tracemalloc
 from itertools import pairwise
 
@@ -213,7 +212,6 @@ def test_a_device_of_torch_serves(fit, device):
 def test_an_absurd_size_is_named_before_anything_is_allocated(name, value, method):
     estimator = GMVAEClustering(n_clusters=3, **{name: value})
     tracemalloc.start()
-    began = time.perf_counter()
     try:
         with pytest.raises(ValueError, match=rf"{name}=.*ask for a tensor of .* Lower") as caught:
             getattr(estimator, method)(X12)
@@ -221,7 +219,6 @@ def test_an_absurd_size_is_named_before_anything_is_allocated(name, value, metho
     finally:
         tracemalloc.stop()
     assert repr(value) in str(caught.value)
-    assert time.perf_counter() - began < 5
     assert peak < 1e6
 
 
