@@ -320,7 +320,7 @@ def split_and_merged(
     n_trials : int, default=10
         The search ends after so many exchanges in vain, those that promise most. With 0 and 10 the
         mean ARI of the initial partition was .79, .81 on pendigits (five seeds), the worst .84, .91
-        on MNIST (eight), the mean .70, .72 on 2,000 rows of USPS (five), .45, .42 on worm neurons
+        on MNIST (six), the mean .70, .72 on 2,000 rows of USPS (five), .45, .42 on worm neurons
         (ten): what is most informative is not always what the classes are. With 30 it was no other.
 
     Returns
