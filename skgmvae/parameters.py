@@ -194,6 +194,14 @@ class PseudoLabelRule(NamedTuple):
     20,000 points in the plane ended with an adjusted Rand index of .29 instead of 1.00, 4,186
     worm neurons by 2,000 genes with .33 instead of .47, texts with .00 instead of .26.
 
+    It stays too where features have units, unless changes are affine: a density, unlike a
+    probability, has no limit, and pixels that are nearly always 0 get so much of it that they
+    outweigh the regularizer. With a Gaussian likelihood and a weight that falls the accuracy on
+    MNIST went from .962 at the start to .947, now .960; on 10,000 of its images from .857 to .816,
+    now .853; on USPS the adjusted Rand index from .899 to .871, now .900; spambase (KEEL) from
+    .250 to .186, now .257. Optdigits lost .005 by it, 14,000 images of Fashion-MNIST .022. Counts,
+    whose features have units too, were not measured.
+
     Attributes
     ----------
     first, last : float
@@ -311,11 +319,13 @@ def pseudo_label_schedule(
     perturbation: Any,
     *,
     is_mixture: bool = False,
+    features_have_units: bool = False,
     rule: PseudoLabelRule = PSEUDO_LABELS,
 ) -> PseudoLabelSchedule:
     """Return the weight of the loss to pseudo-labels for so many rows and features.
 
-    It stays where pseudo-labels are the responsibilities of a mixture that is the right model.
+    It stays where pseudo-labels are the responsibilities of a mixture that is the right model, and
+    where features have units (`skgmvae.likelihoods.Likelihood`).
 
     Examples
     --------
@@ -323,11 +333,13 @@ def pseudo_label_schedule(
     10.0
     >>> pseudo_label_schedule(60_000, 784, "adversarial").at(1.0)
     0.3
+    >>> pseudo_label_schedule(60_000, 784, "adversarial", features_have_units=True).at(1.0)
+    10.0
     """
     affine = is_affine(perturbation)
     few_rows = n_rows <= max(rule.max_rows_throughout, rule.rows_of_a_feature * n_features)
     few = few_rows or n_features <= rule.max_features_throughout
-    if is_mixture or (few and not affine):
+    if is_mixture or ((few or features_have_units) and not affine):
         return PseudoLabelSchedule(rule.first, rule.first, 1.0)
     share = max(rule.min_share, (rule.max_rows_throughout / n_rows) ** rule.exponent)
     return PseudoLabelSchedule(rule.first, rule.last, rule.min_share if affine else share)

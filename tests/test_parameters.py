@@ -359,6 +359,17 @@ def test_rows_of_a_mixture_are_held_throughout_however_many(n_rows, perturbation
     assert schedule.at(0) == schedule.at(0.5) == schedule.at(1) == 10.0
 
 
+@pytest.mark.parametrize(("perturbation", "falls"), [
+    ("adversarial", False), (lambda y, source: y, False), ("affine", True), ("both", True),
+])
+def test_rows_of_features_with_units_are_held_throughout_unless_changes_are_affine(
+    perturbation, falls
+):
+    schedule = pseudo_label_schedule(60_000, 784, perturbation, features_have_units=True)
+    assert schedule.at(0) == 10.0
+    assert schedule.at(1) == (0.3 if falls else 10.0)
+
+
 def test_the_schedule_follows_its_rule():
     rule = PSEUDO_LABELS._replace(
         first=3.0, last=0.5, max_rows_throughout=10, max_features_throughout=3,

@@ -112,7 +112,8 @@ def regularizer_inputs(
     schedule = None
     if begins:
         schedule = pseudo_label_schedule(
-            n_rows or rows.n_rows, len(units.scale), perturbation, is_mixture=is_mixture
+            n_rows or rows.n_rows, len(units.scale), perturbation, is_mixture=is_mixture,
+            features_have_units=likelihood.features_have_units,
         )
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
 

@@ -22,6 +22,11 @@ MANY_FROM_TEN = PSEUDO_LABELS._replace(
 )
 
 
+def with_probabilities(make, X, **parameters):
+    """Return an estimator and rows of probabilities, whose features have no units."""
+    return make(likelihood="bernoulli", **parameters), (X - X.min()) / np.ptp(X)
+
+
 def watched_schedules(monkeypatch):
     """Return a list to which each fit or chunk adds what weighs its pseudo-labels."""
     seen, original = [], pseudo_labels.regularizer_inputs
@@ -59,8 +64,8 @@ def test_a_continued_fit_of_many_rows_is_held_by_the_last_weight(make, X, monkey
     few = functools.partial(pseudo_label_schedule, rule=rule)
     monkeypatch.setattr(pseudo_labels, "pseudo_label_schedule", few)
     seen = watched_schedules(monkeypatch)
-    estimator = make(max_iter=10, warm_start=True).fit(X)
-    estimator.set_params(max_iter=20).fit(X)
+    estimator, X = with_probabilities(make, X, max_iter=10, warm_start=True)
+    estimator.fit(X).set_params(max_iter=20).fit(X)
     assert {inputs.schedule for inputs in seen} == {few(60, 3, "adversarial")}
     # its first epoch is half of the schedule
     assert few(60, 3, "adversarial").share < 0.5
@@ -82,7 +87,8 @@ def test_a_fit_of_many_rows_that_begins_with_a_mixture_is_held_by_one_weight(
         ),
     )
     seen = watched_schedules(monkeypatch)
-    make(max_iter=1).fit(X)
+    estimator, X = with_probabilities(make, X, max_iter=1)
+    estimator.fit(X)
     (inputs,) = seen
     assert inputs.schedule.at(0) == 10.0
     assert inputs.schedule.at(1) == (10.0 if is_mixture else PSEUDO_LABELS.last)
@@ -102,3 +108,18 @@ def test_sparse_counts_are_compared_as_a_sparse_table():
     assert isinstance(sparse, SparseRows)
     np.testing.assert_allclose(sparse.flat(), dense.flat(), rtol=1e-6)
     assert sparse.scaled(np.arange(300)).nnz == np.count_nonzero(X)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t", "bernoulli", "poisson"])
+def test_a_fit_of_many_rows_is_held_by_one_weight_where_features_have_units(
+    make, X, monkeypatch, likelihood
+):
+    few = functools.partial(pseudo_label_schedule, rule=MANY_FROM_TEN)
+    monkeypatch.setattr(pseudo_labels, "pseudo_label_schedule", few)
+    seen = watched_schedules(monkeypatch)
+    values = np.round(20 * (X - X.min()) / np.ptp(X))
+    if likelihood == "bernoulli":
+        values /= values.max()
+    make(likelihood=likelihood, max_iter=1).fit(values)
+    (inputs,) = seen
+    assert inputs.schedule.at(1) == (0.3 if likelihood == "bernoulli" else 10.0)
