@@ -139,12 +139,12 @@ class GMVAEClustering(
         a Gaussian mixture, where BIC says that it is the right model, or no clusters stand apart
         and it explains more of the columns; or, where all columns are categories or have two
         values, with a latent class model. The posterior is fitted to the probabilities of clusters
-        there, with the same weight to the end. With many rows of many features (more than 2,500
-        rows, 50 features and 10 rows for each feature), or if images should survive affine changes,
-        the weight falls to a small one, the sooner the more rows, unless the fit begins with a
-        mixture or latent classes. Images that should survive affine changes are compared up to such
-        changes. "random" begins with no partition and asks for even clusters; `consistency=0`
-        begins with none.
+        there, with the same weight to the end. With `likelihood="bernoulli"`, many rows and many
+        features (more than 2,500 rows, 50 features and 10 rows for each feature), or if images
+        should survive affine changes, the weight falls to a small one, the sooner the more rows,
+        unless the fit begins with a mixture or latent classes. Images that should survive affine
+        changes are compared up to such changes. "random" begins with no partition and asks for even
+        clusters; `consistency=0` begins with none.
     n_init : int, default=1
         Number of random initializations of the weights, of which only the best is trained to the
         end: each is run for a sixth of the epochs, and the one whose clusters have most
