@@ -40,7 +40,14 @@ from ._rows import (
     slices,
 )
 from .likelihoods import Likelihood
-from .runtime import CPU, cached_property, computes_in_float64, generator, ordinary_torch
+from .runtime import (
+    CPU,
+    cached_property,
+    computes_in_float64,
+    generator,
+    ordinary_torch,
+    threads_for,
+)
 
 __all__ = ["ESTIMATION", "Estimation", "Fitted", "load_arrays", "log_odds", "to_arrays"]
 
@@ -125,6 +132,10 @@ class Fitted:
     def likelihood(self) -> Likelihood:
         """The family of p(y|x)."""
         return cast(Likelihood, self.architecture.likelihood)
+
+    @cached_property
+    def _n_multiplications(self) -> float:
+        return self.module.n_multiplications
 
     @cached_property
     def _double(self) -> GMVAE:
@@ -434,13 +445,15 @@ class Fitted:
         dtype = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
         model, precision = self._in_precision_of(dtype)
         result: NDArray[Any] | None = None
-        for block in slices(X.shape[0], rows_at_a_time(X, n_rows)):
-            values = function(model, self.units.to_model(X[block], precision, self.device))
-            part = self.units.to_data(values, dtype) if decoded else values.cpu().numpy()
-            if result is None:
-                out = dtype if part.dtype.kind == "f" else part.dtype
-                result = np.empty((X.shape[0], *part.shape[1:]), out)
-            result[block] = part
+        n_rows = rows_at_a_time(X, n_rows)
+        with threads_for(self._n_multiplications * min(n_rows, X.shape[0])):
+            for block in slices(X.shape[0], n_rows):
+                values = function(model, self.units.to_model(X[block], precision, self.device))
+                part = self.units.to_data(values, dtype) if decoded else values.cpu().numpy()
+                if result is None:
+                    out = dtype if part.dtype.kind == "f" else part.dtype
+                    result = np.empty((X.shape[0], *part.shape[1:]), out)
+                result[block] = part
         assert result is not None
         return result
 

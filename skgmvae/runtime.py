@@ -17,20 +17,21 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import FrameType
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import sklearn
 import torch
 from sklearn.exceptions import EfficiencyWarning
 from sklearn.utils import check_random_state
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 __all__ = [
     "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
     "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
-    "interruptible", "interrupts_held", "new_lock", "ordinary_torch", "select_device",
-    "staging_memory", "uninterrupted", "warn", "without_array_api",
+    "interruptible", "interrupts_held", "new_lock", "one_thread", "ordinary_torch",
+    "select_device", "staging_memory", "threads_for", "uninterrupted", "warn",
+    "without_array_api",
 ]
 
 CPU = torch.device("cpu")
@@ -247,6 +248,65 @@ def _compute_on_one_thread_if_forked() -> None:
         torch.set_num_threads(1)  # MKL too
         threadpool_limits(1, user_api="openmp")
         _of_thread.limited_in = process
+
+
+class ThreadUse(NamedTuple):
+    """When torch computes on all its threads.
+
+    Measured with ``examples/benchmarks/threads.py`` on two cores.
+
+    Attributes
+    ----------
+    n_multiplications : float
+        Of a forward pass, from which on. Where nothing else runs, steps of a fit to iris (4
+        million) take as long on one thread as on two, to digits (64 million) 1.2 times, to 500
+        features (150 million) 1.4 and to MNIST (390 million) 1.5 times.
+    """
+
+    n_multiplications: float = 1e8
+
+
+THREAD_USE = ThreadUse()
+
+
+def threads_for(n_multiplications: float) -> AbstractContextManager[Any]:
+    """Return a context within which torch computes on one thread if more gain little.
+
+    After each operation threads wait for one another without giving way: beside a program that
+    keeps one core of two busy, a step on both takes 11 to 25 times as long as on one thread.
+
+    Parameters
+    ----------
+    n_multiplications : float
+        How much is computed at a time: about the parameters of a network times the rows.
+    """
+    if n_multiplications >= THREAD_USE.n_multiplications or torch.get_num_threads() == 1:
+        return nullcontext()
+    return cast(AbstractContextManager[Any], _thread_pools("openmp").limit(limits=1))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within this context, also a decorator, numpy, SciPy, scikit-learn and torch take one thread.
+
+    For many small products one after another, as mixtures and k-means of a table are made of:
+    on two threads they take twice as long where nothing else runs, and five times beside a
+    program that keeps one core of two busy (``examples/benchmarks/threads.py``).
+
+    How many threads products of numpy and SciPy take is a setting of the process, of which only
+    the main thread has the say: two that take turns might leave it as the other had it for a time.
+    """
+    torch.get_num_threads()  # which the first call in a thread sets, in place of the limit
+    with ExitStack() as stack:
+        stack.enter_context(_thread_pools("openmp").limit(limits=1))
+        if threading.current_thread() is threading.main_thread():
+            stack.enter_context(_thread_pools("blas").limit(limits=1))
+        yield
+
+
+@functools.cache
+def _thread_pools(user_api: str) -> ThreadpoolController:
+    return ThreadpoolController().select(user_api=user_api)  # torch and scikit-learn are loaded
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import torch
 from hypothesis import settings
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from skgmvae import GMVAEClustering, files
 from skgmvae._model import Architecture
@@ -47,6 +48,16 @@ SMALL = {
 def device(request):
     """Name each device that there is: what a fit does is tested on all of them."""
     return request.param
+
+
+@pytest.fixture
+def two_threads():
+    """Let torch and the libraries below numpy take two threads, whatever the machine."""
+    before = torch.get_num_threads()
+    with threadpool_limits(2):
+        torch.set_num_threads(2)
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import EfficiencyWarning
+from threadpoolctl import threadpool_info
 from torch import nn
 
 from skgmvae.runtime import (
+    THREAD_USE,
     available_device,
     computes_in_float64,
     draw_seed,
@@ -23,8 +25,10 @@ from skgmvae.runtime import (
     global_draws_from,
     interruptible,
     interrupts_held,
+    one_thread,
     ordinary_torch,
     select_device,
+    threads_for,
 )
 
 CPU = torch.device("cpu")
@@ -435,3 +439,47 @@ def test_a_handler_of_the_users_stays(press):
         press()
     assert len(calls) == 2
     assert not held
+
+
+def threads_of(user_api):
+    """Return how many threads the libraries of one kind take."""
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == user_api}
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("factor", "expected"), [(0.9, 1), (1.0, 2), (np.inf, 2)])
+def test_little_is_computed_on_one_thread_and_much_on_all(factor, expected):
+    with threads_for(factor * THREAD_USE.n_multiplications):
+        assert torch.get_num_threads() == expected
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_on_one_thread_all_libraries_take_one():
+    with one_thread():
+        assert threads_of("blas") == threads_of("openmp") == {torch.get_num_threads()} == {1}
+        with one_thread(), pytest.raises(RuntimeError, match="within"):
+            raise RuntimeError("within")
+        assert threads_of("blas") == {1}
+    assert threads_of("blas") == threads_of("openmp") == {torch.get_num_threads()} == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_that_compute_at_once_leave_no_limit_to_the_process():
+    first_left, second_entered = threading.Event(), threading.Event()
+    seen = []
+
+    def second():
+        with one_thread():
+            second_entered.set()
+            first_left.wait(60)
+            seen.append(torch.get_num_threads())
+
+    with ThreadPoolExecutor() as pool:
+        with one_thread():
+            later = pool.submit(second)
+            second_entered.wait(60)
+        first_left.set()
+        later.result(60)
+    assert seen == [1]
+    assert threads_of("blas") == threads_of("openmp") == {torch.get_num_threads()} == {2}

@@ -20,7 +20,7 @@ from .._rows import Rows
 from .._training import Diverged, Schedule, TrainingState, train
 from ..distributed import ALONE, Group
 from ..fitted import load_arrays, to_arrays
-from ..runtime import ending_with, interrupts_held, ordinary_torch
+from ..runtime import ending_with, interrupts_held, ordinary_torch, threads_for
 from .checkpoint import NO_CHECKPOINT, TRAINING, Checkpoint, RunCheckpoint
 from .held_out import HeldOut, held_out_bound
 from .progress import VALIDATION, Progress
@@ -152,8 +152,9 @@ def run_restart(
     resumed = checkpoint.resumed_with(objective, len(names))
     named = partial(_named, names, settings.log_volume)
     records = [*earlier, *named(resumed.records if resumed else ())]
+    n_multiplications = module.n_multiplications * settings.batch_size * settings.n_mc_samples
     try:
-        with interrupts_held() as held:
+        with interrupts_held() as held, threads_for(n_multiplications):
             between = BetweenSteps(module, named, records, progress, task, checkpoint, held, group)
             outcome = train(
                 objective, batches, schedule, score=score, begin=between.begin,

@@ -14,7 +14,7 @@ from .._rows import BLOCK_ROWS, Reservoir, Rows, Units, n_batches
 from .._training import Adam, Step, all_finite, run_epoch
 from ..fitted import Fitted
 from ..parameters import auto_learning_rate
-from ..runtime import CPU, draw_seed, generator, ordinary_torch
+from ..runtime import CPU, draw_seed, generator, ordinary_torch, threads_for
 from .description import component_weights, describe, latent_mixture, of_given_rows
 from .diagnostics import warnings_of_far_rows
 from .preparation import Prepared, prepare, share_observed
@@ -46,7 +46,7 @@ def partial_fit(estimator: Any, given: Given, rule: StreamRule = STREAM) -> Fit:
     n_rows = max(copies.rows.shape[0], rule.n_rows)
     prepared = prepare(estimator, given, n_rows=n_rows)
     units, architecture, device = prepared
-    chunk, weights = Rows.standardized(copies.rows, units, device), copies.each_weight()
+    chunk = Rows.standardized(copies.rows, units, device)
     if previous is None:
         state = _first_state(estimator, prepared, chunk, n_rows)
         module, optimizer = architecture.build(device, state.seed, 0), None
@@ -55,6 +55,24 @@ def partial_fit(estimator: Any, given: Given, rule: StreamRule = STREAM) -> Fit:
         module, optimizer = copy.deepcopy((previous.fitted.module, state.optimizer))
         if previous.fitted.device != device:
             module, optimizer = module.to(device), None
+    with threads_for(module.n_multiplications * estimator.batch_size * estimator.n_mc_samples):
+        return _pass(estimator, given, prepared, chunk, module, optimizer, state, rule)
+
+
+def _pass(
+    estimator: Any,
+    given: Given,
+    prepared: Prepared,
+    chunk: Rows,
+    module: GMVAE,
+    optimizer: Adam | None,
+    state: FitState,
+    rule: StreamRule,
+) -> Fit:
+    """Take the pass, by training this module."""
+    copies, previous = given.copies, given.previous
+    units, architecture, device = prepared
+    weights = copies.each_weight()
     epoch = len(previous.records) if previous else 0
     source = generator(CPU, state.seed, 0, epoch, 0, 1)
     reservoir = state.reservoir

@@ -85,6 +85,14 @@ class GMVAE(nn.Module):
         self.component_head = GaussianHead(n_prior_features, n_components, latent_dim)
         self.register_buffer("log_weights", torch.empty(n_components))
 
+    @property
+    def n_multiplications(self) -> float:
+        """About how many a row takes; infinite where convolutions use a weight many times."""
+        weights = list(self.parameters())
+        if any(weight.ndim > 2 for weight in weights):
+            return math.inf
+        return sum(weight.numel() for weight in weights)
+
     def q(self, y: Tensor) -> Posterior:
         """q(x|y) and q(w|y), from one trunk."""
         features = self.encoder(self._read(y))  # (B, F)

@@ -19,6 +19,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state, gen_batches
 
 from .._rows import BLOCK_ROWS, Rows
+from ..runtime import one_thread
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
 from .codes import Code, find_codes, without_codes
 from .criterion import JudgedGraph, judged_graphs, partition_score, stand_apart
@@ -119,6 +120,7 @@ def certain(labels: NDArray[np.intp], n_clusters: int) -> csr_array:
     return csr_array((ones, labels, every), shape=(len(labels), n_clusters))
 
 
+@one_thread()
 def initial_partition(
     rows: Rows,
     neighbors: Neighbors,

@@ -17,11 +17,14 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
+from threadpoolctl import threadpool_info
 
 from helpers import LARGE, QUIET, same_weights
 from skgmvae import GMVAEClustering
 from skgmvae._fit import restarts, settings
 from skgmvae._fit.restarts import objective_of
+from skgmvae._start import selection
+from skgmvae._start.candidates import graph_candidates
 from skgmvae.fitted import Fitted, to_arrays
 from skgmvae.networks import dense_networks
 from skgmvae.parameters import EPOCHS, auto_max_iter
@@ -646,3 +649,34 @@ def test_while_training_p_z_is_that_of_the_pseudo_labels(make, X, monkeypatch):
     sizes = np.bincount(make(max_iter=1).fit(X[:50]).init_labels_, minlength=3)
     np.testing.assert_allclose(np.sort(seen[0]), np.sort(sizes / sizes.sum()), atol=0.05)
     np.testing.assert_allclose(seen[1], 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_small_networks_are_trained_on_one_thread(method, make, X):
+    # on two, beside a program that kept one core busy, a fit to digits took 70 s instead of 6
+    seen = []
+
+    def looking(y, generator):
+        seen.append(torch.get_num_threads())
+        return y
+
+    getattr(make(perturbation=looking), method)(X)
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2
+    getattr(make(perturbation=looking, max_iter=1, hidden_layer_sizes=(2000, 2000)), method)(X)
+    assert seen[-1] == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_initial_partition_is_found_on_one_thread(make, X, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        selection, "graph_candidates",
+        lambda *arguments, **options: seen.extend(
+            pool["num_threads"] for pool in threadpool_info()
+        ) or graph_candidates(*arguments, **options),
+    )
+    make(max_iter=1).fit(X)
+    assert set(seen) == {1}
+    assert {pool["num_threads"] for pool in threadpool_info()} == {2}

@@ -153,3 +153,14 @@ def test_the_parameters_of_p_x_given_w_and_of_p_y_given_x_are_apart(make_model):
         in zip(model.named_parameters(), of_x, strict=True) if gradient is not None
     }
     assert reached == {"prior", "component_head"}
+
+
+def test_the_multiplications_of_a_row_are_the_weights_of_dense_networks(make_model):
+    model = make_model()
+    state = model.state_dict().items()
+    weights = sum(
+        value.numel() for name, value in state if name.endswith(("weight", "bias"))
+    )
+    assert model.n_multiplications == weights
+    convolutions = Architecture((1, 8, 8), 3, 2, 2, (8,), "conv", LIKELIHOODS["bernoulli"])
+    assert convolutions.build(CPU, 0).n_multiplications == np.inf
