@@ -216,9 +216,8 @@ def _of_empty_clusters(
         )
     elif begun_with_fewer:
         yield EmptyClustersWarning(
-            f"The rows fall into {n_found} separate clusters; the other components of "
-            f"n_clusters={n_clusters} have no rows. Lower n_clusters, or set init='random' to "
-            "ask for even clusters."
+            f"Only {n_found} of n_clusters={n_clusters} clusters have rows, since no more were "
+            "found to begin with. Lower n_clusters, or set init='random' to ask for even clusters."
         )
     else:
         yield EmptyClustersWarning(
