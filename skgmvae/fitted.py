@@ -134,8 +134,8 @@ class Fitted:
         return cast(Likelihood, self.architecture.likelihood)
 
     @cached_property
-    def _n_multiplications(self) -> float:
-        return self.module.n_multiplications
+    def _n_multiplications(self) -> int:
+        return self.module.n_multiplications(self.architecture.data_shape)
 
     @cached_property
     def _double(self) -> GMVAE:

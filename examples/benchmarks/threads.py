@@ -85,7 +85,7 @@ def main():
     print(f"{'':30}{'millions':>10}{'one, ms':>10}{'all, ms':>10}{'one / all':>10}")
     for name, size in STEPS.items():
         objective, batch = objective_and_batch(size, device)
-        n_multiplications = objective.model.n_multiplications * BATCH_SIZE
+        n_multiplications = objective.model.n_multiplications((size.n_features,)) * BATCH_SIZE
         one, every = milliseconds(step_of(objective, batch), options.rounds, 20)
         print(
             f"{'step, ' + name:30}{n_multiplications / 1e6:10.0f}{one:10.1f}{every:10.1f}"

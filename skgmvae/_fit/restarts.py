@@ -152,7 +152,8 @@ def run_restart(
     resumed = checkpoint.resumed_with(objective, len(names))
     named = partial(_named, names, settings.log_volume)
     records = [*earlier, *named(resumed.records if resumed else ())]
-    n_multiplications = module.n_multiplications * settings.batch_size * settings.n_mc_samples
+    n_passes = settings.batch_size * settings.n_mc_samples
+    n_multiplications = module.n_multiplications(architecture.data_shape) * n_passes
     try:
         with interrupts_held() as held, threads_for(n_multiplications):
             between = BetweenSteps(module, named, records, progress, task, checkpoint, held, group)

@@ -55,7 +55,8 @@ def partial_fit(estimator: Any, given: Given, rule: StreamRule = STREAM) -> Fit:
         module, optimizer = copy.deepcopy((previous.fitted.module, state.optimizer))
         if previous.fitted.device != device:
             module, optimizer = module.to(device), None
-    with threads_for(module.n_multiplications * estimator.batch_size * estimator.n_mc_samples):
+    n_passes = estimator.batch_size * estimator.n_mc_samples
+    with threads_for(module.n_multiplications(architecture.data_shape) * n_passes):
         return _pass(estimator, given, prepared, chunk, module, optimizer, state, rule)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, Normal
+from torch.nn.modules.conv import _ConvNd as Convolution
 
 from ..networks import Networks
 from .distributions import DiagonalNormal, categorical, log_prob_points
@@ -85,13 +86,31 @@ class GMVAE(nn.Module):
         self.component_head = GaussianHead(n_prior_features, n_components, latent_dim)
         self.register_buffer("log_weights", torch.empty(n_components))
 
-    @property
-    def n_multiplications(self) -> float:
-        """About how many a row takes; infinite where convolutions use a weight many times."""
-        weights = list(self.parameters())
-        if any(weight.ndim > 2 for weight in weights):
-            return math.inf
-        return sum(weight.numel() for weight in weights)
+    @torch.no_grad()
+    def n_multiplications(self, data_shape: tuple[int, ...]) -> int:
+        """About how many a row of such a shape takes on its way through the networks.
+
+        As many as there are weights; where there are convolutions, which use theirs once for each
+        position, a row is sent through the encoder and the decoder.
+        """
+        convolutions = [layer for layer in self.modules() if isinstance(layer, Convolution)]
+        n_uses = {id(layer.weight): 1 for layer in convolutions}
+
+        def count(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            n_uses[id(layer.weight)] = math.prod(output.shape[2:])
+
+        if convolutions:
+            mode, hooks = self.training, [
+                layer.register_forward_hook(count) for layer in convolutions
+            ]
+            try:
+                y = self.log_weights.new_zeros(1, *data_shape)
+                self.eval().p_y(self.q(y).q_x.mean)
+            finally:
+                self.train(mode)
+                for hook in hooks:
+                    hook.remove()
+        return sum(weight.numel() * n_uses.get(id(weight), 1) for weight in self.parameters())
 
     def q(self, y: Tensor) -> Posterior:
         """q(x|y) and q(w|y), from one trunk."""

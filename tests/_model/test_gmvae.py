@@ -6,6 +6,7 @@ import torch
 from scipy.special import log_softmax
 from scipy.stats import norm
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.utils.flop_counter import FlopCounterMode
 
 from skgmvae._model import Architecture
 from skgmvae.likelihoods import LIKELIHOODS
@@ -156,11 +157,27 @@ def test_the_parameters_of_p_x_given_w_and_of_p_y_given_x_are_apart(make_model):
 
 
 def test_the_multiplications_of_a_row_are_the_weights_of_dense_networks(make_model):
-    model = make_model()
-    state = model.state_dict().items()
+    model = make_model(n_features=4)
     weights = sum(
-        value.numel() for name, value in state if name.endswith(("weight", "bias"))
+        value.numel() for name, value in model.state_dict().items()
+        if name.endswith(("weight", "bias"))
     )
-    assert model.n_multiplications == weights
-    convolutions = Architecture((1, 8, 8), 3, 2, 2, (8,), "conv", LIKELIHOODS["bernoulli"])
-    assert convolutions.build(CPU, 0).n_multiplications == np.inf
+    assert model.n_multiplications((4,)) == weights
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_convolution_multiplies_by_its_weights_at_each_position(training):
+    model = Architecture((1, 8, 12), 3, 2, 2, (8,), "conv", LIKELIHOODS["bernoulli"]).build(CPU, 0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train(training)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()
+        posterior = model.q(torch.zeros(1, 1, 8, 12))
+        model.p_x(posterior.q_w.mean[None])
+        model.p_y(posterior.q_x.mean)
+    model.train(training)
+    n_biases = sum(weight.numel() for weight in model.parameters() if weight.ndim < 2)
+    found = model.n_multiplications((1, 8, 12)) - n_biases
+    assert found == counter.get_total_flops() / 2
+    assert model.training == training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
