@@ -142,7 +142,7 @@ class GMVAEClustering(
         there, with the same weight to the end. With `likelihood="bernoulli"`, many rows and many
         features (more than 2,500 rows, 50 features and 10 rows for each feature), or if images
         should survive affine changes, the weight falls to a small one, the sooner the more rows,
-        unless the fit begins with a mixture or latent classes. Images that should survive affine
+        unless the fit begins with latent classes. Images that should survive affine
         changes are compared up to such changes. "random" begins with no partition and asks for even
         clusters; `consistency=0` begins with none.
     n_init : int, default=1
@@ -200,7 +200,8 @@ class GMVAEClustering(
         in this process. Not for `partial_fit`. Processes of joblib are never part of a group.
     n_jobs : int, default=None
         Processes for the trials of `n_init`, as in joblib. The fit is the same up to rounding,
-        which depends on the number of threads. Not used in a group (`distributed`).
+        which depends on the number of threads. Not used in a group (`distributed`), nor for rows
+        in a file.
     random_state : int, RandomState instance or None, default=None
         Fixes everything that is drawn.
     verbose : int, default=0
@@ -1082,11 +1083,10 @@ class GMVAEClustering(
         # GMVAEClustering with 3 clusters
         """
         fitted = self._fitted_model()
+        numbered = [f"x{j}" for j in range(self.n_features_in_)]
+        names = list(getattr(self, "feature_names_in_", numbered))
         if self._columns is not None:
-            names = self._columns.encoded_names
-        else:
-            numbers = range(self.n_features_in_)
-            names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in numbers]))
+            names = self._columns.encoded_names(names)
         return model_card(
             self, fitted.units, names, self._warnings, versions.installed(), X, y
         )
@@ -1243,11 +1243,12 @@ class GMVAEClustering(
                     "categories: pass a table."
                 )
             lazy = X if isinstance(X, LazyRows) else LazyRows(X)
-            if not len(lazy):
-                raise ValueError(
-                    f"Found array with 0 sample(s) (shape={lazy.shape}) while a minimum of 1 is "
-                    "required."
-                )
+            for what, size in zip(("sample(s)", "feature(s)"), lazy.shape, strict=True):
+                if not size:
+                    raise ValueError(
+                        f"Found array with 0 {what} (shape={lazy.shape}) while a minimum of 1 is "
+                        "required."
+                    )
             validate_data(holder, lazy, skip_check_array=True, reset=reset)
             return lazy
         if columns is None:

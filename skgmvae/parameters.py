@@ -324,8 +324,8 @@ def pseudo_label_schedule(
 ) -> PseudoLabelSchedule:
     """Return the weight of the loss to pseudo-labels for so many rows and features.
 
-    It stays where pseudo-labels are the responsibilities of a mixture that is the right model, and
-    where features have units (`skgmvae.likelihoods.Likelihood`).
+    It stays where pseudo-labels are the responsibilities of a mixture, and where features have
+    units (`skgmvae.likelihoods.Likelihood`).
 
     Examples
     --------

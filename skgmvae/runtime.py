@@ -64,7 +64,7 @@ class cached_property(functools.cached_property[T]):
 
 
 _GLOBAL_GENERATOR = new_lock()  # held by the thread that torch's global generator is lent to
-_first_process: int | None = None  # that computed here
+_FIRST_PROCESS = os.getpid()  # others have this module from it, by a fork
 _last_interrupt = -math.inf  # when it came
 _of_thread = threading.local()  # whether it was limited, and in which process
 
@@ -235,16 +235,13 @@ def ordinary_torch() -> Iterator[None]:
 
 
 def _compute_on_one_thread_if_forked() -> None:
-    """Limit this thread to itself in a process that was forked from one that has computed.
+    """Limit this thread to itself in a process that was forked, from one that may have computed.
 
     The threads of OpenMP are not there after a fork, but its pool is as before: whatever is shared
     out among them then, by torch or by scikit-learn, waits for them forever.
     """
-    global _first_process
     process = os.getpid()
-    if _first_process is None:
-        _first_process = process
-    if process not in (_first_process, getattr(_of_thread, "limited_in", None)):
+    if process not in (_FIRST_PROCESS, getattr(_of_thread, "limited_in", None)):
         torch.set_num_threads(1)  # MKL too
         threadpool_limits(1, user_api="openmp")
         _of_thread.limited_in = process
@@ -334,15 +331,21 @@ def interruptible() -> Iterator[None]:
     try:
         for number in before:
             signal.signal(number, _interrupt)
-        # what is interrupted as it begins to put one of these back leaves it to this line
-        with (
-            warnings.catch_warnings(), np.errstate(),
-            torch.set_grad_enabled(torch.is_grad_enabled()),
-        ):
+        with ExitStack() as settings:
+            for setting in (
+                warnings.catch_warnings(), np.errstate(),
+                torch.set_grad_enabled(torch.is_grad_enabled()),
+            ):
+                settings.enter_context(setting)
             try:
                 yield
             finally:
+                is_interrupted = _last_interrupt > -math.inf
                 _last_interrupt = math.inf  # none is heard any more
+                # what was interrupted as it began to put one of these back leaves it to this
+                # function; else they are left, since another thread may have changed them
+                if not is_interrupted:
+                    settings.pop_all()
     finally:
         _handle(before)
         _last_interrupt = -math.inf

@@ -249,6 +249,11 @@ def test_a_table_of_polars_is_fitted_as_that_of_pandas():
         for rows in (X, other):
             np.testing.assert_array_equal(model.predict_proba(rows), of_pandas.predict_proba(X))
         np.testing.assert_array_equal(model.sample(9)[0], of_pandas.sample(9)[0].to_numpy())
+        named = ClusterProfileDisplay.from_estimator(model, other).feature_names
+        np.testing.assert_array_equal(
+            named, ClusterProfileDisplay.from_estimator(of_pandas, X).feature_names
+        )
+        assert "color=red" in model.to_markdown()
         assert model.partial_fit(other).n_iter_ == of_pandas.n_iter_ + 1
 
 

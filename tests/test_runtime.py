@@ -386,6 +386,28 @@ def press(at_a_terminal):
     return lambda: signal.raise_signal(signal.SIGINT)
 
 
+def test_what_another_thread_sets_meanwhile_stays_unless_there_is_ctrl_c(press):
+    @interruptible()
+    def fit(*, is_interrupted):
+        filterwarnings = threading.Thread(
+            target=warnings.filterwarnings, args=("ignore", "set meanwhile")
+        )
+        filterwarnings.start()
+        filterwarnings.join()
+        if is_interrupted:
+            press()
+
+    def is_set():
+        return any(found[1] and found[1].match("set meanwhile") for found in warnings.filters)
+
+    with warnings.catch_warnings():
+        with pytest.raises(KeyboardInterrupt):
+            fit(is_interrupted=True)
+        assert not is_set()
+        fit(is_interrupted=False)
+        assert is_set()
+
+
 def test_what_puts_things_in_order_is_not_interrupted_by_a_second_ctrl_c(press):
     in_order = []
 

@@ -149,6 +149,11 @@ def test_a_source_without_rows_is_refused():
         clusterer.predict(LazyRows(X)[:0])
 
 
+def test_a_source_without_columns_is_refused():
+    with pytest.raises(ValueError, match=r"Found array with 0 feature\(s\) \(shape=\(800, 0\)\)"):
+        GMVAEClustering(**SHORT).fit(LazyRows(np.zeros((800, 0))))
+
+
 def test_what_is_unfit_is_refused():
     bad = X.copy()
     bad[500, 2] = np.inf

@@ -34,7 +34,7 @@ class Progress:
     trial : int or None
         Number of the trial, if it is one.
     verbose : int
-        0 prints nothing, 1 ten lines for all epochs of the schedule, 2 a line an epoch.
+        0 prints nothing, 1 prints 11 lines at most, 2 a line an epoch.
     log_volume : float
         From the bound in the model's units to that in the units of X.
     """

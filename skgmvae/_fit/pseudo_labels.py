@@ -110,7 +110,7 @@ def regularizer_inputs(
     if labels is not None:
         probabilities = certain(labels, int(estimator.n_clusters))
     schedule = None
-    if begins:
+    if begins and probabilities is not None:
         schedule = pseudo_label_schedule(
             n_rows or rows.n_rows, len(units.scale), perturbation, is_mixture=is_mixture,
             features_have_units=likelihood.features_have_units,

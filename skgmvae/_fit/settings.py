@@ -26,8 +26,7 @@ def settings_of(
     estimator: Any, seed: int, n_features: int, inputs: RegularizerInputs | None
 ) -> Settings:
     """Return the training parameters, "auto" as a number."""
-    holds = inputs is not None and inputs.pseudo_labels is not None
-    schedule = inputs.schedule if inputs is not None and holds else None
+    schedule = None if inputs is None else inputs.schedule
     consistency = estimator.consistency
     if consistency == "auto":
         consistency = auto_consistency(

@@ -76,7 +76,8 @@ class RegularizerInputs(NamedTuple):
     pseudo_labels : csr_array of shape (n_rows, K) or None
         Probabilities that rows are in each cluster.
     schedule : PseudoLabelSchedule or None
-        Of the loss to these; None where they only say which sizes of clusters to expect.
+        Of the loss to these; None where there are none, or they only say which sizes of clusters
+        to expect.
     weights : ndarray of shape (n_rows,) or None
         Of the rows; None where all have one.
     """
@@ -93,7 +94,7 @@ class RegularizerInputs(NamedTuple):
         A posterior that is fitted to them has their sizes, so that no other prior goes with it. A
         cluster without rows counts as one row.
         """
-        if self.pseudo_labels is None or self.schedule is None:
+        if self.schedule is None:
             return None
         sizes = self.sizes(group).clamp(min=1.0)
         return sizes / sizes.sum()

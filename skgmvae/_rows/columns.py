@@ -166,10 +166,8 @@ class Columns(NamedTuple):
             for number in self.categories
         ]
 
-    @property
-    def encoded_names(self) -> list[str]:
-        """Names of the encoded columns, such as color=red; x0, x1, ... those of an array."""
-        names = [f"x{j}" for j in range(self.n_features)] if self.names is None else self.names
+    def encoded_names(self, names: Iterable[Any]) -> list[str]:
+        """Return the names of the encoded columns, such as color=red, by those of the table."""
         return [
             f"{name}={value}" if number in self.categories else str(name)
             for number, name in enumerate(names) for value in self.categories.get(number, [None])

@@ -115,6 +115,8 @@ class Units(NamedTuple):
             largest = max(np.abs(found.lowest).max(), np.abs(found.highest).max())
             raise ValueError(f"X has values too large to square, up to {largest:.3g}; scale X.")
         rounding = _rounding(mean, X.dtype)
+        # what varies by rounding alone has neighbors in X's precision; whole numbers have not
+        rounding = np.where(core.resolution > rounding / 24, _rounding(mean, mean.dtype), rounding)
         (first,) = dense(X[:1])
         first = np.where(np.isnan(first), found.lowest, first)
         constants = np.where(spread <= rounding, first, np.nan)
@@ -133,8 +135,11 @@ class Units(NamedTuple):
             counted = np.where(spread > 0, spread.max(), 0.0)
             spread = counted if scale == "auto" else spread
         without_scale = spread <= rounding
-        span = {"auto": spread + core.resolution, "std": deviation, None: np.ones_like(spread)}
-        scales = np.where(without_scale, 1.0, span.get(scale, spread))
+        span = {
+            "auto": spread + core.resolution, "range": spread, "std": deviation,
+            None: np.ones_like(spread),
+        }
+        scales = np.where(without_scale, np.maximum(1.0, 10 * spread), span[scale])
         with np.errstate(divide="ignore", invalid="ignore"):
             scaled_variance = (variance / scales**2)[~without_scale]
         if scaled_variance.size:

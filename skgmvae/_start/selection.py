@@ -100,7 +100,7 @@ class InitialPartition(NamedTuple):
         That rows are in each cluster; identical rows have the same. Few of a row are not 0 where
         there are many clusters.
     is_mixture : bool
-        Whether they are those of a mixture that is the right model.
+        Whether they are the responsibilities of a mixture, Gaussian or of latent classes.
     """
 
     probabilities: csr_array

@@ -16,8 +16,8 @@ __all__ = ["Adam", "Step"]
 class Adam:
     """Adam with the paper's betas and epsilon, fused: one kernel for all parameters.
 
-    The same as ``torch.optim.Adam``, the first object of which imports torch's compiler, in 1.4
-    seconds. All that changes is in tensors, so that a CUDA graph may change it.
+    The same as ``torch.optim.Adam``, the first object of which imports torch's compiler, which
+    takes longer than many a fit. What changes is in tensors, so that a CUDA graph may change it.
 
     Parameters
     ----------

@@ -44,10 +44,12 @@ class LastStep(NamedTuple):
 
     def feature_names(self, n_features: int) -> NDArray[Any]:
         """Return the names of the columns that `numbers` has; x0, x1, ... where unknown."""
+        names = getattr(self.clusterer, "feature_names_in_", None)
         columns = getattr(self.clusterer, "_columns", None)
         if columns is not None:
-            return np.asarray(columns.encoded_names)
-        names = getattr(self.clusterer, "feature_names_in_", None)
+            if names is None:
+                names = [f"x{j}" for j in range(columns.n_features)]
+            return np.asarray(columns.encoded_names(names))
         if names is None and self.steps_before:
             try:
                 names = self.steps_before[-1].get_feature_names_out()

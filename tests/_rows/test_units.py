@@ -460,6 +460,29 @@ def test_what_varies_by_rounding_is_constant():
     assert set(units.to_data(torch.randn(5, 2), DOUBLE)[:, 1]) == {X[0, 1]}
 
 
+@pytest.mark.parametrize(("least", "n_values"), [(1e6, 4), (5e6, 15)])
+def test_whole_numbers_in_single_precision_are_not_constant(least, n_values):
+    X = np.c_[least + np.arange(60) % n_values, np.arange(60) % 7]
+    single, double = (Units.standardizing(X.astype(dtype), None) for dtype in (SINGLE, DOUBLE))
+    assert np.isnan(single.constants).all()
+    np.testing.assert_allclose(single.scale, double.scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mean", [1e8, -1.7e9, 1e20])
+def test_what_varies_by_the_rounding_of_single_precision_has_no_weight(mean):
+    # a time within an hour, in seconds: it was seen as it is, and decided the clusters
+    X = rng().standard_normal((400, 3)).astype(SINGLE)
+    X[:, 1] = np.float32(mean) + np.spacing(np.float32(mean)) * rng().integers(-10, 10, 400)
+    units = Units.standardizing(X, None)
+    assert np.isnan(units.constants).tolist() == [True, False, True]
+    assert np.abs(seen(units, X)[:, 1]).max() <= 0.1
+
+
+def test_an_unknown_scale_is_not_taken_for_another():
+    with pytest.raises(KeyError):
+        Units.standardizing(rng().random((9, 2)), None, "Std")
+
+
 def test_data_that_is_constant_throughout_is_zero_and_comes_back():
     X = np.full((5, 3), 2.3)
     units = Units.standardizing(X, None)

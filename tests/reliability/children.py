@@ -74,6 +74,15 @@ def fork():
     assert torch.get_num_threads() == 2
 
 
+def fork_after_others():
+    """Fork after work that was none of ours."""
+    rows = np.repeat(X, 60, axis=0)
+    torch.set_num_threads(2)
+    torch.ones(2000, 2000).exp().sum()
+    KMeans(3, n_init=1).fit(rows)
+    assert in_a_fork(lambda: fitted().predict(rows))
+
+
 def fork_beside_fits(n_forks):
     clusterer, _ = on_two_threads()
     done = threading.Event()

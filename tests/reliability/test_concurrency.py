@@ -133,6 +133,13 @@ def test_a_forked_process_may_predict_and_fit_after_work_on_two_threads(tried):
 
 
 @needs_fork
+def test_a_process_may_be_forked_after_work_of_others_on_two_threads(tried):
+    # a fork from a process in which no model was fitted took itself for the first one
+    tried()
+    run_python(CHILDREN, "fork_after_others", seconds=240)
+
+
+@needs_fork
 @pytest.mark.parametrize("n_forks", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_process_may_be_forked_beside_fits(tried, n_forks):
     # a lock was held by a thread that was not there
