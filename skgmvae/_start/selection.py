@@ -314,9 +314,11 @@ def _compared_with_mixtures(
 ) -> InitialPartition:
     """Return a mixture if that is the right model, else the best candidate.
 
-    One with fewer clusters is taken only if mixtures of so many suffice. Where no mixture is right
-    and no clusters stand apart, the partition is taken that explains most: that candidate, the best
-    mixture, or the best of columns that have been made normal one by one.
+    One with fewer clusters is taken only if mixtures of so many suffice. A single column has no
+    shapes that a graph would follow, only gaps in its tails, so that the best mixture is taken in
+    any case. Where no mixture is right and no clusters stand apart, the partition is taken that
+    explains most: that candidate, the best mixture, or the best of columns that have been made
+    normal one by one.
     """
     assert space.values is not None
     compared = space.views[0]
@@ -341,7 +343,7 @@ def _compared_with_mixtures(
     found = best_mixture(normal, beginnings, n_clusters, random, others=others)
     if found is None:
         return by_votes
-    if found.is_right:
+    if found.is_right or space.values.shape[1] == 1:
         return _by_mixture(found.mixture, space, random)
     if normal.shape[1] < selection.min_features or stand_apart(
         best, judged or _judged(space.views, random), n_clusters

@@ -473,6 +473,25 @@ def test_it_says_whether_it_is_a_mixture(make, images, is_mixture):
     assert not begin(X, 1, images=images).is_mixture
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("draw", "least"), [
+    (lambda random, y: random.lognormal(1 + 3 * y, 0.5), 0.85),
+    (lambda random, y: random.exponential(1 + 29 * y), 0.6),
+    (lambda random, y: random.gamma(4, 1 + 5 * y), 0.7),
+    (lambda random, y: random.standard_t(3, len(y)) + 6 * y, 0.8),
+    (lambda random, y: random.uniform(size=len(y)) + 1.5 * y, 1.0),
+], ids=["lognormal", "exponential", "gamma", "t", "uniform"])
+def test_one_column_is_divided_as_by_a_mixture(draw, least, seed):
+    # the ten largest of a thousand values were a cluster, since a gap lies before them
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 2, 800)
+    X = draw(random, y)[:, np.newaxis]
+    found = agreement(X, y)
+    mixture = GaussianMixture(2, n_init=3, random_state=seed).fit_predict(X)
+    assert found >= least
+    assert found >= adjusted_rand_score(y, mixture) - 0.03
+
+
 def test_blobs_that_nearly_touch_are_not_merged():
     # of their cut and that into two the criterion prefers the latter, and mixtures decide
     centers = 5.5 * np.array([[1, 0], [0, 1], [-1, -1]])
