@@ -306,17 +306,18 @@ def _of_samples(
         yield SamplesWarning(
             f"The mean of what `sample` draws from cluster {found[distances.argmax()]} lies "
             f"{distances.max():.1f} standard deviations away from the mean of its rows: the "
-            "decoder has not learned them, as it takes long to for few rows far from others. "
-            "Train longer (max_iter) if you need samples or the density; labels and "
+            "decoder has not learned them, which takes long for few rows far from others. Train "
+            "longer (a max_iter above n_iter_) if you need samples or the density; labels and "
             "probabilities may be good nevertheless."
         )
     elif spreads.max() > DIAGNOSTICS.max_spread_of_samples:
         widest = spreads.argmax()
         yield SamplesWarning(
             f"What `sample` draws from cluster {found[widest]} varies {spreads[widest]:.1f} times "
-            "as much as its rows: the decoder has not learned how near to each other they are, as "
-            "it takes long to for few rows far from others. Train longer (max_iter) if you need "
-            "samples or the density; labels and probabilities may be good nevertheless."
+            "as much as its rows. In skewed columns samples are too wide, and may be impossible, as "
+            "negative amounts: fit the logarithms. For few rows far from others it takes long to "
+            "learn how near to each other they are: train longer (a max_iter above n_iter_). Labels "
+            "and probabilities may be good nevertheless."
         )
 
 

@@ -136,7 +136,7 @@ def blobs_of_three(X):
 CASES = {
     "rows in fewer clusters": (
         {"n_clusters": 6, "max_iter": 40}, blobs_of_three, EmptyClustersWarning,
-        r"fall into 3 .*n_clusters=6 .*Lower n_clusters, or set init='random'",
+        r"Only 3 of n_clusters=6 clusters have rows.*Lower n_clusters, or set init='random'",
     ),
     "dead components": (
         {"n_clusters": 12, "consistency": 0, "max_iter": 3}, None, EmptyClustersWarning,
