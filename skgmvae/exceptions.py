@@ -107,7 +107,7 @@ class IdentifierWarning(ClusteringWarning):
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always", IdentifierWarning)
     ...     _ = GMVAEClustering(2, max_iter=2, random_state=0).fit(X)
-    >>> str(caught[0].message).split("; ")[0]
+    >>> str(caught[0].message).split(", ")[0]
     "Column 'id' of X is text with 60 distinct values in 60 rows"
     """
 
