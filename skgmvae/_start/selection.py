@@ -69,8 +69,9 @@ class Selection(NamedTuple):
     n_beginnings : int
         Candidates, the best ones, from which Gaussian mixtures are fitted. Not tuned.
     min_features : int
-        So many features, or no clusters are compared by what they explain: in the plane these are
-        often curves, which explain nothing of their coordinates one by one.
+        So many features, or columns of few values, or no clusters are compared by what they
+        explain: in the plane these are often curves, which explain nothing of their coordinates one
+        by one.
     """
 
     n_refined: int = 6
@@ -345,7 +346,8 @@ def _compared_with_mixtures(
         return by_votes
     if found.is_right or space.values.shape[1] == 1:
         return _by_mixture(found.mixture, space, random)
-    if normal.shape[1] < selection.min_features or stand_apart(
+    may_be_curves = normal.shape[1] < selection.min_features and not space.has_noise
+    if may_be_curves or stand_apart(
         best, judged or _judged(space.views, random), n_clusters
     ):
         return by_votes

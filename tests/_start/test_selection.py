@@ -492,6 +492,16 @@ def test_one_column_is_divided_as_by_a_mixture(draw, least, seed):
     assert found >= adjusted_rand_score(y, mixture) - 0.03
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_two_columns_of_counts_are_no_curves(seed):
+    # the graph of neighbors cuts off what is rare in the tail of one of them
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 2, 900)
+    n_first = np.where(y == 0, random.negative_binomial(2, 0.2, 900), random.poisson(1, 900))
+    X = np.c_[n_first, random.poisson(np.array([2, 9])[y])]
+    assert agreement(X, y) > 0.7
+
+
 def test_blobs_that_nearly_touch_are_not_merged():
     # of their cut and that into two the criterion prefers the latter, and mixtures decide
     centers = 5.5 * np.array([[1, 0], [0, 1], [-1, -1]])
