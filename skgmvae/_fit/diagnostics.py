@@ -314,10 +314,10 @@ def _of_samples(
         widest = spreads.argmax()
         yield SamplesWarning(
             f"What `sample` draws from cluster {found[widest]} varies {spreads[widest]:.1f} times "
-            "as much as its rows. In skewed columns samples are too wide, and may be impossible, as "
-            "negative amounts: fit the logarithms. For few rows far from others it takes long to "
-            "learn how near to each other they are: train longer (a max_iter above n_iter_). Labels "
-            "and probabilities may be good nevertheless."
+            "as much as its rows. In skewed columns samples are too wide, and may be impossible, "
+            "as negative amounts: fit the logarithms. For few rows far from others it takes long "
+            "to learn how near to each other they are: train longer (a max_iter above n_iter_). "
+            "Labels and probabilities may be good nevertheless."
         )
 
 
