@@ -337,6 +337,8 @@ def interruptible() -> Iterator[None]:
                 torch.set_grad_enabled(torch.is_grad_enabled()),
             ):
                 settings.enter_context(setting)
+            for user_api in ("blas", "openmp"):
+                settings.callback(_thread_pools(user_api).limit().restore_original_limits)
             try:
                 yield
             finally:

@@ -408,6 +408,20 @@ def test_what_another_thread_sets_meanwhile_stays_unless_there_is_ctrl_c(press):
         assert is_set()
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_a_limit_of_threads_that_ctrl_c_kept_from_ending_ends_with_the_fit(press):
+    limit = one_thread()
+
+    @interruptible()
+    def fit():
+        limit.__enter__()
+        press()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    assert threads_of("blas") == threads_of("openmp") == {torch.get_num_threads()} == {2}
+
+
 def test_what_puts_things_in_order_is_not_interrupted_by_a_second_ctrl_c(press):
     in_order = []
 
