@@ -29,7 +29,7 @@ from .dequantization import (
     has_few_variables,
     without_large_categories,
 )
-from .explanation import explained, explains_more
+from .explanation import explained
 from .graph import edge_information, neighbor_graph, separation
 from .latent_classes import class_probabilities, encoded_categories
 from .mixtures import (
@@ -189,12 +189,12 @@ def _explaining_most(
     partitions: list[InitialPartition], values: NDArray[np.float32], codes: Sequence[Code] = ()
 ) -> InitialPartition:
     """Return the partition that explains most of all columns, the first of those that do."""
-    return max(partitions, key=lambda found: explained(values, _most_probable(found), codes))
 
+    def explained_by(partition: InitialPartition) -> float:
+        labels = np.asarray(partition.probabilities.argmax(1)).ravel()
+        return explained(values, labels, codes)
 
-def _most_probable(partition: InitialPartition) -> NDArray[np.intp]:
-    labels: NDArray[np.intp] = np.asarray(partition.probabilities.argmax(1)).ravel()
-    return labels
+    return max(partitions, key=explained_by)
 
 
 def _values_of(rows: Rows, neighbors: Neighbors) -> NDArray[np.float32]:
@@ -319,8 +319,7 @@ def _compared_with_mixtures(
     shapes that a graph would follow, only gaps in its tails, so that the best mixture is taken in
     any case. Where no mixture is right and no clusters stand apart, the partition is taken that
     explains most: that candidate, the best mixture, or the best of columns that have been made
-    normal one by one. What stands apart may be the end of a tail: the best mixture is taken
-    nevertheless if it explains more by more than chance.
+    normal one by one.
     """
     assert space.values is not None
     compared = space.views[0]
@@ -347,14 +346,12 @@ def _compared_with_mixtures(
         return by_votes
     if found.is_right or space.values.shape[1] == 1:
         return _by_mixture(found.mixture, space, random)
-    if normal.shape[1] < selection.min_features and not space.has_noise:  # they may be curves
+    may_be_curves = normal.shape[1] < selection.min_features and not space.has_noise
+    if may_be_curves or stand_apart(
+        best, judged or _judged(space.views, random), n_clusters
+    ):
         return by_votes
-    are_apart = stand_apart(best, judged or _judged(space.views, random), n_clusters)
-    by_mixture = _by_mixture(found.mixture, space, random)
-    if are_apart:
-        labels, others = _most_probable(by_mixture), _most_probable(by_votes)
-        return by_mixture if explains_more(space.values, labels, others) else by_votes
-    partitions = [by_votes, by_mixture]
+    partitions = [by_votes, _by_mixture(found.mixture, space, random)]
     if not space.has_noise:  # ranks would be those of the noise
         scores = normal_scores(_drawn(space, random))
         found = best_mixture(scores[complete], beginnings, n_clusters, random, policy=_ROUGH)
