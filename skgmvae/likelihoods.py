@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-#: With counts a hundred times as large, of three, losses were not finite at any learning rate.
+#: Of counts of about 3e12 losses were finite; of 3e13 they were not finite at any learning rate.
 LARGEST_COUNT = 1e12
 
 

@@ -62,9 +62,9 @@ def milliseconds(run, n_rounds, n_calls):
 def partition_of(n_rows, n_features):
     """Return a function that finds the initial partition of a table, its neighbors known."""
     X, _ = make_blobs(n_rows, n_features, centers=10, cluster_std=3.0, random_state=0)
-    rows = Rows(torch.tensor(X / X.std(0), dtype=torch.float32))
-    neighbors = find_neighbors(rows, 0)
     scale = X.std(0)
+    rows = Rows(torch.tensor(X / scale, dtype=torch.float32))
+    neighbors = find_neighbors(rows, 0)
     initial_partition = selection.initial_partition.__wrapped__  # which is limited to one thread
     return lambda: initial_partition(rows, neighbors, 10, 0, scale=scale)
 

@@ -139,6 +139,7 @@ class Units(NamedTuple):
             "auto": spread + core.resolution, "range": spread, "std": deviation,
             None: np.ones_like(spread),
         }
+        # what is but rounding is seen as a tenth at most, so that it does not decide the clusters
         scales = np.where(without_scale, np.maximum(1.0, 10 * spread), span[scale])
         with np.errstate(divide="ignore", invalid="ignore"):
             scaled_variance = (variance / scales**2)[~without_scale]
