@@ -109,51 +109,26 @@ class Units(NamedTuple):
             )
             if scale in ("auto", None):
                 found = _moments_within(X, core, found, image_shape)
-            spread = found.highest - found.lowest
-        mean, variance = found.mean, found.variance
-        if not (np.isfinite(variance) & np.isfinite(spread)).all():
-            largest = max(np.abs(found.lowest).max(), np.abs(found.highest).max())
-            raise ValueError(f"X has values too large to square, up to {largest:.3g}; scale X.")
-        rounding = _rounding(mean, X.dtype)
+            _check_squares(found)
+        rounding = _rounding(found.mean, X.dtype)
         # what varies by rounding alone has neighbors in X's precision; whole numbers have not
-        rounding = np.where(core.resolution > rounding / 24, _rounding(mean, mean.dtype), rounding)
+        in_double = _rounding(found.mean, found.mean.dtype)
+        rounding = np.where(core.resolution > rounding / 24, in_double, rounding)
+        is_constant = found.highest - found.lowest <= rounding
         (first,) = dense(X[:1])
         first = np.where(np.isnan(first), found.lowest, first)
-        constants = np.where(spread <= rounding, first, np.nan)
-        mean = np.where(spread <= rounding, first, mean)
-        deviation, counted = np.sqrt(variance), spread
+        found = found._replace(mean=np.where(is_constant, first, found.mean))
         if image_shape is not None:
-            location = _by_channel(np.mean, mean, image_shape)
-            variance = variance + (mean - location) ** 2
-            mean, deviation = location, np.sqrt(_by_channel(np.mean, variance, image_shape))
-            spread = _by_channel(np.max, spread, image_shape)
-            # pixels may differ from each other more than any does from image to image
-            counted = _by_channel(np.max, found.highest, image_shape) - _by_channel(
-                np.min, found.lowest, image_shape
-            )
+            widths = _widths_of_pixels(found, image_shape)
         elif are_directions:
-            counted = np.where(spread > 0, spread.max(), 0.0)
-            spread = counted if scale == "auto" else spread
-        without_scale = spread <= rounding
-        span = {
-            "auto": spread + core.resolution, "range": spread, "std": deviation,
-            None: np.ones_like(spread),
-        }
-        # what is but rounding is seen as a tenth at most, so that it does not decide the clusters
-        scales = np.where(without_scale, np.maximum(1.0, 10 * spread), span[scale])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scaled_variance = (variance / scales**2)[~without_scale]
-        if scaled_variance.size:
-            typical = scaled_variance.mean()
-            if not typical > 0:
-                raise ValueError(
-                    "X has values too small to square: a feature has a range of "
-                    f"{spread[~without_scale].min():.3g}; scale X."
-                )
-            scales[~without_scale] *= np.sqrt(typical)
-        counted = np.where(without_scale, np.inf, counted)
+            widths = _widths_of_directions(found, in_common=scale == "auto")
+        else:
+            widths = _widths_of_columns(found)
+        has_scale = widths.range > rounding
         return cls(
-            mean, scales, constants, image_shape, core.lowest, core.highest, counted, observed,
+            widths.location, _scales(widths, core.resolution, has_scale, scale),
+            np.where(is_constant, first, np.nan), image_shape, core.lowest, core.highest,
+            np.where(has_scale, widths.counted, np.inf), observed,
         )
 
     @classmethod
@@ -378,6 +353,88 @@ def moments(blocks: Iterable[NDArray[Any]]) -> Moments:
     return Moments(mean, squares / counted, lowest, highest, n_values)
 
 
+class _Widths(NamedTuple):
+    """Where the values of each feature are and how far from each other, (n_features,) each.
+
+    Attributes
+    ----------
+    location : ndarray
+    variance : ndarray
+        About the location.
+    range, deviation : ndarray
+        What features are divided by.
+    counted : ndarray
+        `Units.spread`.
+    """
+
+    location: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    range: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    counted: NDArray[np.float64]
+
+
+def _widths_of_columns(found: Moments) -> _Widths:
+    span = found.highest - found.lowest
+    return _Widths(found.mean, found.variance, span, np.sqrt(found.variance), span)
+
+
+def _widths_of_directions(found: Moments, *, in_common: bool) -> _Widths:
+    """Let rows of one length keep their angles, if the range of all is that of the widest."""
+    widths = _widths_of_columns(found)
+    widest = np.where(widths.range > 0, widths.range.max(), 0.0)
+    return widths._replace(range=widest if in_common else widths.range, counted=widest)
+
+
+def _widths_of_pixels(found: Moments, image_shape: tuple[int, ...]) -> _Widths:
+    """Return the widths of the channel of each pixel."""
+    def by_channel(function: Any, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        pixels = values.reshape(-1, _n_channels(image_shape))
+        return np.tile(function(pixels, axis=0), len(pixels))
+
+    location = by_channel(np.mean, found.mean)
+    variance = found.variance + (found.mean - location) ** 2
+    return _Widths(
+        location, variance,
+        by_channel(np.max, found.highest - found.lowest),
+        np.sqrt(by_channel(np.mean, variance)),
+        # pixels may differ from each other more than any does from image to image
+        by_channel(np.max, found.highest) - by_channel(np.min, found.lowest),
+    )
+
+
+def _scales(
+    widths: _Widths,
+    resolution: NDArray[np.float64],
+    has_scale: NDArray[np.bool_],
+    scale: str | None,
+) -> NDArray[np.float64]:
+    """Return what features are divided by, so that the mean variance of those with a scale is 1."""
+    span = {
+        "auto": widths.range + resolution, "range": widths.range, "std": widths.deviation,
+        None: np.ones_like(widths.range),
+    }
+    # what is but rounding is seen as a tenth at most, so that it does not decide the clusters
+    scales = np.where(has_scale, span[scale], np.maximum(1.0, 10 * widths.range))
+    if has_scale.any():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            typical = (widths.variance / scales**2)[has_scale].mean()
+        if not typical > 0:
+            raise ValueError(
+                "X has values too small to square: a feature has a range of "
+                f"{widths.range[has_scale].min():.3g}; scale X."
+            )
+        scales[has_scale] *= np.sqrt(typical)
+    return scales
+
+
+def _check_squares(found: Moments) -> None:
+    can_be_squared = np.isfinite(found.variance) & np.isfinite(found.highest - found.lowest)
+    if not can_be_squared.all():
+        largest = max(np.abs(found.lowest).max(), np.abs(found.highest).max())
+        raise ValueError(f"X has values too large to square, up to {largest:.3g}; scale X.")
+
+
 def _moments_within(
     X: NDArray[Any], core: _Core, found: Moments, image_shape: tuple[int, ...] | None
 ) -> Moments:
@@ -458,14 +515,6 @@ def _rounding(size: Any, dtype: np.dtype[Any]) -> Any:
 
 def _n_channels(image_shape: tuple[int, ...]) -> int:
     return image_shape[2] if len(image_shape) == 3 else 1
-
-
-def _by_channel(
-    function: Any, values: NDArray[np.float64], image_shape: tuple[int, ...]
-) -> NDArray[np.float64]:
-    """Return for each pixel what `function` says of all pixels of its channel."""
-    by_channel = values.reshape(-1, _n_channels(image_shape))
-    return np.tile(function(by_channel, axis=0), len(by_channel))
 
 
 def _are_directions(X: NDArray[Any], found: Moments) -> bool:
