@@ -223,12 +223,9 @@ class Group(NamedTuple):
                 f"has {named}. Pass the same columns everywhere, or distributed='off' to fit a "
                 "model in each process."
             )
-        have_weights = self.gathered(sample_weight is not None)
-        if len(set(have_weights)) > 1:
-            raise ValueError(
-                "sample_weight must be given in all processes of the group or in none; it is in "
-                f"{sum(have_weights)} of {self.size}. Pass ones for rows that count as one."
-            )
+        self.check_in_all(
+            "sample_weight", sample_weight is not None, "Pass ones for rows that count as one."
+        )
         digests = [
             None if values is None else digest_of_rows(values) for values in (X, sample_weight)
         ]
@@ -258,13 +255,20 @@ class Group(NamedTuple):
         group = self._replace(counts=counts)
         return group, slice(group.first_row, group.first_row + counts[self.rank])
 
-    def check_equal(self, parameters: dict[str, Any]) -> None:
-        """Raise a ValueError on all processes if plain values differ between them."""
-        plain = [
-            repr(value) if isinstance(value, str | int | float | tuple | None)
-            else type(value).__name__ for value in parameters.values()
-        ]
-        for name, *values in zip(parameters, *self.gathered(plain), strict=True):
+    def check_in_all(self, what: str, is_given: bool, remedy: str) -> None:
+        """Raise a ValueError on all processes if something is given in some of them only."""
+        given = self.gathered(is_given)
+        if len(set(given)) > 1:
+            raise ValueError(
+                f"{what} must be given in all processes of the group or in none; it is in "
+                f"{sum(given)} of {self.size}. {remedy}"
+            )
+
+    def check_equal(self, parameters: dict[str, str]) -> None:
+        """Raise a ValueError on all processes if values, as text, differ between them."""
+        for name, *values in zip(
+            parameters, *self.gathered([*parameters.values()]), strict=True
+        ):
             if len(set(values)) > 1:
                 raise ValueError(
                     f"{name} must be the same in all processes of the group, and is "

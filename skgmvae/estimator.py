@@ -183,7 +183,8 @@ class GMVAEClustering(
         more at the end; the one before stays beside it, as ``checkpoint + ".previous"``. `fit`
         with the same parameters, rows and weights goes on from it by itself and says so
         (:class:`~skgmvae.exceptions.ResumedFitWarning`); the result is the same to the last bit
-        (up to rounding on another device, or with another number of threads or processes). A file
+        (up to rounding with another number of threads or processes; on another kind of device the
+        steps that are left draw other noise). A file
         of any other fit is refused: remove it to begin anew. Callables are compared by their code
         and attributes, not by what they call; with a RandomState instance each call has another
         seed. The file holds no rows. Needs the package
@@ -440,6 +441,10 @@ class GMVAEClustering(
         """
         group = join(self.distributed)
         continued = self.warm_start and self.__sklearn_is_fitted__()
+        group.check_in_all(
+            "The model that warm_start=True trains on", continued,
+            "Load it in each of them, or pass warm_start=False.",
+        )
         continued = continued and not group.of_first(self._can_go_on)
         with group.agreement():
             columns = self._holder_of_columns(X, sample_weight, continued=continued)
@@ -450,18 +455,19 @@ class GMVAEClustering(
             weights = checked_weights(sample_weight, rows)
         with group.agreement():
             early_stopping = self._early_stopping(columns)
-        group.check_equal({"EarlyStopping": repr(early_stopping)} | {
-            name: value for name, value in self.get_params(deep=False).items()
-            if name not in OF_PROCESS
-        })
+        if not group.is_alone:
+            group.check_equal({"EarlyStopping": repr(early_stopping)} | {
+                name: _fit.in_words(value) for name, value in self.get_params(deep=False).items()
+                if name not in OF_PROCESS
+            })
         if any(group.gathered(isinstance(rows, LazyRows))) and not issparse(rows):
             rows = rows if isinstance(rows, LazyRows) else LazyRows(rows)  # in all processes
         group = group.meeting(rows, weights)
-        if isinstance(rows, LazyRows):
-            most = SAMPLE.of_file(*rows.shape)
-            group = group._replace(max_sampled=max(2, self.n_clusters, most))
         copies = Copies.of(rows, weights, ALONE if group.has_one_source else group)
         group, own = group.dividing(len(copies.order))
+        if isinstance(rows, LazyRows):
+            most = SAMPLE.of_file(group.n_rows(len(copies.order)), rows.shape[1])
+            group = group._replace(max_sampled=max(2, self.n_clusters, most))
         image_shape = check_parameters(
             self, group.n_rows(len(copies.order)), rows.shape[1],
             min_samples=2 if continued else max(2, self.n_clusters),

@@ -29,9 +29,9 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 __all__ = [
     "CPU", "available_device", "cached_property", "computes_in_float64", "draw_seed",
     "ending_with", "free_memory", "generator", "global_draws_from", "has_float64",
-    "interruptible", "interrupts_held", "new_lock", "one_thread", "ordinary_torch",
-    "select_device", "staging_memory", "threads_for", "uninterrupted", "warn",
-    "without_array_api",
+    "interruptible", "interrupts_held", "most_precise", "new_lock", "one_thread",
+    "ordinary_torch", "select_device", "staging_memory", "threads_for", "uninterrupted", "warn",
+    "watched_global_draws", "without_array_api",
 ]
 
 CPU = torch.device("cpu")
@@ -158,6 +158,11 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
+def most_precise(device: torch.device) -> torch.dtype:
+    """Return double precision, or single where a device has no other."""
+    return torch.float64 if has_float64(device) else torch.float32
+
+
 def free_memory(device: torch.device) -> float:
     """Return how many bytes are free on a device with memory of its own; of others, infinity."""
     if device.type != "cuda":
@@ -204,6 +209,17 @@ def global_draws_from(source: torch.Generator) -> Iterator[None]:
         torch.set_rng_state(source.get_state())
         yield
         source.set_state(torch.get_rng_state())
+
+
+@contextmanager
+def watched_global_draws() -> Iterator[Callable[[], bool]]:
+    """Within this context only what is called here draws from torch's global generator.
+
+    The function that it gives tells whether that has happened; other threads of ours wait.
+    """
+    with _GLOBAL_GENERATOR:
+        before = torch.get_rng_state()
+        yield lambda: not torch.equal(before, torch.get_rng_state())
 
 
 def without_array_api() -> AbstractContextManager[None]:

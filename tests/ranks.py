@@ -111,6 +111,18 @@ def continued(X):
     return quiet_fit(clusterer.set_params(max_iter=4, init="neighbors"), X)
 
 
+def one_is_fitted(X, rank):
+    """Return the error of a fit of all that only one process has a model for."""
+    clusterer = GMVAEClustering(**QUICK, warm_start=True, distributed="off")
+    if rank == 0:
+        quiet_fit(clusterer, X)
+    try:
+        quiet_fit(clusterer.set_params(distributed="auto"), X)
+    except ValueError as error:
+        return type(error).__name__, str(error)
+    return None
+
+
 class Watching:
     """A callback that asks for a fitted copy, and after the second epoch does something."""
 
@@ -236,6 +248,8 @@ def several_more(mine, rank, found, folder):
     found["columns"] = raised(mine[:, : 4 - (rank == 1)], **QUICK)
     found["negative"] = raised(mine - mine.min() - (rank == 1), **QUICK, likelihood="bernoulli")
     found["parameters"] = raised(mine, **QUICK | {"n_mc_samples": 1 + rank})
+    found["lists"] = raised(mine, **QUICK | {"hidden_layer_sizes": [8 + rank]})
+    found["one is fitted"] = one_is_fitted(mine, rank)
     found["few"] = raised(X[:1], **QUICK | {"n_clusters": 1})
     found["not finite"] = raised(mine, **QUICK | {"perturbation": OnRank(1, lambda y: y / 0)})
     found["interrupted"] = interrupted(mine)

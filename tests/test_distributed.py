@@ -207,6 +207,8 @@ def test_off_fits_the_rows_of_this_process_alone(results):
     ("columns", "ValueError", "rank 1: 3, f8"),
     ("negative", "ValueError", "likelihood='bernoulli' needs values"),
     ("parameters", "ValueError", "n_mc_samples must be the same"),
+    ("lists", "ValueError", "hidden_layer_sizes must be the same"),
+    ("one is fitted", "ValueError", "warm_start=True trains on must be given"),
     ("few", "ValueError", "fewer than the"),
     ("not finite", "Diverged", "perturbation="),
 ])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Set
 from functools import partial
 from numbers import Integral, Real
@@ -75,6 +76,8 @@ def in_words(value: Any, within: tuple[int, ...] = ()) -> str:
     if isinstance(value, Real):
         number = float(value)
         return repr(int(number) if number.is_integer() else number)
+    if isinstance(value, os.PathLike):
+        return in_words(os.fspath(value))
     is_array = isinstance(value, np.ndarray | torch.Tensor)
     if is_array or hasattr(value, "iloc") or hasattr(value, "to_list"):  # of pandas, polars
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value

@@ -94,7 +94,7 @@ def fit(
         seed=seed,
         n_epochs=previous.state.n_epochs if previous else 0,
         n_steps=previous.state.n_steps if previous else 0,
-        n_rows=n_rows * copies.unit,
+        n_rows=float(group.sum(float(copies.each_weight().sum()))) * copies.unit,
         keeps_clusters=inputs is not None and inputs.pseudo_labels is not None,
         typical_radius=median(inputs.radius if inputs else None, group),
         tol=estimator.tol,

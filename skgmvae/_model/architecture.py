@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from ..networks import NetworkFactory, Networks, conv_networks, dense_networks
-from ..runtime import CPU, generator, global_draws_from, uninterrupted
+from ..runtime import (
+    CPU,
+    generator,
+    global_draws_from,
+    uninterrupted,
+    watched_global_draws,
+)
 from .gmvae import GMVAE
 
 __all__ = ["INITIALIZATION", "NETWORKS", "Architecture", "Family", "Initialization"]
@@ -229,9 +235,9 @@ def check_network(
         # in evaluation mode: batch statistics of zeros must not enter the running ones
         made = network.to(CPU, torch.float32).eval()(rows)
         made_of_double = copy.deepcopy(network).double()(rows.double())
-        before = torch.get_rng_state()
-        copy.deepcopy(network).train()(rows)
-        drew = not torch.equal(before, torch.get_rng_state())
+        with watched_global_draws() as were_any:
+            copy.deepcopy(network).train()(rows)
+            drew = were_any()
     except RuntimeError as error:  # by which torch says that shapes or types do not fit
         raise ValueError(f"{subject} fails on {shape}: {error}") from error
     network.train()

@@ -18,7 +18,7 @@ from torch import Tensor
 from .._rows import Rows, mixed_order, n_batches, shuffled_batches
 from ..distributed import ALONE, Group, Share
 from ..perturbations import Perturbation, affine
-from ..runtime import generator
+from ..runtime import generator, watched_global_draws
 from .elbo import Noise, draw_noise
 from .regularizer import PseudoLabels
 
@@ -298,15 +298,19 @@ class Batches:
         perturbation = self.inputs.perturbation
         if not callable(perturbation):
             return y if perturbation == "adversarial" else affine(y, source)
-        before = torch.get_rng_state()
-        changed = perturbation(y.clone(), source)  # a copy: it may change its argument in place
-        if not self._perturbed_once and not torch.equal(before, torch.get_rng_state()):
-            raise ValueError(
-                f"perturbation={perturbation!r} draws from torch's global generator, so that no "
-                "seed could fix the fit. Pass the generator that it is given to what draws: "
-                "torch.randn(y.shape, generator=generator, device=y.device)."
-            )
-        self._perturbed_once = True
+        rows = y.clone()  # a copy: it may change its argument in place
+        if self._perturbed_once:
+            changed = perturbation(rows, source)
+        else:
+            with watched_global_draws() as were_any:
+                changed = perturbation(rows, source)
+                if were_any():
+                    raise ValueError(
+                        f"perturbation={perturbation!r} draws from torch's global generator, so "
+                        "that no seed could fix the fit. Pass the generator that it is given to "
+                        "what draws: torch.randn(y.shape, generator=generator, device=y.device)."
+                    )
+            self._perturbed_once = True
         if not isinstance(changed, Tensor) or changed.shape != y.shape:
             got = tuple(changed.shape) if isinstance(changed, Tensor) else changed
             raise ValueError(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..runtime import CPU
+from ..runtime import CPU, most_precise
 from .sources import Rows
 
 __all__ = ["Reservoir", "mixed_order", "n_batches", "shuffled_batches"]
@@ -72,15 +72,17 @@ def mixed_order(
         chunk = torch.arange(n_rows, device=source.device) // chunk_rows
         windows.append(place[chunk] * n_windows // n_own)
     window = torch.cat(windows)
-    within = torch.rand(len(window), generator=source, dtype=torch.float64, device=source.device)
+    device = source.device
+    within = torch.rand(len(window), generator=source, dtype=most_precise(device), device=device)
     return (window + within).argsort()
 
 
 def _drawn_by_weight(weights: Tensor, source: torch.Generator) -> Tensor:
     """Draw as many row numbers as there are weights, in proportion to these, (n_rows,)."""
-    n_rows, total = len(weights), weights.to(torch.float64).cumsum(0)
-    start = torch.rand((), generator=source, dtype=torch.float64, device=source.device)
-    steps = torch.arange(n_rows, dtype=torch.float64, device=source.device) + start
+    device, dtype = source.device, most_precise(source.device)
+    n_rows, total = len(weights), weights.to(dtype).cumsum(0)
+    start = torch.rand((), generator=source, dtype=dtype, device=device)
+    steps = torch.arange(n_rows, dtype=dtype, device=device) + start
     drawn = torch.searchsorted(total, steps * (total[-1] / n_rows), right=True)
     return drawn.clamp_(max=n_rows - 1)
 

@@ -113,19 +113,22 @@ class Copies(NamedTuple):
             sample_weight = np.ones(len(order))
         else:  # sums do not depend on the order of the rows either
             order = order[np.lexsort((sample_weight[order], point))]
+            has_weight = sample_weight[order] > 0
+            order = order[has_weight]
+            _, point = np.unique(point[has_weight], return_inverse=True)
         weights = np.bincount(point, sample_weight[order])
-        first = np.minimum.reduceat(order, np.flatnonzero(is_new))
-        n_points, total = group.sum(np.array([np.count_nonzero(weights), weights.sum()]))
+        first = np.minimum.reduceat(order, np.flatnonzero(np.diff(point, prepend=-1)))
+        n_points, total = group.sum(np.array([len(weights), weights.sum()]))
         size = min(total, max(n_points, rule.max_rows))
         if not is_stream:
             size = max(size, n_points)
         scaled = weights * (size / total)
-        n_copies = np.where(scaled > 0, np.maximum(1, np.rint(scaled)), 0).astype(np.intp)
+        n_copies = np.maximum(1, np.rint(scaled)).astype(np.intp)
         # in a stream other rows are of other weights, against which these count in full
         counted = weights if is_stream else scaled
-        own = (counted / np.maximum(n_copies, 1)).repeat(n_copies)
-        begins = np.where(n_copies > 0, n_copies.cumsum() - n_copies, -1)
-        inverse = np.empty(X.shape[0], np.intp)
+        own = (counted / n_copies).repeat(n_copies)
+        begins = n_copies.cumsum() - n_copies
+        inverse = np.full(X.shape[0], -1)
         inverse[order] = begins[point]
         copied = first.repeat(n_copies)
         are_equal = all(group.gathered(bool((own == 1).all())))

@@ -170,12 +170,15 @@ class Units(NamedTuple):
     def to_model(self, X: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Rows of X -> tensor (B, *data_shape)."""
         with np.errstate(over="ignore"):
-            values = np.log1p(dense(X), dtype=np.float64) if self.are_counts else dense(X)
-            standardized = (values - self.location) / self.scale
+            standardized = (self._linear(X) - self.location) / self.scale
             standardized = np.clip(standardized, -FARTHEST, FARTHEST)
         return self.in_shape(
             torch.from_numpy(np.ascontiguousarray(standardized)).to(device, dtype)
         )
+
+    def _linear(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return what location and scale are of: the rows, or of counts the logarithms."""
+        return np.log1p(dense(X), dtype=np.float64) if self.are_counts else dense(X)
 
     def in_shape(self, rows: Tensor) -> Tensor:
         """Give rows (B, n_features) the shape (B, *data_shape)."""
@@ -209,7 +212,8 @@ class Units(NamedTuple):
         reach = FARTHEST * self.scale
         with np.errstate(over="ignore"):
             return sum(
-                int((np.abs(block - self.location) > reach).any(1).sum()) for block in blocks(X)
+                int((np.abs(self._linear(block) - self.location) > reach).any(1).sum())
+                for block in blocks(X)
             )
 
     def far_from_others(self, X: NDArray[Any]) -> tuple[int, NDArray[np.intp]]:

@@ -25,6 +25,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..runtime import CPU, has_float64
 from .quiet import fit_quietly
 
 __all__ = ["BRUTE_FORCE", "CELLS", "BruteForce", "Cells", "nearby_points", "nearest_points"]
@@ -136,9 +137,10 @@ def nearest_points(
     del prepared  # as much memory as the points take, and again
     doubtful = np.flatnonzero(~certain)
     if exact and len(doubtful) and points.dtype != torch.float64:
-        again = queries[torch.from_numpy(doubtful).to(queries.device)].double()
+        device = points.device if has_float64(points.device) else CPU
+        again = queries[torch.from_numpy(doubtful).to(queries.device)]
         indices[doubtful], distances[doubtful] = nearest_points(
-            again, points.double(), n_nearest, policy=policy
+            again.to(device).double(), points.to(device).double(), n_nearest, policy=policy
         )
     return indices, distances
 

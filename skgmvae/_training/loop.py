@@ -129,7 +129,9 @@ def train(
     n_retries, stopped = 0, False
     if resumed is not None:
         objective.load_state_dict(resumed.weights)
-        losses, records, step_records = list(resumed.losses), resumed.records, resumed.step_records
+        losses, records = list(resumed.losses), resumed.records
+        device = next(iter(weights.values())).device
+        step_records = [record.to(device) for record in resumed.step_records]
         best_loss, best_weights = resumed.best_loss, resumed.best_weights
         n_retries, stopped = resumed.n_retries, resumed.stopped
         schedule = schedule._replace(learning_rate=resumed.learning_rate)

@@ -519,6 +519,13 @@ def test_rows_beyond_the_farthest_distance_are_moved_to_it_and_only_those():
     assert units.n_far(X) == 0
 
 
+def test_large_counts_are_as_far_as_their_logarithms():
+    X = np.random.default_rng(0).poisson(3e6, (20, 2)).astype(float)
+    units = Units.of_counts(X, None)
+    assert units.n_far(X) == 0
+    assert units.n_far(np.full((1, 2), np.finfo(float).max)) == (1e6 * units.scale < 709).any()
+
+
 def test_results_in_single_precision_are_finite_where_those_in_double_would_be_larger():
     X = 1e40 * rng().standard_normal((20, 2))
     units = Units.standardizing(X, None)
