@@ -1091,10 +1091,12 @@ class GMVAEClustering(
         fitted = self._fitted_model()
         numbered = [f"x{j}" for j in range(self.n_features_in_)]
         names = list(getattr(self, "feature_names_in_", numbered))
+        columns = list(range(self.n_features_in_))
         if self._columns is not None:
             names = self._columns.encoded_names(names)
+            columns = self._columns.of_encoded(columns)
         return model_card(
-            self, fitted.units, names, self._warnings, versions.installed(), X, y
+            self, fitted.units, names, columns, self._warnings, versions.installed(), X, y
         )
 
     @property

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
 from torch import Tensor, nn
 
-from ._model import GMVAE, Architecture, LatentMixture, memberships
+from ._model import GMVAE, Architecture, LatentMixture, Posterior, memberships
 from ._objective import (
     PROPOSAL,
     Noise,
@@ -146,6 +146,10 @@ class Fitted:
         """
         return copy.deepcopy(self.module).double()
 
+    @cached_property
+    def _limits(self) -> Tensor:
+        return self.units.limits_of_encoder()
+
     @ordinary_torch()
     def moved(self, device: torch.device) -> Fitted:
         """Move the module, which nobody else may use yet, and return the model."""
@@ -168,7 +172,7 @@ class Fitted:
 
     def labels(self, X: NDArray[Any]) -> NDArray[np.intp]:
         """Return the most probable component of each row."""
-        return self._map(X, lambda model, y: _logits(model, y).argmax(1)).astype(np.intp)
+        return self._map(X, lambda model, y: self._logits(model, y).argmax(1)).astype(np.intp)
 
     def assignment(
         self, X: NDArray[Any]
@@ -176,7 +180,7 @@ class Fitted:
         """Return each row's component, its log-odds, and whether others are as probable."""
 
         def assigned(model: GMVAE, y: Tensor) -> Tensor:
-            logits = _logits(model, y)
+            logits = self._logits(model, y)
             top = logits.argmax(1, keepdim=True)
             n_top = (logits == logits.gather(1, top)).sum(1, keepdim=True)
             return torch.cat([top, log_odds(logits).gather(1, top), n_top], 1)
@@ -186,21 +190,21 @@ class Fitted:
 
     def log_proba(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return log p(z|x, w) at the means of q(x|y) and q(w|y), (n_rows, K)."""
-        return self._map(X, _logits)
+        return self._map(X, self._logits)
 
     def log_odds(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the log-odds of each component, (n_rows, K)."""
-        return self._map(X, lambda model, y: log_odds(_logits(model, y)))
+        return self._map(X, lambda model, y: log_odds(self._logits(model, y)))
 
     def latent(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the mean of q(x|y), (n_rows, latent_dim)."""
-        return self._map(X, lambda model, y: model.q(y)[0].mean)
+        return self._map(X, lambda model, y: self._q(model, y)[0].mean)
 
     def reconstructed(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the mean of p(y|x) at the mean of q(x|y), in the units of X."""
 
         def reconstruction(model: GMVAE, y: Tensor) -> Tensor:
-            return self.likelihood.reconstruction(model.p_y(model.q(y).q_x.mean), y)
+            return self.likelihood.reconstruction(model.p_y(self._q(model, y).q_x.mean), y)
 
         return self._map(X, reconstruction, decoded=True)
 
@@ -208,7 +212,7 @@ class Fitted:
         """Estimate the terms of Eq. 3 of each row."""
 
         def terms_of(model: GMVAE, y: Tensor, noise: Noise) -> Tensor:
-            return torch.stack(elbo_terms(model, y, *model.q(y), noise), -1)
+            return torch.stack(elbo_terms(model, y, *self._q(model, y), noise), -1)
 
         terms = Terms(*self._map_noise(X, terms_of, ESTIMATION.n_draws).T)
         return terms._replace(reconstruction=self._in_data(terms.reconstruction, X))
@@ -218,7 +222,9 @@ class Fitted:
         latent = self.latent_mixture
         if latent is None:
             of_rows = self._map_noise(
-                X, lambda model, y, noise: log_evidence(model, y, *model.q(y), noise), n_draws
+                X,
+                lambda model, y, noise: log_evidence(model, y, *self._q(model, y), noise),
+                n_draws,
             )
             return self._in_data(of_rows, X)
         n_prior = int(PROPOSAL.prior_share * n_draws)
@@ -235,8 +241,8 @@ class Fitted:
         def evidence(model: GMVAE, y: Tensor) -> Tensor:
             of_posterior, of_prior = map(shifted_points, points, (y, y), directions)
             return mixture_log_evidence(
-                model, latent.to(y.device, y.dtype), y, model.q(y).q_x, of_posterior, of_prior,
-                PROPOSAL.inflation,
+                model, latent.to(y.device, y.dtype), y, self._q(model, y).q_x, of_posterior,
+                of_prior, PROPOSAL.inflation,
             )
 
         return self._in_data(self._map(X, evidence, n_rows=self._n_rows_with(n_draws)), X)
@@ -245,7 +251,7 @@ class Fitted:
         """Return how probable rows' clusters are: at the means of q(x|y), q(w|y), and at draws."""
 
         def probabilities(model: GMVAE, y: Tensor, noise: Noise) -> Tensor:
-            posterior = model.q(y)
+            posterior = self._q(model, y)
             at_means, cluster = model.cluster_logits(posterior).exp().max(-1, keepdim=True)
             x, w = drawn(*posterior, noise)
             at_draws = model.p_z(x, model.p_x(w)).probs.mean(0)
@@ -375,8 +381,20 @@ class Fitted:
         rows[waiting] = self._drawn_rows(labels[waiting], None, observation_noise, source)
         return rows
 
+    def _q(self, model: GMVAE, y: Tensor) -> Posterior:
+        """q(x|y) and q(w|y); of values that the encoder has not learned of, by the nearest ones."""
+        low, high = self._limits.to(y.device, y.dtype)
+        return model.q(y.clamp(low, high))
+
+    def _logits(self, model: GMVAE, y: Tensor) -> Tensor:
+        """Log p(z|y), (B, K); p(z) of rows that say nothing, as all their values are missing."""
+        is_empty = y.flatten(1).isnan().all(1, keepdim=True)
+        return torch.where(
+            is_empty, model.log_weights, model.cluster_logits(self._q(model, y))
+        )
+
     def _memberships(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._map(rows, lambda model, y: memberships(_logits(model, y)))
+        return self._map(rows, lambda model, y: memberships(self._logits(model, y)))
 
     def _drawn_labels(
         self, rows: NDArray[np.float64], source: torch.Generator
@@ -506,12 +524,6 @@ def _standard_normal(n_rows: int, n_columns: int, source: torch.Generator) -> Te
     return torch.randn(
         n_rows, n_columns, generator=source, device=CPU, dtype=torch.float32
     )
-
-
-def _logits(model: GMVAE, y: Tensor) -> Tensor:
-    """Log p(z|y), (B, K); p(z) of rows that say nothing, since all their values are missing."""
-    is_empty = y.flatten(1).isnan().all(1, keepdim=True)
-    return torch.where(is_empty, model.log_weights, model.cluster_logits(model.q(y)))
 
 
 def log_odds(logits: Tensor) -> Tensor:

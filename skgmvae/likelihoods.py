@@ -69,12 +69,16 @@ class Likelihood(ABC):
         Raises
         ------
         ValueError
-            If X has columns without values, or values that the family does not take.
+            If X has values that the family does not take.
         """
 
     @abstractmethod
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError if rows of X, (n_samples, n_features), can have no density."""
+
+    def check_training(self, X: NDArray[Any], units: Units) -> None:
+        """Raise a ValueError if rows of X are none to train on: as `check`, unless said."""
+        self.check(X, units)
 
     @abstractmethod
     def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
@@ -289,6 +293,12 @@ class BernoulliLikelihood(Likelihood):
                 f"likelihood='bernoulli' needs values between 0 and {top:g}, but X has values "
                 f"between {low:g} and {high:g}. {remedy}"
             )
+        are_fractions = top > 1 and 0 < high <= 1 and X.dtype.kind == "f"
+        if are_fractions and any((block % 1 > 0).any() for block in blocks(X)):
+            raise ValueError(
+                f"The model was fitted to bytes, from 0 to {top:g}, but X has fractions between "
+                f"{low:g} and {high:g}: pass X * {top:g}."
+            )
 
     def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
         """Leave it: it is a log-probability, which has no unit."""
@@ -337,14 +347,21 @@ class PoissonLikelihood(Likelihood):
         self, X: NDArray[Any], image_shape: tuple[int, ...] | None, scale: str | None = "auto"
     ) -> Units:
         """See `Units.of_counts`; raise a ValueError unless values are 0, 1, 2, ..."""
-        for block in blocks(X):
-            self._check_block(block, (block < 0) | (block != np.round(block)))
+        self._check_counts(X)
         return Units.of_counts(X, image_shape)
 
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError if values are negative or missing; expected ones may be fractions."""
         for block in blocks(X):
             self._check_block(block, block < 0)
+
+    def check_training(self, X: NDArray[Any], units: Units) -> None:
+        """Raise a ValueError unless values are 0, 1, 2, ..."""
+        self._check_counts(X)
+
+    def _check_counts(self, X: NDArray[Any]) -> None:
+        for block in blocks(X):
+            self._check_block(block, (block < 0) | (block != np.round(block)))
 
     def _check_block(self, block: NDArray[Any], is_wrong: NDArray[np.bool_]) -> None:
         if np.isnan(block).any():

@@ -26,16 +26,20 @@ def model_card(
     clusterer: Any,
     units: Units,
     names: Sequence[str],
+    columns: Sequence[int],
     warnings: Sequence[str],
     versions: dict[str, Any],
     X: Any = None,
     y: ArrayLike | None = None,
 ) -> str:
-    """Return the model card of a clusterer, whose features have these units and names."""
+    """Return the model card of a clusterer, whose features have these units and names.
+
+    `columns` are the numbers of the columns of X that they are of.
+    """
     if (X is None) != (y is None):
         raise ValueError("Pass both X and y, by which calibration is judged, or neither.")
     sections = {
-        "Data": _data(clusterer, units, names),
+        "Data": _data(clusterer, units, names, columns),
         "Settings that are not defaults": _settings(clusterer),
         "Fit": _fit(clusterer),
         "Clusters": _clusters(clusterer),
@@ -52,12 +56,16 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _data(clusterer: Any, units: Units, names: Sequence[str]) -> list[str]:
+def _data(
+    clusterer: Any, units: Units, names: Sequence[str], columns: Sequence[int]
+) -> list[str]:
     n_columns = clusterer.n_features_in_
+    # a category is missing in all of its encoded columns
+    observed = np.bincount(columns, units.observed) / np.bincount(columns)
     encoded = f" ({len(names)} with categories one-hot encoded)" if len(names) > n_columns else ""
     lines = [
         f"{clusterer.cluster_counts_.sum()} rows of {n_columns} columns{encoded}; "
-        f"{1 - units.observed.mean():.1%} of the values are missing.", "",
+        f"{1 - observed.mean():.1%} of the values are missing.", "",
     ]
     rows = zip(names, units.location, units.scale, 1 - units.observed, strict=True)
     of_counts = ["Of log(1 + X):", ""] if units.are_counts else []

@@ -63,6 +63,11 @@ def checked_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     """Return a weight for each row; None where none were given."""
     if sample_weight is None:
         return None
+    if np.ma.is_masked(sample_weight):
+        raise TypeError(
+            "sample_weight is a masked array, whose mask would be lost: give 0 to rows that are to "
+            "be left out, sample_weight.filled(0)."
+        )
     asked = "sample_weight must be a number for each row of X, or one for all"
     try:
         given = np.asarray(sample_weight)

@@ -174,6 +174,15 @@ def test_few_columns_of_counts():
     assert adjusted_rand_score(y, model.labels_) > 0.95
 
 
+def test_later_rows_to_train_on_are_counts_too(short):
+    model, X = short
+    fitted = pickle.loads(pickle.dumps(model)).set_params(warm_start=True, max_iter=4)
+    for train in (fitted.fit, fitted.partial_fit):
+        with pytest.raises(ValueError, match="needs counts"):
+            train(X / 7)
+    assert np.isfinite(fitted.score(X / 7))
+
+
 def test_what_is_no_count_is_refused(short):
     model, X = short
     with pytest.raises(ValueError, match=r"needs counts.*raw counts"):

@@ -16,6 +16,7 @@ from scipy.special import log_softmax
 from scipy.stats import norm
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from torch.distributions import Normal
 
@@ -366,6 +367,26 @@ def test_rows_far_away_get_finite_answers_and_one_warning(on_device, X, method, 
     near = np.asarray(getattr(on_device, method)(rows[40:]))  # no warning of these
     last = answers[:, 40:] if method == "elbo" else answers[40:]
     np.testing.assert_allclose(last, near, rtol=1e-3, atol=1e-3)
+
+
+def test_what_the_encoder_has_not_learned_of_does_not_decide(fit, X):
+    columns = np.column_stack([X, np.full(len(X), 2023.0)])
+    clusterer = fit(columns)
+    changed = columns + np.append(np.zeros(X.shape[1]), 100.0)
+    np.testing.assert_array_equal(
+        clusterer.predict_proba(changed), clusterer.predict_proba(columns)
+    )
+    assert (clusterer.score_samples(changed) < clusterer.score_samples(columns)).all()
+    far, farther = X.copy(), X.copy()
+    far[:, 0], farther[:, 0] = 1e4, 1e5
+    np.testing.assert_array_equal(fit(X).predict_proba(far), fit(X).predict_proba(farther))
+
+
+def test_far_rows_of_a_cluster_are_predicted_as_they_were_trained_on(fit):
+    near, labels = make_blobs(200, 3, centers=3, cluster_std=0.5, random_state=0)
+    coded = np.vstack([near, np.full((60, 3), -999.0)])
+    clusterer = fit(coded, n_clusters=4, max_iter=60)
+    assert adjusted_rand_score([*labels, *[3] * 60], clusterer.labels_) > 0.95
 
 
 def test_far_rows_are_counted_over_all_blocks_and_warned_of_where_the_user_is(clusterer, X):

@@ -232,6 +232,15 @@ def test_bernoulli_values_stay_and_bytes_are_fractions_of_255():
     np.testing.assert_allclose(seen(of_bytes, bytes_.astype(float)), y)
 
 
+def test_fractions_are_no_bytes():
+    bytes_ = rng().integers(0, 256, (6, 4), dtype=np.uint8)
+    units = BERNOULLI.units(bytes_, None)
+    with pytest.raises(ValueError, match=r"fitted to bytes.*pass X \* 255"):
+        BERNOULLI.check(bytes_ / 255, units)
+    for dark in (np.zeros((1, 4)), np.array([[0.0, 1.0]]), bytes_.astype(float), bytes_ / 2):
+        BERNOULLI.check(dark, units)
+
+
 def test_the_unit_of_a_row_is_that_of_the_fit_whatever_rows_are_beside_it():
     zeros_and_ones, grays = rng().integers(0, 2, (1, 4), np.uint8), np.full((1, 4), 200, np.uint8)
     both = np.concatenate([zeros_and_ones, grays])
@@ -561,7 +570,10 @@ def test_what_is_no_count_is_refused_with_a_remedy(family, value):
     with pytest.raises(ValueError, match=rf"'{family.name}' needs counts .* {value:g}.*raw counts"):
         family.units(X, None)
     if value > 0:
-        family.check(X, family.units(counts_of(20), None))  # an expected count
+        units = family.units(counts_of(20), None)
+        family.check(X, units)  # an expected count
+        with pytest.raises(ValueError, match="needs counts"):
+            family.check_training(X, units)
 
 
 @pytest.mark.parametrize("family", COUNTS, ids=lambda family: family.name)

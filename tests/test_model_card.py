@@ -84,6 +84,15 @@ def test_names_of_columns_and_functions_are_listed():
     assert "shifted" in section(card, "Settings that are not defaults")
 
 
+def test_a_category_is_missing_once():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": X[:, 0], "kind": np.resize(["k", "l", "m", None], len(X))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clusterer = GMVAEClustering(3, max_iter=1, init="random").fit(frame)
+    assert "12.5% of the values are missing" in clusterer.to_markdown()
+
+
 def test_long_tables_are_cut():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

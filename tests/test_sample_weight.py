@@ -156,6 +156,12 @@ def test_weights_that_are_no_numbers_are_refused_by_name(weights):
         checked_weights(weights, X)
 
 
+def test_the_mask_of_weights_is_not_lost():
+    with pytest.raises(TypeError, match=r"sample_weight.*mask would be lost.*filled\(0\)"):
+        checked_weights(np.ma.masked_less(np.arange(40.0), 3), X)
+    assert checked_weights(np.ma.masked_less(np.ones(40), 0), X).tolist() == [1.0] * 40
+
+
 def test_there_must_be_as_many_rows_with_a_weight_as_clusters():
     with pytest.raises(ValueError, match="n_samples=2 should be >= 3"):
         GMVAEClustering(**SHORT).fit(X, sample_weight=np.arange(40) < 2)
@@ -223,6 +229,22 @@ def test_in_a_stream_large_weights_count_in_full():
     n_rows = clusterer._state.n_rows
     clusterer.partial_fit(X, sample_weight=np.full(40, 1e6))
     assert clusterer._state.n_rows == pytest.approx(n_rows + 4e7)
+
+
+def test_a_stream_counts_against_the_weight_of_a_fit_not_against_its_copies():
+    weights = np.append(1e6, np.ones(39))
+    clusterer = GMVAEClustering(**SHORT).fit(X, sample_weight=weights)
+    assert clusterer._state.n_rows == pytest.approx(weights.sum())
+
+
+def test_no_row_without_weight_is_an_exemplar():
+    rows, weights = X[:6].repeat(2, 0), np.tile([0.0, 1.0], 6)
+    clusterer = GMVAEClustering(**SHORT).fit(rows, sample_weight=weights)
+    found = clusterer.exemplar_indices_
+    assert (weights[found[found >= 0]] == 1).all()
+    random = clusterer.set_params(init="neighbors").fit(rows, sample_weight=weights)
+    assert (random.init_labels_[::2] == -1).all()
+    assert (random.init_labels_[1::2] >= 0).all()
 
 
 @pytest.mark.parametrize("weight", [0.01, 1.0, 1000.0])

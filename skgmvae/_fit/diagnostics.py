@@ -334,6 +334,8 @@ def _beside_rows(
     mean, variance, *_ = moments(
         dense(X[members[block]]) for block in slices(len(members), rows_at_a_time(X))
     )
+    # the mean of equal values is not always that value
+    variance = np.where(np.sqrt(variance) > 1e-12 * np.abs(mean), variance, 0.0)
     total = np.nansum(variance)  # of columns that have values in this cluster
     if not total > 0:
         return 0.0, 1.0

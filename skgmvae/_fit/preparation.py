@@ -99,11 +99,12 @@ def prepare(
     if changed:
         named = "; ".join(changed).replace("data_shape", "image_shape, and with it a row's shape,")
         raise ValueError(
-            f"A fitted model cannot be changed in {named}. Fit a clone, or set warm_start=False."
+            f"A fitted model cannot be changed in {named}. Fit a clone; with warm_start=False "
+            "`fit` begins a new model too."
         )
     has_weight = given.copies.inverse >= 0
     with group.agreement():
-        likelihood.check(X, units)
+        likelihood.check_training(X, units)
         if not has_weight.all():  # rows that will be labeled all the same
             likelihood.check(given.X[~has_weight], units)
         device = select_device(estimator.device, group.local_rank)

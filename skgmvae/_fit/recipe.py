@@ -161,7 +161,7 @@ def _held_out(
         X_val, weights = copies.rows[own], None if copies.weights is None else copies.weights[own]
     else:
         with group.agreement():
-            prepared.likelihood.check(X_val, prepared.units)
+            prepared.likelihood.check_training(X_val, prepared.units)
         found, weights = HeldOut(prepared.rows(X_val)), None
     return found._replace(log_volume=prepared.log_volume(share_observed(X_val, weights, group)))
 

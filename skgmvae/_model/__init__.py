@@ -10,12 +10,13 @@ from .distributions import (
     log_prob_rows,
     normal,
 )
-from .gmvae import GMVAE
+from .gmvae import GMVAE, Posterior
 from .heads import parameter_head
 from .latent_mixture import AGGREGATION, AggregationRule, LatentMixture, memberships
 
 __all__ = [
     "AGGREGATION", "GMVAE", "NETWORKS", "AggregationRule", "Architecture", "DiagonalNormal",
-    "Family", "LatentMixture", "categorical", "kl_from_standard_normal", "kl_to_components",
-    "log_prob_points", "log_prob_rows", "memberships", "normal", "parameter_head",
+    "Family", "LatentMixture", "Posterior", "categorical", "kl_from_standard_normal",
+    "kl_to_components", "log_prob_points", "log_prob_rows", "memberships", "normal",
+    "parameter_head",
 ]

@@ -135,8 +135,8 @@ class Columns(NamedTuple):
         if chosen != known:
             raise ValueError(
                 f"A fitted model cannot be changed in categorical_features: columns "
-                f"{known} of X were categories, and now {chosen}. Fit a clone, "
-                "or set warm_start=False."
+                f"{known} of X were categories, and now {chosen}. Give them the dtypes that they "
+                "had, or fit a clone; with warm_start=False `fit` begins a new model too."
             )
 
     @classmethod

@@ -150,7 +150,7 @@ class LazyRows:
         if not len(rows):
             values = np.empty(self.shape)
         elif isinstance(rows, range) and rows.step == 1:
-            values = self._source[rows.start : rows.stop]
+            values = self._requested(slice(rows.start, rows.stop), len(rows))
         else:
             numbers, inverse = np.unique(np.asarray(rows), return_inverse=True)
             values = self._of_increasing(numbers)
@@ -162,11 +162,6 @@ class LazyRows:
             raise ValueError(
                 f"copy=False, but rows of {values.dtype} have to be copied to become "
                 f"{read.dtype}. Leave copy out."
-            )
-        if read.shape != self.shape:
-            raise ValueError(
-                f"The source of X returned an array of shape {read.shape} for {len(self)} rows of "
-                f"{self.shape[1]} features: source[key] must return the rows that it is asked for."
             )
         if read.dtype.kind == "f" and np.isinf(read).any():
             raise ValueError("Input X contains infinity: mark missing values by NaN.")
@@ -197,8 +192,17 @@ class LazyRows:
     def _near(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
         first, last = int(numbers[0]), int(numbers[-1])
         if 8 * len(numbers) < last - first:  # a contiguous request is as fast as some single ones
-            return np.asarray(self._source[numbers])
-        return np.asarray(self._source[first : last + 1])[numbers - first]
+            return self._requested(numbers, len(numbers))
+        return self._requested(slice(first, last + 1), last + 1 - first)[numbers - first]
+
+    def _requested(self, key: Any, n_rows: int) -> NDArray[Any]:
+        rows = np.asarray(self._source[key])
+        if rows.shape != (n_rows, self.shape[1]):
+            raise ValueError(
+                f"The source of X returned an array of shape {rows.shape} for {n_rows} rows of "
+                f"{self.shape[1]} features: source[key] must return the rows that it is asked for."
+            )
+        return rows
 
 
 def is_source(X: Any) -> bool:

@@ -15,32 +15,14 @@ from ..distributed import ALONE, Group
 from ..runtime import CPU, cached_property, free_memory, has_float64, staging_memory
 from .containers import BLOCK_ROWS, blocks, dense, has_missing, rows_at_a_time, slices
 from .copies import Reordered
-from .units import FARTHEST, Units
+from .units import FARTHEST, WINSORIZING, Units, Winsorizing
 
 __all__ = [
-    "RESIDENCE", "WINSORIZING", "Residence", "Rows", "SparseRows", "Winsorizing", "joined",
+    "RESIDENCE", "Residence", "Rows", "SparseRows", "joined",
 ]
 
 #: Types of X that rows are kept in. Wider ones take less memory as what the model sees.
 KEPT_TYPES = ("bool", "uint8", "int8", "int16", "int32", "float16", "float32")
-
-
-class Winsorizing(NamedTuple):
-    """How far from the location a value may be while training; one beyond counts as there.
-
-    A single row that is far from all others would determine the statistics of batch norm, and
-    most of the loss. Chosen by hand: values that are not far from others are within one range.
-
-    Attributes
-    ----------
-    n_ranges : float
-        In ranges of the column, see `Units.spread`.
-    """
-
-    n_ranges: float = 3.0
-
-
-WINSORIZING = Winsorizing()
 
 
 class Residence(NamedTuple):
@@ -78,12 +60,9 @@ class Conversion(NamedTuple):
     high: NDArray[np.float64]
 
     @classmethod
-    def winsorizing(cls, units: Units, rule: Winsorizing) -> Conversion:
+    def winsorizing(cls, units: Units, rule: Winsorizing = WINSORIZING) -> Conversion:
         """Return the conversion to some units."""
-        reach = rule.n_ranges * units.spread
-        # a chunk of a stream may lie elsewhere than the first
-        low = np.minimum(units.location - reach, units.lowest)
-        return cls(units, low, np.maximum(units.location + reach, units.highest))
+        return cls(units, *units.limits(rule))
 
     def of_array(self, X: NDArray[Any], device: torch.device) -> Tensor:
         """Rows of X -> tensor (B, *data_shape)."""
@@ -288,7 +267,7 @@ class SparseRows(Rows):
     def of_values(cls, sparse: csr_array, device: torch.device) -> SparseRows:
         """Return rows of values that are in the model's units already."""
         units = Units.fractions(sparse, 1.0, None)
-        return cls(sparse, device, Conversion.winsorizing(units, WINSORIZING))
+        return cls(sparse, device, Conversion.winsorizing(units))
 
     @property
     def n_rows(self) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..runtime import CPU, cached_property
 from .containers import blocks, dense, rows_at_a_time
 from .lazy import LazyRows
-from .sources import WINSORIZING, Conversion, Rows, joined
+from .sources import Conversion, Rows, joined
 from .units import Units
 
 __all__ = ["STREAMING", "StreamedRows", "Streaming"]
@@ -68,7 +68,7 @@ class StreamedRows(Rows):
     @classmethod
     def of(cls, lazy: LazyRows, units: Units, device: torch.device) -> StreamedRows:
         """Return rows that are winsorized and standardized as they are read."""
-        return cls(lazy, device, Conversion.winsorizing(units, WINSORIZING))
+        return cls(lazy, device, Conversion.winsorizing(units))
 
     @property
     def n_rows(self) -> int:

@@ -184,6 +184,12 @@ def test_nothing_is_said_of_clusters_of_one_row_each(n_copies):
     assert {kind for kind, _ in told} - {EmptyClustersWarning, SamplesWarning}
 
 
+def test_no_deviations_are_counted_in_which_equal_rows_differ_by_rounding():
+    rows = make_blobs(200, 4, centers=3, random_state=0)[0][:3].repeat(30, 0)
+    told = warned(GMVAEClustering(3, random_state=0), rows)
+    assert not any(category is SamplesWarning for category, _ in told)
+
+
 def mix_up(monkeypatch, *order):
     """Let the fits draw samples of a cluster where another is."""
     monkeypatch.setattr(

@@ -87,6 +87,8 @@ def test_a_source_that_returns_other_rows_is_found_out():
 
     with pytest.raises(ValueError, match="returned an array of shape"):
         np.asarray(LazyRows(Short(X)))
+    with pytest.raises(ValueError, match="returned an array of shape"):
+        np.asarray(LazyRows(Short(X))[[0, 2]])
 
 
 @pytest.mark.parametrize("key", [3, (slice(None), 1), np.zeros((2, 2), int)])

@@ -12,7 +12,8 @@ import torch
 
 from skgmvae._rows import BLOCK_ROWS, Rows, Units, joined, sources
 from skgmvae._rows.copies import Reordered
-from skgmvae._rows.sources import Residence, Winsorizing
+from skgmvae._rows.sources import Residence
+from skgmvae._rows.units import Winsorizing
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import torch
 
 from helpers import Source
 from skgmvae._rows import LazyRows, Rows, StreamedRows, Units
-from skgmvae._rows.sources import WINSORIZING, Conversion
+from skgmvae._rows.sources import Conversion
 from skgmvae._rows.streamed import Streaming
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ UNITS = Units.standardizing(X, None)
 def streamed(array=X, **streaming):
     source = Source(array)
     rows = StreamedRows(
-        LazyRows(source), CPU, Conversion.winsorizing(UNITS, WINSORIZING),
+        LazyRows(source), CPU, Conversion.winsorizing(UNITS),
         Streaming(**{"chunk_values": 40, "n_chunks": 2} | streaming),
     )
     return rows, source
@@ -72,5 +72,5 @@ def test_a_chunk_has_a_row_at_least(n_features):
             super().__init__(X)
             self.shape = (50, n_features)
 
-    conversion = Conversion.winsorizing(UNITS, WINSORIZING)
+    conversion = Conversion.winsorizing(UNITS)
     assert StreamedRows(LazyRows(Wide()), CPU, conversion).mixed[0] == max(1, 2**18 // n_features)

@@ -519,6 +519,30 @@ def test_rows_beyond_the_farthest_distance_are_moved_to_it_and_only_those():
     assert units.n_far(X) == 0
 
 
+@pytest.mark.parametrize("code", [-999.0, 999_999.0])
+def test_a_code_is_far_where_all_columns_have_one_in_less_than_half_of_the_rows(code):
+    X = rng().normal(size=(100, 3))
+    X[:, 2] = 7.0
+    for n_rows, n_columns, is_far in [(30, 2, True), (30, 1, False), (49, 2, True), (50, 2, False)]:
+        coded = X.copy()
+        coded[:n_rows, :n_columns] = code
+        units = Units.standardizing(coded, None)
+        assert (units.spread[0] < 10) == is_far
+        assert units.far_from_others(coded)[0] == n_rows * is_far
+
+
+def test_the_encoder_reads_values_within_limits_and_constants_as_they_were():
+    X = rng().normal(size=(50, 3)) * [1, 10, 0] + 4
+    units = Units.standardizing(X, None)
+    low, high = units.limits()
+    found = units.limits_of_encoder()
+    ends = units.to_model(np.array([low, high]), torch.float64, CPU)
+    torch.testing.assert_close(found[:, :2], ends[:, :2])
+    assert found[:, 2].tolist() == [0, 0]
+    counts = Units.of_counts(rng().poisson(3, (50, 2)).astype(float), None).limits_of_encoder()
+    assert counts.tolist() == [[0, 0], [FARTHEST, FARTHEST]]
+
+
 def test_large_counts_are_as_far_as_their_logarithms():
     X = np.random.default_rng(0).poisson(3e6, (20, 2)).astype(float)
     units = Units.of_counts(X, None)
