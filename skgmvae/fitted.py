@@ -330,7 +330,7 @@ class Fitted:
 
     @ordinary_torch()
     @torch.no_grad()
-    def kept(self, n_samples: int, seed: int) -> NDArray[np.float64]:
+    def sample_confusion(self, n_samples: int, seed: int) -> NDArray[np.float64]:
         """Return what rows that are drawn from each component's latent distribution are of.
 
         Returns
@@ -338,9 +338,9 @@ class Fitted:
         ndarray of shape (K, K)
             Of rows from component i, the share that `sample` takes for component j.
         """
-        return self._kept(n_samples, True, generator(CPU, seed))
+        return self._confusion(n_samples, True, generator(CPU, seed))
 
-    def _kept(
+    def _confusion(
         self, n_samples: int, observation_noise: bool, source: torch.Generator
     ) -> NDArray[np.float64]:
         n_components = self.module.n_components
@@ -364,7 +364,7 @@ class Fitted:
         ellipsoids in the latent space.
         """
         rows = np.empty((len(labels), len(self.units.scale)))
-        kept = self._kept(SAMPLING.n_pilot, observation_noise, source)
+        kept = self._confusion(SAMPLING.n_pilot, observation_noise, source)
         origins = np.empty_like(labels)
         for k in np.unique(labels):
             mass = self.weights * kept[:, k]

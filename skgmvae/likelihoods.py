@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
-from ._model import DiagonalNormal, normal, parameter_head
+from ._model import DiagonalNormal, parameter_head
 from ._rows import Units, blocks
 
 __all__ = [
@@ -164,7 +164,7 @@ class GaussianLikelihood(Likelihood):
     def distribution(self, parameters: Tensor) -> Independent[Any]:
         """Return a diagonal normal distribution."""
         return Independent(
-            normal(*parameters.unbind(1)), parameters.dim() - 2, validate_args=False
+            DiagonalNormal(*parameters.unbind(1)), parameters.dim() - 2, validate_args=False
         )
 
     def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:
@@ -198,7 +198,7 @@ class StudentTLikelihood(GaussianLikelihood):
     def distribution(self, parameters: Tensor) -> Independent[Any]:
         """Return independent Student's t distributions."""
         location, log_square, tail = parameters.unbind(1)
-        values = _StudentT(normal(location, log_square), _degrees_of_freedom(tail))
+        values = _StudentT(DiagonalNormal(location, log_square), _degrees_of_freedom(tail))
         return Independent(values, parameters.dim() - 2, validate_args=False)
 
     def draw(self, p_y: Distribution, source: torch.Generator) -> Tensor:

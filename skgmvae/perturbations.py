@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-__all__ = ["AffineRanges", "Perturbation", "adversarial", "affine", "kl_rows"]
+__all__ = ["AffineRanges", "Perturbation", "adversarial", "affine"]
 
 #: A callable from rows and a generator to changed rows.
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
@@ -143,29 +143,6 @@ def adversarial(
     # what KL(p || q) changes by with the logits of q: -p
     (gradient,) = torch.autograd.grad(cluster_logits(y + probed), probed, -logits.exp())
     return y + radius.view(-1, *[1] * (y.dim() - 1)) * _unit_rows(gradient)
-
-
-def kl_rows(logits_p: Tensor, logits_q: Tensor) -> Tensor:
-    """Return KL(p || q) of each row.
-
-    Parameters
-    ----------
-    logits_p, logits_q : Tensor of shape (B, K)
-        Logarithms of probabilities, normalized over K.
-
-    Returns
-    -------
-    kl : Tensor of shape (B,)
-        In nats.
-
-    Examples
-    --------
-    >>> import torch
-    >>> even = torch.full((1, 2), 0.5).log()
-    >>> kl_rows(even, even)
-    tensor([0.])
-    """
-    return (logits_p.exp() * (logits_p - logits_q)).sum(-1)
 
 
 def _unit_rows(rows: Tensor) -> Tensor:

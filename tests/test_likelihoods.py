@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Categorical, Independent, Normal, StudentT
 
-from skgmvae._model import normal
+from skgmvae._model import DiagonalNormal
 from skgmvae._rows import FARTHEST, Units
 from skgmvae.likelihoods import (
     LIKELIHOODS,
@@ -84,7 +84,7 @@ def test_families_are_different():
 def test_the_gaussian_is_torchs_and_scipys(data_shape):
     y, mean, raw = rng(2).normal(size=(3, 5, *data_shape))
     found = GAUSSIAN.distribution(torch.tensor(np.stack([mean, raw], 1)))
-    deviation = normal(torch.zeros(()), torch.tensor(raw)).stddev
+    deviation = DiagonalNormal(torch.zeros(()), torch.tensor(raw)).stddev
     expected = Independent(Normal(torch.tensor(mean), deviation), len(data_shape))
     y = torch.tensor(y)
     assert torch.allclose(found.log_prob(y), expected.log_prob(y), rtol=1e-12)
@@ -99,7 +99,7 @@ def test_students_t_is_torchs_and_scipys(data_shape):
     y, location, raw, tail = rng(2).normal(size=(4, 5, *data_shape))
     found = STUDENT_T.distribution(torch.tensor(np.stack([location, raw, tail], 1)))
     df = found.base_dist.df
-    scale = normal(torch.zeros(()), torch.tensor(raw)).stddev
+    scale = DiagonalNormal(torch.zeros(()), torch.tensor(raw)).stddev
     expected = Independent(StudentT(df, torch.tensor(location), scale), len(data_shape))
     y = torch.tensor(10 * y)
     assert torch.allclose(found.log_prob(y), expected.log_prob(y), rtol=1e-10)

@@ -285,7 +285,7 @@ def _of_samples(
         return
     most = min(DIAGNOSTICS.max_samples, DIAGNOSTICS.max_sampled_values // X.shape[1])
     n_samples = min(DIAGNOSTICS.n_samples, math.ceil(most / len(found)))
-    stays = fitted.kept(n_samples, ESTIMATION.seed).diagonal()[found]
+    stays = fitted.sample_confusion(n_samples, ESTIMATION.seed).diagonal()[found]
     if stays.min() < DIAGNOSTICS.min_share_of_samples:
         yield SamplesWarning(
             f"Of what the latent distribution of cluster {found[stays.argmin()]} generates, only "

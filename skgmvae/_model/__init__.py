@@ -4,11 +4,11 @@ from .architecture import NETWORKS, Architecture, Family
 from .distributions import (
     DiagonalNormal,
     categorical,
+    kl_categorical,
     kl_from_standard_normal,
     kl_to_components,
     log_prob_points,
     log_prob_rows,
-    normal,
 )
 from .gmvae import GMVAE, Posterior
 from .heads import parameter_head
@@ -16,7 +16,7 @@ from .latent_mixture import AGGREGATION, AggregationRule, LatentMixture, members
 
 __all__ = [
     "AGGREGATION", "GMVAE", "NETWORKS", "AggregationRule", "Architecture", "DiagonalNormal",
-    "Family", "LatentMixture", "Posterior", "categorical", "kl_from_standard_normal",
-    "kl_to_components", "log_prob_points", "log_prob_rows", "memberships", "normal",
-    "parameter_head",
+    "Family", "LatentMixture", "Posterior", "categorical", "kl_categorical",
+    "kl_from_standard_normal", "kl_to_components", "log_prob_points", "log_prob_rows",
+    "memberships", "parameter_head",
 ]

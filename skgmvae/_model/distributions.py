@@ -18,8 +18,8 @@ from torch.nn.functional import hardshrink
 from ..runtime import cached_property
 
 __all__ = [
-    "DiagonalNormal", "categorical", "kl_from_standard_normal", "kl_to_components",
-    "log_prob_points", "log_prob_rows", "normal", "without_tiny_gradient",
+    "DiagonalNormal", "categorical", "kl_categorical", "kl_from_standard_normal",
+    "kl_to_components", "log_prob_points", "log_prob_rows", "without_tiny_gradient",
 ]
 
 # The standard deviation stays within e^-4 .. e^4 of the unit of the standardized data: wide
@@ -92,11 +92,6 @@ class _NormalizedCategorical(Categorical):
         return Categorical(logits=self.logits, validate_args=False).expand(batch_shape, _instance)
 
 
-def normal(mean: Tensor, log_variance: Tensor) -> DiagonalNormal:
-    """Return a diagonal normal distribution whose log-variance is clamped softly."""
-    return DiagonalNormal(mean, log_variance)
-
-
 def categorical(logits: Tensor) -> Categorical:
     """Return a categorical distribution over the last axis, normalized in log space."""
     return _NormalizedCategorical(without_tiny_gradient(logits))
@@ -131,6 +126,11 @@ def kl_to_components(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
     return without_tiny_gradient(
         0.5 * (squares - q.mean.shape[-1]) + p.log_volume - q.log_volume.unsqueeze(-1)
     )
+
+
+def kl_categorical(logits_p: Tensor, logits_q: Tensor) -> Tensor:
+    """KL(p || q) of each row, (B,), by normalized logits (B, K)."""
+    return (logits_p.exp() * (logits_p - logits_q)).sum(-1)
 
 
 def kl_from_standard_normal(q: DiagonalNormal) -> Tensor:

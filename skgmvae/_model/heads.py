@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .distributions import DiagonalNormal, normal
+from .distributions import DiagonalNormal
 
 __all__ = ["GaussianHead", "parameter_head"]
 
@@ -33,7 +33,7 @@ class GaussianHead(nn.Module):
         mean, log_variance = self.linear(features).unflatten(-1, (2, *self.shape)).unbind(
             -1 - len(self.shape)
         )
-        return normal(mean, log_variance)
+        return DiagonalNormal(mean, log_variance)
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:

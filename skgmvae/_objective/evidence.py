@@ -19,7 +19,7 @@ from .elbo import Mixture
 
 __all__ = [
     "PROPOSAL", "Points", "Proposal", "fixed_points", "mixture_log_evidence", "shifted_points",
-    "standard_normal",
+    "to_normal",
 ]
 
 
@@ -80,11 +80,11 @@ def shifted_points(points: Tensor, y: Tensor, directions: Tensor) -> Points:
     """
     rows = y.flatten(1).nan_to_num().to(points.device, points.dtype)
     uniform = (points.unsqueeze(1) + rows @ directions) % 1.0  # (M, B, N_x + 1)
-    made = Points(standard_normal(uniform[..., :-1]), uniform[..., -1])
+    made = Points(to_normal(uniform[..., :-1]), uniform[..., -1])
     return Points(*(part.to(y.device, y.dtype) for part in made))
 
 
-def standard_normal(uniform: Tensor) -> Tensor:
+def to_normal(uniform: Tensor) -> Tensor:
     """Turn points of the unit cube into standard normal ones, all of them finite."""
     tiny = torch.finfo(torch.float32).eps
     return torch.special.ndtri(uniform.clamp(tiny, 1 - tiny))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..perturbations import kl_rows
+from .._model import kl_categorical
 
 __all__ = [
     "INFORMATION_WEIGHTS", "InformationWeights", "PseudoLabels", "Regularizer",
@@ -92,9 +92,9 @@ def regularizer(
     known = logits if weights.entropy else fixed  # what is only recorded needs no gradient
     entropy = -(known.exp() * known).sum(-1).mean()
     marginal = known.logsumexp(0).log_softmax(-1)
-    imbalance = kl_rows(marginal, log_sizes.log_softmax(-1))
+    imbalance = kl_categorical(marginal, log_sizes.log_softmax(-1))
     return Regularizer(
-        kl_rows(fixed, perturbed_logits).mean(),
+        kl_categorical(fixed, perturbed_logits).mean(),
         entropy,
         -(marginal.exp() * marginal).sum(),
         imbalance,

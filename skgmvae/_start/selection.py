@@ -327,6 +327,7 @@ def _compared_with_mixtures(
     if space.missing is not None:
         complete = ~space.missing[:, space.of_mixtures].any(1)
     whole = [labels for labels in candidates if _n_clusters(labels) == n_clusters]
+    whole = whole or candidates[:1]  # cuts may leave a cluster empty
 
     def of_complete(labels: NDArray[np.intp]) -> NDArray[np.intp]:
         labels = _labels_of_all(compared, labels, n_clusters)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
 from skgmvae._model import (
+    DiagonalNormal,
     categorical,
     kl_from_standard_normal,
     kl_to_components,
     log_prob_points,
     log_prob_rows,
-    normal,
 )
 from skgmvae._model.distributions import LOG_VARIANCE_LIMIT
 
@@ -26,7 +26,7 @@ def rng(seed=0):
 
 def log_variance_of(raw):
     raw = torch.as_tensor(raw, dtype=torch.float64)
-    return 2 * normal(torch.zeros_like(raw), raw).stddev.log()
+    return 2 * DiagonalNormal(torch.zeros_like(raw), raw).stddev.log()
 
 
 @given(st.floats(-1e30, 1e30), st.floats(-1e30, 1e30))
@@ -50,13 +50,13 @@ def test_the_log_variance_is_strictly_monotone_and_nearly_itself_around_zero():
 
 def test_an_extreme_log_variance_still_has_a_gradient():
     raw = torch.tensor([-20.0, 20.0], requires_grad=True)
-    normal(torch.zeros(2), raw).stddev.log().sum().backward()
+    DiagonalNormal(torch.zeros(2), raw).stddev.log().sum().backward()
     assert (raw.grad > 0).all()
 
 
 def test_the_mean_is_taken_as_it_is():
     mean = torch.tensor([-1e6, 0.0, 3.0])
-    assert torch.equal(normal(mean, torch.zeros(3)).mean, mean)
+    assert torch.equal(DiagonalNormal(mean, torch.zeros(3)).mean, mean)
 
 
 def test_a_categorical_is_normalized_in_log_space():
@@ -101,7 +101,7 @@ def torchs_normal(mean, raw):
 def test_the_normal_is_torchs():
     mean, raw = parameters(5, 3)
     value = torch.tensor(rng(1).normal(size=(2, 5, 3)), requires_grad=True)
-    found, expected = normal(mean, raw), torchs_normal(mean, raw)
+    found, expected = DiagonalNormal(mean, raw), torchs_normal(mean, raw)
     assert isinstance(found, Normal)
     assert_same(found.log_prob(value), expected.log_prob(value), mean, raw, value)
     assert_same(found.variance, expected.variance, raw)
@@ -115,21 +115,21 @@ def test_the_density_of_points_is_that_of_independent_coordinates():
     mean, raw = parameters(2, 5, 4, 3)
     x = torch.tensor(rng(1).normal(size=(2, 5, 1, 3)), requires_grad=True)
     expected = Independent(torchs_normal(mean, raw), 1).log_prob(x)
-    assert_same(log_prob_points(normal(mean, raw), x), expected, mean, raw, x)
+    assert_same(log_prob_points(DiagonalNormal(mean, raw), x), expected, mean, raw, x)
 
 
 def test_the_divergence_from_each_component_is_torchs():
     q, p = parameters(5, 3), parameters(2, 5, 4, 3, seed=1)
     for_each = torchs_normal(*(part.unsqueeze(-2) for part in q))
     expected = kl_divergence(for_each, torchs_normal(*p)).sum(-1)
-    assert_same(kl_to_components(normal(*q), normal(*p)), expected, *q, *p)
+    assert_same(kl_to_components(DiagonalNormal(*q), DiagonalNormal(*p)), expected, *q, *p)
 
 
 def test_the_divergence_from_the_standard_normal_is_torchs():
     q = parameters(5, 3)
     p = Normal(torch.zeros(5, 3).double(), torch.ones(5, 3).double())
     expected = kl_divergence(torchs_normal(*q), p).sum(-1)
-    assert_same(kl_from_standard_normal(normal(*q)), expected, *q)
+    assert_same(kl_from_standard_normal(DiagonalNormal(*q)), expected, *q)
 
 
 def test_gradients_next_to_nothing_are_0():
@@ -139,7 +139,8 @@ def test_gradients_next_to_nothing_are_0():
     assert logits.grad[1] == pytest.approx(-np.exp(-20.0), rel=1e-5)
     assert not logits.grad[2:].any()
     mean = torch.zeros(1, 2, 3, requires_grad=True)
-    kl = kl_to_components(normal(*parameters(1, 3)), normal(mean.double(), torch.zeros(1, 2, 3)))
+    p = DiagonalNormal(mean.double(), torch.zeros(1, 2, 3))
+    kl = kl_to_components(DiagonalNormal(*parameters(1, 3)), p)
     (torch.tensor([1.0, 1e-40]) * kl).sum().backward()
     assert mean.grad[0, 0].all()
     assert not mean.grad[0, 1].any()

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgmvae._model import normal, parameter_head
+from skgmvae._model import DiagonalNormal, parameter_head
 from skgmvae._model.heads import GaussianHead
 
 
@@ -28,7 +28,7 @@ def test_a_head_is_a_linear_map_to_means_then_log_variances(shape):
     out = (features(5, 6).numpy() @ weight.T + bias).reshape(5, 2, *shape)
     distribution = head(features(5, 6))
     np.testing.assert_allclose(distribution.mean.detach(), out[:, 0], rtol=1e-12)
-    expected = normal(torch.zeros(()), torch.tensor(out[:, 1])).stddev
+    expected = DiagonalNormal(torch.zeros(()), torch.tensor(out[:, 1])).stddev
     np.testing.assert_allclose(distribution.stddev.detach(), expected, rtol=1e-12)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import Categorical, Normal, kl_divergence
 from torch.func import functional_call
 
-from skgmvae._model import normal
+from skgmvae._model import DiagonalNormal
 from skgmvae._objective import Noise, Terms, draw_noise, drawn, elbo_terms, log_evidence
 from skgmvae._objective.elbo import constrained_loss
 
@@ -266,7 +266,7 @@ def test_the_gradient_with_respect_to_q_is_right(make_model):
     inputs = [t.clone().requires_grad_() for t in (q_x.mean, q_w.mean, *log_variances)]
 
     def value(m_x, m_w, v_x, v_w):
-        terms = elbo_terms(model, y, normal(m_x, v_x), normal(m_w, v_w), noise)
+        terms = elbo_terms(model, y, DiagonalNormal(m_x, v_x), DiagonalNormal(m_w, v_w), noise)
         return constrained_loss(terms, 0.0)
 
     assert torch.autograd.gradcheck(value, inputs, atol=1e-5, rtol=1e-4)

@@ -9,7 +9,7 @@ from torch.distributions import Independent, Normal
 
 from skgmvae._model import LatentMixture
 from skgmvae._objective import fixed_points, mixture_log_evidence, shifted_points
-from skgmvae._objective.evidence import standard_normal
+from skgmvae._objective.evidence import to_normal
 
 MEANS = np.array([[0.0, 0.0], [3.0, 1.0], [-2.0, 2.0]])
 COVARIANCES = np.array([[[1.0, 0.6], [0.6, 1.0]], [[0.5, 0.0], [0.0, 2.0]], np.eye(2)])
@@ -150,4 +150,4 @@ def test_points_are_uniform_and_fixed_and_shifted_by_the_row_alone():
         assert kstest(column.numpy(), "norm").pvalue > 0.5  # more even than random ones
     unmoved = shifted_points(points, torch.zeros(1, 3).double(), torch.ones(3, 3).double())
     np.testing.assert_allclose(unmoved.uniform[:, 0], points[:, -1])
-    assert torch.isfinite(standard_normal(torch.tensor([0.0, 0.5, 1.0]))).all()
+    assert torch.isfinite(to_normal(torch.tensor([0.0, 0.5, 1.0]))).all()
