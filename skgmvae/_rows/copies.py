@@ -131,8 +131,12 @@ class Copies(NamedTuple):
         inverse = np.full(X.shape[0], -1)
         inverse[order] = begins[point]
         copied = first.repeat(n_copies)
-        are_equal = all(group.gathered(bool((own == 1).all())))
         unit = 1.0 if is_stream else float(total / size)
+        ends = group.gathered((own.min(initial=np.inf), own.max(initial=0.0)))
+        least, most = min(low for low, _ in ends), max(high for _, high in ends)
+        are_equal = most - least < 1e-9 * most and (most == 1 or not is_stream)
+        if are_equal:
+            unit *= float(most)
         return cls(reordered(X, copied), None if are_equal else own, copied, inverse, unit)
 
     @classmethod

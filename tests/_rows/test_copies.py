@@ -96,8 +96,17 @@ def test_as_many_copies_are_made_as_weights_ask_for_within_bounds(weight, n_copi
     X = np.arange(6.0)[:, None]
     copies = Copies.of(X, np.full(6, weight), rule=CopyRule(50))
     assert len(copies.order) == pytest.approx(n_copies, abs=3)
-    total = len(copies.order) if copies.weights is None else copies.weights.sum()
-    assert total == pytest.approx(n_copies)
+    assert copies.weights is None
+
+
+def test_copies_of_many_rows_count_alike_though_some_rows_are_identical():
+    X = np.arange(12_000.0)[:, None]
+    X[1] = X[0]
+    copies = Copies.of(X)
+    assert copies.weights is None
+    assert len(copies.order) * copies.unit == pytest.approx(12_000)
+    halves = Copies.of(X[:4], np.array([2.0, 1.0, 1.0, 3.0]), rule=CopyRule(2))
+    assert len(halves.order) * halves.unit == pytest.approx(7)
 
 
 @pytest.mark.parametrize("weight", [0.01, 1.0, 3.0, 1000.0])
