@@ -46,6 +46,8 @@ from .perturbations import Perturbation
 from .runtime import available_device, draw_seed, select_device, warn, without_array_api
 from .validation import (
     canonical,
+    check_bool,
+    check_path,
     check_positive_integer,
     checked_components,
     checked_style,
@@ -961,7 +963,7 @@ class GMVAEClustering(
         NotFittedError
             Before `fit`.
         TypeError
-            If `n_samples` is not an integer.
+            If `n_samples` is not an integer, or `observation_noise` not a bool.
         ValueError
             If `n_samples` is not positive, `cluster` has another length or names a component that
             does not exist, or `w` has another shape or values that are not finite numbers.
@@ -975,6 +977,7 @@ class GMVAEClustering(
         state = self._fitted_state()
         fitted: Fitted = state["_fitted"]
         check_positive_integer(n_samples, "n_samples")
+        check_bool(observation_noise, "observation_noise")
         rows, labels = fitted.sample(
             int(n_samples), draw_seed(self.random_state),
             labels=checked_components(cluster, n_samples, fitted.architecture.n_clusters),
@@ -1022,6 +1025,7 @@ class GMVAEClustering(
         True
         """
         self._fitted_model()
+        check_path(path)
         if type(self) is not GMVAEClustering:
             raise TypeError(
                 f"A file holds a GMVAEClustering, not a {type(self).__name__}: pickle it."
@@ -1409,6 +1413,7 @@ def load(
     ...     load(path).n_clusters_found_
     3
     """
+    check_path(path)
     given = {"networks": networks, "perturbation": perturbation}
     place = select_device(device)
     with files.opened(path) as file:

@@ -6,6 +6,7 @@ Errors name the argument, its value and what to do.
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,8 +19,9 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 from ._rows import DATES, TEXT
 
 __all__ = [
-    "canonical", "check_finite", "check_positive_integer", "checked_components", "checked_style",
-    "checked_weights", "refuse_bool", "rows_of_weight", "with_remedy",
+    "canonical", "check_bool", "check_finite", "check_path", "check_positive_integer",
+    "checked_components", "checked_style", "checked_weights", "refuse_bool", "rows_of_weight",
+    "with_remedy",
 ]
 
 #: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
@@ -44,6 +46,20 @@ def refuse_bool(value: Any, name: str) -> None:
     """Raise a TypeError if a number is True or False, which Python counts among the integers."""
     if isinstance(value, bool):
         raise TypeError(f"{name}={value} must be a number, not a bool.")
+
+
+def check_bool(value: Any, name: str) -> None:
+    """Raise a TypeError if an argument is neither True nor False: any text would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}={value!r} must be True or False.")
+
+
+def check_path(path: Any) -> None:
+    """Raise a TypeError if an argument is no path."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(
+            f"path={path!r} must be a string or path-like, such as 'model.safetensors'."
+        )
 
 
 def check_finite(value: Any, name: str, remedy: str) -> None:

@@ -832,3 +832,9 @@ def test_the_center_of_a_ring_is_one_of_its_rows(fit):
     np.testing.assert_array_equal(clusterer.predict(clusterer.cluster_centers_), [0, 1])
     distances = np.abs(ring - clusterer.cluster_centers_[0]).max(1)
     assert distances.min() < 1e-9
+
+
+def test_text_is_neither_true_nor_false(clusterer):
+    with pytest.raises(TypeError, match="observation_noise='no' must be True or False"):
+        clusterer.sample(3, observation_noise="no")
+    assert len(clusterer.sample(3, observation_noise=np.False_)[0]) == 3

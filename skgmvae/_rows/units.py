@@ -217,14 +217,16 @@ class Units(NamedTuple):
     def limits_of_encoder(self) -> Tensor:
         """Return the least and the largest values that the encoder has learned of, in its units.
 
-        Of a feature that is constant they are that value.
+        Of a feature that is constant they are that value, but for pixels, since convolutions have
+        the same weights for all.
 
         Returns
         -------
         Tensor of shape (2, *data_shape)
             In double precision, on the CPU.
         """
-        ends = np.where(np.isnan(self.constants), self.limits(), self.constants)
+        is_free = np.isnan(self.constants) | (self.image_shape is not None)
+        ends = np.where(is_free, self.limits(), self.constants)
         if self.are_counts:
             ends = np.maximum(ends, 0.0)
         return self.to_model(ends, torch.float64, CPU)

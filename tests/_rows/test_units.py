@@ -539,6 +539,8 @@ def test_the_encoder_reads_values_within_limits_and_constants_as_they_were():
     ends = units.to_model(np.array([low, high]), torch.float64, CPU)
     torch.testing.assert_close(found[:, :2], ends[:, :2])
     assert found[:, 2].tolist() == [0, 0]
+    pixels = Units.standardizing(X, (1, 3)).limits_of_encoder()
+    assert (pixels[0] < pixels[1]).all()
     counts = Units.of_counts(rng().poisson(3, (50, 2)).astype(float), None).limits_of_encoder()
     assert counts.tolist() == [[0, 0], [FARTHEST, FARTHEST]]
 
