@@ -111,8 +111,8 @@ class GMVAEClustering(
         What a column of X is divided by before all are divided by one number, so that their mean
         variance is 1; for "gaussian" and "student_t" only. "range" is the range of the column,
         "std" its standard deviation. None leaves the columns as they are, so that a scaler or
-        weights of your own, in a `Pipeline`, have their effect. "auto" is the range, in which a
-        few values far from all others do not count, and a column of few values (a flag, a rating)
+        weights of your own, in a `Pipeline`, have their effect. "auto" is the range, in which
+        values far from all others do not count, and a column of few values (a flag, a rating)
         spans its range and the smallest gap between two of its values; columns of rows of unit
         length, as `TfidfVectorizer` returns them, share a scale. The pixels of an image share it
         by channel in any case.
@@ -186,10 +186,9 @@ class GMVAEClustering(
         with the same parameters, rows and weights goes on from it by itself and says so
         (:class:`~skgmvae.exceptions.ResumedFitWarning`); the result is the same to the last bit
         (up to rounding with another number of threads or processes; on another kind of device the
-        steps that are left draw other noise). A file
-        of any other fit is refused: remove it to begin anew. Callables are compared by their code
-        and attributes, not by what they call; with a RandomState instance each call has another
-        seed. The file holds no rows. Needs the package
+        steps that are left draw other noise). A file of any other fit is refused: remove it to
+        begin anew. Callables are compared by their code and attributes, not by what they call; with
+        a RandomState instance each call has another seed. The file holds no rows. Needs the package
         safetensors (``pip install "skgmvae[files]"``); not used by `partial_fit`.
     checkpoint_every : float, default=60.0
         Seconds of training between two times that `checkpoint` is written; 0 writes it after each
@@ -400,7 +399,7 @@ class GMVAEClustering(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows at any location and scale; NaN is a missing value, infinity is refused. It may be a
             DataFrame with categories (`categorical_features`) or a source of rows in a file
-            (:mod:`skgmvae.sources`). If a few rows are far from all others,
+            (:mod:`skgmvae.sources`). If rows are far from all others,
             :class:`~skgmvae.exceptions.FarRowsWarning` is issued. Of rows in memory neither the
             order makes a difference, nor copies of a row in place of a weight.
         y : array-like of shape (n_samples,), default=None
@@ -458,10 +457,13 @@ class GMVAEClustering(
         with group.agreement():
             early_stopping = self._early_stopping(columns)
         if not group.is_alone:
-            group.check_equal({"EarlyStopping": repr(early_stopping)} | {
-                name: _fit.in_words(value) for name, value in self.get_params(deep=False).items()
-                if name not in OF_PROCESS
-            })
+            with group.agreement():
+                parameters = {"EarlyStopping": repr(early_stopping)} | {
+                    name: _fit.in_words(value)
+                    for name, value in self.get_params(deep=False).items()
+                    if name not in OF_PROCESS
+                }
+            group.check_equal(parameters)
         if any(group.gathered(isinstance(rows, LazyRows))) and not issparse(rows):
             rows = rows if isinstance(rows, LazyRows) else LazyRows(rows)  # in all processes
         group = group.meeting(rows, weights)
@@ -1180,7 +1182,7 @@ class GMVAEClustering(
                 f"X has {rows.shape[1]} features, but the model was fitted to {n_features}."
             )
         fitted.check(rows)
-        _warn(fitted.far_rows(rows))
+        _warn(fitted.doubts(rows))
         return fitted, rows
 
     def _holder_of_columns(

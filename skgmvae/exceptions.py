@@ -69,7 +69,7 @@ class ClusteringWarning(UserWarning):
 
 
 class FarRowsWarning(ClusteringWarning):
-    """A few rows of the training data have values that are far from those of all other rows.
+    """Rows of the training data have values that are far from those of all others.
 
     Often such values are errors, or codes of missing values such as 999999.
 

@@ -148,7 +148,7 @@ class Fitted:
 
     @cached_property
     def _limits(self) -> Tensor:
-        return self.units.limits_of_encoder()
+        return self.units.limits_in_model()
 
     @ordinary_torch()
     def moved(self, device: torch.device) -> Fitted:
@@ -160,15 +160,14 @@ class Fitted:
         """Raise a ValueError where rows of X can have no density."""
         self.likelihood.check(X, self.units)
 
-    def far_rows(self, X: NDArray[Any]) -> list[Warning]:
-        """Return a warning if rows of X are so far away that the model sees them nearer."""
-        n_far = self.units.n_far(X)
-        if not n_far:
-            return []
-        return [DataConversionWarning(
+    def doubts(self, X: NDArray[Any]) -> list[Warning]:
+        """Return warnings if rows of X seem to be in other units than the training data."""
+        n_far, of_values = self.units.n_far(X), self.likelihood.doubt(X, self.units)
+        of_distance = (
             f"{n_far} of {X.shape[0]} rows lie more than {FARTHEST:.0e} units of the training data "
             "away from it, and are taken for rows at that distance."
-        )]
+        ) if n_far else ""
+        return [DataConversionWarning(text) for text in (of_distance, of_values) if text]
 
     def labels(self, X: NDArray[Any]) -> NDArray[np.intp]:
         """Return the most probable component of each row."""

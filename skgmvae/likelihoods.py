@@ -76,6 +76,10 @@ class Likelihood(ABC):
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError if rows of X, (n_samples, n_features), can have no density."""
 
+    def doubt(self, X: NDArray[Any], units: Units) -> str:
+        """Return what a user should know of rows that may be in other units; nothing if not."""
+        return ""
+
     def check_training(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError if rows of X are none to train on: as `check`, unless said."""
         self.check(X, units)
@@ -293,12 +297,19 @@ class BernoulliLikelihood(Likelihood):
                 f"likelihood='bernoulli' needs values between 0 and {top:g}, but X has values "
                 f"between {low:g} and {high:g}. {remedy}"
             )
-        are_fractions = top > 1 and 0 < high <= 1 and X.dtype.kind == "f"
-        if are_fractions and any((block % 1 > 0).any() for block in blocks(X)):
-            raise ValueError(
-                f"The model was fitted to bytes, from 0 to {top:g}, but X has fractions between "
-                f"{low:g} and {high:g}: pass X * {top:g}."
-            )
+
+    def doubt(self, X: NDArray[Any], units: Units) -> str:
+        """See `Likelihood.doubt`: fractions where the model was fitted to bytes."""
+        top = units.scale[0]
+        if top == 1 or X.dtype.kind != "f":
+            return ""
+        seems_scaled = all((np.fmax.reduce(block, axis=None) <= 1) for block in blocks(X))
+        if not (seems_scaled and any((block % 1 > 0).any() for block in blocks(X))):
+            return ""
+        return (
+            f"X has fractions between 0 and 1, but the model was fitted to bytes, from 0 to "
+            f"{top:g}: pass X * {top:g}, unless all rows are as dark."
+        )
 
     def log_density_in_data(self, log_density: Any, units: Units, observed: Any = None) -> Any:
         """Leave it: it is a log-probability, which has no unit."""

@@ -56,7 +56,7 @@ def check_bool(value: Any, name: str) -> None:
 
 def check_path(path: Any) -> None:
     """Raise a TypeError if an argument is no path."""
-    if not isinstance(path, str | bytes | os.PathLike):
+    if not isinstance(path, str | os.PathLike):
         raise TypeError(
             f"path={path!r} must be a string or path-like, such as 'model.safetensors'."
         )

@@ -508,7 +508,7 @@ def test_a_full_or_read_only_disk_leaves_the_old_file(clusterer, saved, tmp_path
     assert done.stdout.split() == ["28", "30"]  # ENOSPC, EROFS
 
 
-@pytest.mark.parametrize("path", [None, 3, ["a"]])
+@pytest.mark.parametrize("path", [None, 3, ["a"], b"a"])
 def test_what_is_no_path_is_refused_by_name(clusterer, path):
     for function in (clusterer.save, load):
         with pytest.raises(TypeError, match=r"path=.* must be a string or path-like"):

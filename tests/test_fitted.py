@@ -386,7 +386,9 @@ def test_far_rows_of_a_cluster_are_predicted_as_they_were_trained_on(fit):
     near, labels = make_blobs(200, 3, centers=3, cluster_std=0.5, random_state=0)
     coded = np.vstack([near, np.full((60, 3), -999.0)])
     clusterer = fit(coded, n_clusters=4, max_iter=60)
-    assert adjusted_rand_score([*labels, *[3] * 60], clusterer.labels_) > 0.95
+    assert adjusted_rand_score([*labels, *[3] * 60], clusterer.predict(coded)) > 0.95
+    farther = clusterer.reconstruct(np.full((1, 3), -9999.0))
+    np.testing.assert_array_equal(farther, clusterer.reconstruct(coded[-1:]))
 
 
 def test_far_rows_are_counted_over_all_blocks_and_warned_of_where_the_user_is(clusterer, X):

@@ -97,7 +97,7 @@ def warnings_of_far_rows(
 ) -> list[Warning]:
     """Return a warning if rows of X are far from all others, or from those of an earlier fit."""
     if previous:
-        return previous.fitted.far_rows(X)
+        return previous.fitted.doubts(X)
     n_far, found = units.far_from_others(X)
     if not n_far:
         return []
@@ -109,7 +109,7 @@ def warnings_of_far_rows(
         f"With scale={estimator.scale!r} they count in the location and scale of X; scale='auto' "
         "leaves them out."
         if estimator.scale in ("range", "std") else
-        "They were left out of the location and scale of X and moved nearer while training; with "
+        "They were left out of the location and scale of X, and the model sees them nearer; with "
         "scale='range' or 'std' they count in full."
     )
     return [FarRowsWarning(

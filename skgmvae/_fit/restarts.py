@@ -379,15 +379,17 @@ def run_restarts(
             # arrays in shared memory leave tasks so small that a pipe takes them whole: of a parent
             # that is killed meanwhile, workers would wait for the rest of a larger one forever
             parallel = Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes="1K")
-            for outcome, stops in parallel(
-                delayed(_attempt_for)(os.getpid(), *each) for each in left
-            ):
+            stopped: list[int] = []
+            tasks = takewhile(lambda each: not stopped, left)
+            for outcome, stops in parallel(delayed(_attempt_for)(os.getpid(), *t) for t in tasks):
+                if stopped:  # it had begun before one ended that asked for no more
+                    continue
                 outcomes.append(outcome)
                 if checkpoint.is_writer:  # a worker may be interrupted, and the others not
                     done = takewhile(lambda one: not getattr(one, "interrupted", False), outcomes)
                     checkpoint.keep_trials(_to_plain(list(done)))
                 if stops:
-                    break
+                    stopped.append(len(outcomes))
         except KeyboardInterrupt:
             interrupted = True
     results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]

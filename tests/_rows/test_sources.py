@@ -307,7 +307,8 @@ def test_a_feature_that_was_constant_is_not_winsorized():
     X = np.column_stack([draw(20), np.full(20, 7.0)])
     units = Units.standardizing(X, None)
     X[3, 1] = 1e5
-    assert Rows.standardized(X, units, CPU).flat()[3, 1] == np.float32(1e5 - 7)
+    assert Rows.standardized(X, units.seeing(X), CPU).flat()[3, 1] == np.float32(1e5 - 7)
+    assert Rows.standardized(X, units, CPU).flat()[3, 1] == 0  # as of rows to stop early by
 
 
 @pytest.mark.parametrize("shape", [(50, 3), (50, 1, 3, 4)])

@@ -531,25 +531,42 @@ def test_a_code_is_far_where_all_columns_have_one_in_less_than_half_of_the_rows(
         assert units.far_from_others(coded)[0] == n_rows * is_far
 
 
+@pytest.mark.parametrize("column", ["constant", "flag", "few codes", "stray", "free flag"])
+def test_a_device_that_was_off_is_recognized_whatever_columns_there_are(column):
+    X = rng().normal(size=(1000, 4))
+    X[:, 3] = {"constant": 7.0, "flag": rng().random(1000) < 0.4}.get(column, X[:, 3])
+    X[:300] = -999.0
+    if column == "few codes":
+        X[5:300, 3] = rng(1).normal(size=295)
+    elif column == "stray":
+        X[0, 3] = -1e7
+    elif column == "free flag":
+        X[:, 3] = rng().random(1000) < 0.4
+    units = Units.standardizing(X, None)
+    assert (units.highest[:3] - units.lowest[:3] < 10).all()
+    assert units.far_from_others(X)[0] == 300
+
+
 def test_the_encoder_reads_values_within_limits_and_constants_as_they_were():
     X = rng().normal(size=(50, 3)) * [1, 10, 0] + 4
     units = Units.standardizing(X, None)
     low, high = units.limits()
-    found = units.limits_of_encoder()
+    found = units.limits_in_model()
     ends = units.to_model(np.array([low, high]), torch.float64, CPU)
     torch.testing.assert_close(found[:, :2], ends[:, :2])
     assert found[:, 2].tolist() == [0, 0]
-    pixels = Units.standardizing(X, (1, 3)).limits_of_encoder()
+    pixels = Units.standardizing(X, (1, 3)).limits_in_model()
     assert (pixels[0] < pixels[1]).all()
-    counts = Units.of_counts(rng().poisson(3, (50, 2)).astype(float), None).limits_of_encoder()
+    counts = Units.of_counts(rng().poisson(3, (50, 2)).astype(float), None).limits_in_model()
     assert counts.tolist() == [[0, 0], [FARTHEST, FARTHEST]]
 
 
 def test_large_counts_are_as_far_as_their_logarithms():
-    X = np.random.default_rng(0).poisson(3e6, (20, 2)).astype(float)
+    X = rng().poisson(3e6, (20, 2)).astype(float)
     units = Units.of_counts(X, None)
     assert units.n_far(X) == 0
-    assert units.n_far(np.full((1, 2), np.finfo(float).max)) == (1e6 * units.scale < 709).any()
+    assert units._replace(scale=np.full(2, 1e-5)).n_far(X) == 20  # logarithms of 15 beyond 10
+    assert units._replace(scale=np.full(2, 1e-4)).n_far(X) == 0
 
 
 def test_results_in_single_precision_are_finite_where_those_in_double_would_be_larger():
