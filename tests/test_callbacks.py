@@ -209,7 +209,7 @@ def test_a_callback_may_end_a_fit_without_a_warning(clusterer, X):
 def test_no_more_trials_are_made_after_one_that_a_callback_ends(clusterer, X, n_jobs):
     keeper = Recorder(lambda path: path[-1] == "trial 1")
     one = clone(clusterer).set_params(n_init=4, n_jobs=n_jobs, max_iter=8)
-    with warnings.catch_warnings(record=True) as caught:
+    with parallel_config(backend="threading"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         one.set_callbacks(keeper).fit(X)
     assert not [warning for warning in caught if "joblib" in warning.filename]
