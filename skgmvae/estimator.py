@@ -1182,7 +1182,7 @@ class GMVAEClustering(
                 f"X has {rows.shape[1]} features, but the model was fitted to {n_features}."
             )
         fitted.check(rows)
-        _warn(fitted.doubts(rows))
+        _warn(fitted.conversion_warnings(rows))
         return fitted, rows
 
     def _holder_of_columns(

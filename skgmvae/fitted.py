@@ -160,9 +160,9 @@ class Fitted:
         """Raise a ValueError where rows of X can have no density."""
         self.likelihood.check(X, self.units)
 
-    def doubts(self, X: NDArray[Any]) -> list[Warning]:
+    def conversion_warnings(self, X: NDArray[Any]) -> list[Warning]:
         """Return warnings if rows of X seem to be in other units than the training data."""
-        n_far, of_values = self.units.n_far(X), self.likelihood.doubt(X, self.units)
+        n_far, of_values = self.units.n_far(X), self.likelihood.conversion_warning(X, self.units)
         of_distance = (
             f"{n_far} of {X.shape[0]} rows lie more than {FARTHEST:.0e} units of the training data "
             "away from it, and are taken for rows at that distance."

@@ -76,7 +76,7 @@ class Likelihood(ABC):
     def check(self, X: NDArray[Any], units: Units) -> None:
         """Raise a ValueError if rows of X, (n_samples, n_features), can have no density."""
 
-    def doubt(self, X: NDArray[Any], units: Units) -> str:
+    def conversion_warning(self, X: NDArray[Any], units: Units) -> str:
         """Return what a user should know of rows that may be in other units; nothing if not."""
         return ""
 
@@ -298,8 +298,8 @@ class BernoulliLikelihood(Likelihood):
                 f"between {low:g} and {high:g}. {remedy}"
             )
 
-    def doubt(self, X: NDArray[Any], units: Units) -> str:
-        """See `Likelihood.doubt`: fractions where the model was fitted to bytes."""
+    def conversion_warning(self, X: NDArray[Any], units: Units) -> str:
+        """See `Likelihood.conversion_warning`: fractions where the model was fitted to bytes."""
         top = units.scale[0]
         if top == 1 or X.dtype.kind != "f":
             return ""

@@ -235,11 +235,12 @@ def test_bernoulli_values_stay_and_bytes_are_fractions_of_255():
 def test_fractions_may_be_meant_for_bytes():
     bytes_ = rng().integers(0, 256, (6, 4), dtype=np.uint8)
     units = BERNOULLI.units(bytes_, None)
-    assert "fitted to bytes, from 0 to 255: pass X * 255" in BERNOULLI.doubt(bytes_ / 255, units)
+    found = BERNOULLI.conversion_warning(bytes_ / 255, units)
+    assert "fitted to bytes, from 0 to 255: pass X * 255" in found
     for values in (np.zeros((1, 4)), np.array([[0.0, 1.0]]), bytes_.astype(float), bytes_ / 2):
-        assert not BERNOULLI.doubt(values, units)
-    assert not BERNOULLI.doubt(bytes_ / 255, BERNOULLI.units(bytes_ / 255, None))
-    assert not GAUSSIAN.doubt(bytes_ / 255, units)
+        assert not BERNOULLI.conversion_warning(values, units)
+    assert not BERNOULLI.conversion_warning(bytes_ / 255, BERNOULLI.units(bytes_ / 255, None))
+    assert not GAUSSIAN.conversion_warning(bytes_ / 255, units)
 
 
 def test_the_unit_of_a_row_is_that_of_the_fit_whatever_rows_are_beside_it():

@@ -97,7 +97,7 @@ def warnings_of_far_rows(
 ) -> list[Warning]:
     """Return a warning if rows of X are far from all others, or from those of an earlier fit."""
     if previous:
-        return previous.fitted.doubts(X)
+        return previous.fitted.conversion_warnings(X)
     n_far, found = units.far_from_others(X)
     if not n_far:
         return []

@@ -379,7 +379,7 @@ def run_restarts(
             # arrays in shared memory leave tasks so small that a pipe takes them whole: of a parent
             # that is killed meanwhile, workers would wait for the rest of a larger one forever
             parallel = Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes="1K")
-            stopped: list[int] = []
+            stopped = False
             tasks = takewhile(lambda each: not stopped, left)
             for outcome, stops in parallel(delayed(_attempt_for)(os.getpid(), *t) for t in tasks):
                 if stopped:  # it had begun before one ended that asked for no more
@@ -389,7 +389,7 @@ def run_restarts(
                     done = takewhile(lambda one: not getattr(one, "interrupted", False), outcomes)
                     checkpoint.keep_trials(_to_plain(list(done)))
                 if stops:
-                    stopped.append(len(outcomes))
+                    stopped = True
         except KeyboardInterrupt:
             interrupted = True
     results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]

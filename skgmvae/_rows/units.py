@@ -535,17 +535,19 @@ def _core_of_table(X: NDArray[Any]) -> _Core:
     all have codes, as if a device had been off, nothing else would be seen: with all five columns
     it was .12, and .61 without. Columns of two values do not tell.
     """
-    cores, beside_codes, have_codes = [], [], []
+    cores, beside_codes, is_off = [], [], False
+    may_be_off = True
     for column in _sorted_columns(X):
         core = _core_of_column(column)
+        cores.append(core)
+        if not may_be_off:  # as nearly always after the first columns
+            continue
         inner = column[np.searchsorted(column, core[0]) : np.searchsorted(column, core[1], "right")]
         beside = _beside_codes(inner, len(column)) or core
-        cores.append(core)
         beside_codes.append(beside)
         n_at_ends = np.count_nonzero(inner == core[0]) + np.count_nonzero(inner == core[1])
         if core[0] < core[1] and n_at_ends < len(inner):
-            have_codes.append(beside[:2] != (column[0], column[-1]))
-    is_off = bool(have_codes) and all(have_codes)
+            is_off = may_be_off = beside[:2] != (column[0], column[-1])
     return _Core(*np.array(beside_codes if is_off else cores).T)
 
 
