@@ -19,47 +19,31 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import _fit, _stored, files, versions
 from ._objective import Terms
-from ._rows import (
-    READ_TYPES,
-    Columns,
-    Copies,
-    LazyRows,
-    check_numbers,
-    column_names,
-    dense,
-    is_source,
-    read_types,
-)
-from .callbacks import CallbackSupportMixin, EarlyStopping, early_stopping_of
-from .distributed import ALONE, SAMPLE, join
+from ._rows import Columns, checked_rows
+from .callbacks import CallbackSupportMixin
+from .distributed import Group, join
 from .files import PathLike
 from .fitted import Fitted
 from .model_card import model_card
 from .networks import NetworkFactory
 from .packing import Packed, digest, pack, unpack
-from .parameters import OF_PROCESS, PARAMETER_CONSTRAINTS, check_parameters
+from .parameters import PARAMETER_CONSTRAINTS
 from .perturbations import Perturbation
 from .runtime import available_device, draw_seed, select_device, warn, without_array_api
 from .validation import (
-    canonical,
     check_bool,
     check_path,
     check_positive_integer,
     checked_components,
     checked_style,
     checked_weights,
-    rows_of_weight,
-    with_remedy,
 )
 
 __all__ = ["GMVAEClustering", "load"]
-
-#: What rows to fit to tell of the columns.
-OF_COLUMNS = "n_features_in_", "feature_names_in_", "_columns"
 
 
 class GMVAEClustering(
@@ -441,54 +425,14 @@ class GMVAEClustering(
         3
         """
         group = join(self.distributed)
-        continued = self.warm_start and self.__sklearn_is_fitted__()
-        group.check_in_all(
-            "The model that warm_start=True trains on", continued,
-            "Load it in each of them, or pass warm_start=False.",
-        )
-        continued = continued and not group.of_first(self._can_go_on)
-        with group.agreement():
-            columns = self._holder_of_columns(X, sample_weight, continued=continued)
-        if not group.is_alone:
-            columns._columns = Columns.merged(group.gathered(columns._columns))
-        with group.agreement():
-            rows = self._validated(columns, X, columns._columns, reset=not continued)
-            weights = checked_weights(sample_weight, rows)
-        with group.agreement():
-            early_stopping = self._early_stopping(columns)
-        if not group.is_alone:
-            with group.agreement():
-                parameters = {"EarlyStopping": repr(early_stopping)} | {
-                    name: _fit.in_words(value)
-                    for name, value in self.get_params(deep=False).items()
-                    if name not in OF_PROCESS
-                }
-            group.check_equal(parameters)
-        if any(group.gathered(isinstance(rows, LazyRows))) and not issparse(rows):
-            rows = rows if isinstance(rows, LazyRows) else LazyRows(rows)  # in all processes
-        group = group.meeting(rows, weights)
-        copies = Copies.of(rows, weights, ALONE if group.has_one_source else group)
-        group, own = group.dividing(len(copies.order))
-        if isinstance(rows, LazyRows):
-            most = SAMPLE.of_file(group.n_rows(len(copies.order)), rows.shape[1])
-            group = group._replace(max_sampled=max(2, self.n_clusters, most))
-        image_shape = check_parameters(
-            self, group.n_rows(len(copies.order)), rows.shape[1],
-            min_samples=2 if continued else max(2, self.n_clusters),
-        )
-        previous = self._previous() if continued else None
-        checkpoint = _fit.Checkpoint.of(self, copies, previous, early_stopping, group)
-        known = {name: vars(columns)[name] for name in OF_COLUMNS if name in vars(columns)}
-        task = _fit.FitTask(self, X, y, known, group)
-        given = _fit.Given(
-            rows, copies.part(own), image_shape, columns._categories, columns._names_in(X),
-            previous, group,
-        )
-        result = _fit.fit(self, given, early_stopping, task, checkpoint)
+        previous = self._previous_of_fit(group)
+        given = _fit.given_to_fit(self, X, sample_weight, previous, group)
+        task = _fit.FitTask(self, X, y, given.of_columns, given.group)
+        result = _fit.fit(self, given, task)
         if not result.state.interrupted:
             _warn(result.warnings)
         before = self.__dict__
-        self._assign(result, columns, continued=continued)
+        self._assign(given, result)
         if result.state.interrupted:
             raise KeyboardInterrupt(
                 f"Interrupted after {self.n_iter_} epochs: the best weights so far are kept."
@@ -555,26 +499,12 @@ class GMVAEClustering(
                 f"distributed={self.distributed!r} is for `fit`: `partial_fit` trains in one "
                 "process. Pass distributed='off', or call `fit` with rows in each process."
             )
-        continued = self.__sklearn_is_fitted__()
+        previous = self._previous() if self.__sklearn_is_fitted__() else None
         with sklearn.config_context(skip_parameter_validation=True):
-            columns = self._holder_of_columns(
-                X, sample_weight, continued=continued, is_stream=True
-            )
-            rows = self._validated(columns, X, columns._columns, reset=not continued)
-            if isinstance(rows, LazyRows):
-                rows = dense(rows)
-            copies = Copies.of(rows, checked_weights(sample_weight, rows), is_stream=True)
-            image_shape = check_parameters(
-                self, len(copies.order), rows.shape[1],
-                min_samples=1 if continued else max(2, self.n_clusters),
-                n_expected=_fit.STREAM.n_rows,
-            )
-            result = _fit.partial_fit(self, _fit.Given(
-                rows, copies, image_shape, columns._categories, columns._names_in(X),
-                self._previous() if continued else None,
-            ))
+            given = _fit.given_to_partial_fit(self, X, sample_weight, previous)
+            result = _fit.partial_fit(self, given)
         _warn(result.warnings)
-        self._assign(result, columns, continued=continued)
+        self._assign(given, result)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
@@ -1175,7 +1105,7 @@ class GMVAEClustering(
         """Return the model and rows to predict, checked against it; warn of rows far away."""
         state = self._fitted_state() if state is None else state
         fitted: Fitted = state["_fitted"]
-        rows = self._validated(self, X, state["_columns"], reset=False)
+        rows = checked_rows(self, X, state["_columns"])
         n_features = len(fitted.units.scale)
         if rows.shape[1] != n_features:
             raise ValueError(
@@ -1185,121 +1115,14 @@ class GMVAEClustering(
         _warn(fitted.conversion_warnings(rows))
         return fitted, rows
 
-    def _holder_of_columns(
-        self,
-        X: ArrayLike,
-        sample_weight: ArrayLike | None,
-        *,
-        continued: bool,
-        is_stream: bool = False,
-    ) -> Self:
-        """Return an object that holds what rows to fit to tell of the columns.
-
-        These are `_columns`, None where none is a category, and later `n_features_in_` and, if
-        there are any, `feature_names_in_`. It is a copy, as long as the fit may fail.
-        """
-        named = self.categorical_features
-        has_no_columns = issparse(X) or is_source(X)
-        if has_no_columns and not (named is None or isinstance(named, str)) and np.size(named):
-            kind, where = ("sparse", "as OneHotEncoder does") if issparse(X) else (
-                "a source", "in the file"
-            )
-            raise ValueError(
-                f"categorical_features={named!r} is for tables in memory, but X is {kind}: encode "
-                f"categories {where}, or pass an array."
-            )
-        if continued:
-            Columns.check_same(self._columns, X, named)
-            return self
-        holder = type(self)(**self.get_params(deep=False))
-        holder._columns = None if has_no_columns else Columns.of(
-            rows_of_weight(X, sample_weight), named, declared=is_stream
+    def _previous_of_fit(self, group: Group) -> _fit.Previous | None:
+        """Return the model that `fit` goes on from, if it is to, in all processes of a group."""
+        continued = self.warm_start and self.__sklearn_is_fitted__()
+        group.check_in_all(
+            "The model that warm_start=True trains on", continued,
+            "Load it in each of them, or pass warm_start=False.",
         )
-        if holder._columns is not None and self.image_shape is not None:
-            raise ValueError(
-                f"image_shape={self.image_shape!r} is for images, but X has columns that are "
-                "categories (categorical_features)."
-            )
-        return holder
-
-    def _validated(self, holder: Self, X: Any, columns: Columns | None, *, reset: bool) -> Any:
-        """Return rows as an array or a sparse matrix; what they tell of the columns is noted."""
-        if hasattr(X, "iloc") and not hasattr(X, "columns"):
-            raise ValueError(
-                f"X is a {type(X).__name__}, not a table: pass df.iloc[[0]] in place of df.iloc[0] "
-                "for one row, and df[['name']] in place of df['name'] for one column."
-            )
-        if hasattr(X, "obsm") and hasattr(X, "X"):
-            raise TypeError("X is an AnnData object: pass adata.X or adata.obsm['X_pca'].")
-        if isinstance(X, torch.Tensor) and X.requires_grad:
-            raise TypeError("X is a tensor that requires a gradient: pass X.detach().")
-        if isinstance(X, np.ma.MaskedArray):
-            if np.ma.is_masked(X):
-                raise TypeError(
-                    "X is a masked array, whose mask would be lost: mark missing values by NaN, "
-                    "X.astype(float).filled(numpy.nan)."
-                )
-            X = X.data
-        try:
-            with without_array_api():
-                return self._validated_table(holder, X, columns, reset=reset)
-        except (TypeError, ValueError) as error:
-            message = with_remedy(X, str(error))
-            if message == str(error):
-                raise
-            kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(message) from error
-
-    def _validated_table(
-        self, holder: Self, X: Any, columns: Columns | None, *, reset: bool
-    ) -> Any:
-        if isinstance(X, torch.Tensor):
-            X = X.numpy()
-        if is_source(X):
-            if columns is not None:
-                raise ValueError(
-                    "X is a source of numbers, but the model was fitted to a table with "
-                    "categories: pass a table."
-                )
-            lazy = X if isinstance(X, LazyRows) else LazyRows(X)
-            for what, size in zip(("sample(s)", "feature(s)"), lazy.shape, strict=True):
-                if not size:
-                    raise ValueError(
-                        f"Found array with 0 {what} (shape={lazy.shape}) while a minimum of 1 is "
-                        "required."
-                    )
-            validate_data(holder, lazy, skip_check_array=True, reset=reset)
-            return lazy
-        if columns is None:
-            check_numbers(X)
-            with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
-                return canonical(validate_data(
-                    holder, X, accept_sparse="csr", dtype=read_types(X, READ_TYPES),
-                    ensure_all_finite="allow-nan", reset=reset,
-                ))
-        validate_data(holder, X, skip_check_array=True, reset=reset)
-        return columns.encoded(X)
-
-    def _early_stopping(self, columns: Self) -> EarlyStopping | None:
-        """Return the rule by which to stop early, if there is one, with checked rows."""
-        rule = early_stopping_of(self)
-        if rule is None or rule.X_val is None:
-            return rule
-        try:
-            rows = self._validated(columns, rule.X_val, columns._columns, reset=False)
-        except (TypeError, ValueError) as error:
-            error.add_note("(It is about X_val of EarlyStopping.)")
-            raise
-        return EarlyStopping(X_val=rows, patience=rule.patience)
-
-    @property
-    def _categories(self) -> list[NDArray[np.intp]]:
-        return [] if self._columns is None else self._columns.groups
-
-    def _names_in(self, X: Any) -> Sequence[Any]:
-        """Return what messages call each column: by the column of X that it comes from."""
-        names = column_names(X) or range(self.n_features_in_)
-        return names if self._columns is None else self._columns.of_encoded(names)
+        return self._previous() if continued and not group.of_first(self._can_go_on) else None
 
     def _can_go_on(self) -> bool:
         """Whether the fit that left this model was interrupted, and has a file to go on from."""
@@ -1311,14 +1134,15 @@ class GMVAEClustering(
     def _previous(self) -> _fit.Previous:
         return _fit.Previous(self._fitted, self._state, self._records)
 
-    def _assign(self, result: _fit.Fit, columns: Self, *, continued: bool) -> None:
+    def _assign(self, given: _fit.Given, result: _fit.Fit) -> None:
         """Take over the result of a fit, in one step that no reader can come between."""
-        new = {name: value for name, value in vars(self).items() if name not in OF_COLUMNS}
-        new |= {name: vars(columns)[name] for name in OF_COLUMNS if name in vars(columns)}
+        new = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        new |= given.of_columns
         new |= {f"{name}_": value for name, value in result.description._asdict().items()}
-        if columns._columns is not None:
-            new["cluster_centers_"] = columns._columns.decoded(new["cluster_centers_"])
-        new["_records"] = [*(self._records if continued else ()), *result.records]
+        if given.columns is not None:
+            new["cluster_centers_"] = given.columns.decoded(new["cluster_centers_"])
+        earlier = given.previous.records if given.previous else ()
+        new["_records"] = [*earlier, *result.records]
         new["_warnings"] = [str(warning) for warning in result.warnings]
         self.__dict__ = new | {"_fitted": result.fitted, "_state": result.state}
 

@@ -16,13 +16,14 @@ from ._objective import INFORMATION_WEIGHTS, InformationWeights, PseudoLabelSche
 from ._rows import n_batches
 from ._start import FEW_FEATURES
 from .likelihoods import LIKELIHOODS
+from .perturbations import is_affine
 from .validation import refuse_bool
 
 __all__ = [
     "OF_MACHINE", "OF_PROCESS", "OF_RESUMING", "PARAMETER_CONSTRAINTS", "ConsistencyRule",
     "EpochsRule", "LearningRateRule", "PseudoLabelRule", "WidthRule", "auto_consistency",
     "auto_learning_rate", "auto_max_iter", "auto_width", "check_parameters", "hidden_sizes",
-    "information_weights", "is_affine", "pseudo_label_schedule",
+    "information_weights", "pseudo_label_schedule",
 ]
 
 PARAMETER_CONSTRAINTS: dict[str, Any] = {
@@ -345,11 +346,6 @@ def pseudo_label_schedule(
     return PseudoLabelSchedule(rule.first, rule.last, rule.min_share if affine else share)
 
 
-def is_affine(perturbation: Any) -> bool:
-    """Whether the clusters of images should survive affine changes."""
-    return isinstance(perturbation, str) and perturbation in ("affine", "both")
-
-
 def hidden_sizes(estimator: Any, n_rows: int, n_features: int) -> tuple[int, ...]:
     """Return the widths that `hidden_layer_sizes` stands for."""
     given = estimator.hidden_layer_sizes
@@ -449,9 +445,12 @@ def _check_memory(estimator: Any, n_samples: int, n_features: int) -> None:
 
 def _image_shape(estimator: Any, n_features: int) -> tuple[int, ...] | None:
     if estimator.image_shape is None:
-        for name, values in (("networks", ("conv",)), ("perturbation", ("affine", "both"))):
-            value = getattr(estimator, name)
-            if isinstance(value, str) and value in values:
+        networks, perturbation = estimator.networks, estimator.perturbation
+        for name, value, needs_images in (
+            ("networks", networks, isinstance(networks, str) and networks == "conv"),
+            ("perturbation", perturbation, is_affine(perturbation)),
+        ):
+            if needs_images:
                 raise ValueError(
                     f"{name}={value!r} works on images: pass image_shape=(height, width) or "
                     "(height, width, channels)."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,16 @@ __all__ = ["AffineRanges", "Perturbation", "adversarial", "affine"]
 
 #: A callable from rows and a generator to changed rows.
 Perturbation = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def is_affine(perturbation: Any) -> bool:
+    """Whether the clusters of images should survive affine changes, by the parameter of a fit."""
+    return isinstance(perturbation, str) and perturbation in ("affine", "both")
+
+
+def is_adversarial(perturbation: Any) -> bool:
+    """Whether rows are moved to where the posterior changes most, by the parameter of a fit."""
+    return isinstance(perturbation, str) and perturbation in ("adversarial", "both")
 
 
 class AffineRanges(NamedTuple):

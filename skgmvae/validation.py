@@ -1,4 +1,4 @@
-"""Checks of what is passed to methods and constructors: numbers, weights, rows.
+"""Checks of what is passed to methods and constructors beside rows: numbers, weights, paths.
 
 Errors name the argument, its value and what to do.
 """
@@ -12,33 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
 from sklearn.utils import _safe_indexing, check_scalar
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-from ._rows import DATES, TEXT
-
 __all__ = [
-    "canonical", "check_bool", "check_finite", "check_path", "check_positive_integer",
-    "checked_components", "checked_style", "checked_weights", "refuse_bool", "rows_of_weight",
-    "with_remedy",
+    "check_bool", "check_finite", "check_path", "check_positive_integer", "checked_components",
+    "checked_style", "checked_weights", "refuse_bool", "rows_of_weight",
 ]
 
-#: What helps where values are no numbers, by a part of what scikit-learn, pandas or torch say.
-REMEDIES = {
-    "unique column names": "Rename columns of X: X.set_axis(range(X.shape[1]), axis=1).",
-    "fill value must be 0": (
-        "Pass X.sparse.to_dense(), or X.astype(pandas.SparseDtype(float, 0))."
-    ),
-    "could not convert string": TEXT,
-    "not 'NAType'": "Put numpy.nan in place of pandas.NA, as X.astype('Float64') does in a table.",
-    "element with a sequence": "X must have as many numbers in each row; collect() a LazyFrame.",
-    "ScalarType BFloat16": "Pass X.float().",
-    "Found array with dim": "Flatten what a row is, such as an image: X.reshape(len(X), -1).",
-} | {f"not '{name}'": DATES for name in (
-    "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "Timestamp",
-    "Timedelta", "Period", "NaTType",
-)}
 LEAST_WEIGHT = 1e-12  # of a row; sums of smaller ones would be lost to rounding
 
 
@@ -123,40 +104,6 @@ def rows_of_weight(X: Any, sample_weight: Any) -> Any:
     if weights.shape != (n_rows,) or weights.all() or not weights.any():
         return X
     return _safe_indexing(X, np.flatnonzero(weights))
-
-
-def with_remedy(X: Any, message: str) -> str:
-    """Add to a message what to do about values that are no numbers, if that is what is wrong."""
-    remedy = _remedy_of(X, message)
-    if not remedy:
-        return message
-    ends = message.rstrip().endswith((".", "!", "?"))
-    return f"{message.rstrip()}{'' if ends else '.'} {remedy}"
-
-
-def _remedy_of(X: Any, message: str) -> str:
-    for part, remedy in REMEDIES.items():
-        if part in message:
-            return remedy
-    if "float() argument must be" in message and hasattr(X, "shape"):
-        return "Leave out columns of X that hold no numbers, or turn them into numbers."
-    if "float() argument must be" in message or "is not iterable" in message:
-        return (
-            f"X is a {type(X).__name__}: pass an array, a DataFrame or a sparse matrix of shape "
-            "(n_samples, n_features)."
-        )
-    return ""
-
-
-def canonical(X: Any) -> Any:
-    """Return rows, without duplicate entries if they are sparse: by canonical CSR."""
-    if not issparse(X):
-        return X
-    X = csr_array(X)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
 
 
 def checked_components(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from skgmvae._rows import Columns, check_numbers
+from skgmvae._rows.columns import Columns, check_numbers
 from skgmvae.exceptions import UnknownCategoryWarning
 
 

@@ -11,7 +11,8 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
 from helpers import Source
-from skgmvae import GMVAEClustering, estimator
+from skgmvae import GMVAEClustering
+from skgmvae._fit import given
 from skgmvae._rows import lazy
 from skgmvae.callbacks import EarlyStopping
 from skgmvae.distributed import SampleRule
@@ -45,7 +46,7 @@ SOURCES = {"own": lambda tmp_path, X: Source(X), "memmap": memmap, "hdf5": hdf5}
 def small(monkeypatch):
     """What is small is left in its file too, and few rows are a sample of all."""
     monkeypatch.setattr(lazy, "LAZY_BYTES", 0)
-    monkeypatch.setattr(estimator, "SAMPLE", SampleRule(share=0.3, min_values=1))
+    monkeypatch.setattr(given, "SAMPLE", SampleRule(share=0.3, min_values=1))
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -15,7 +15,7 @@ from ..distributed import Group
 from ..likelihoods import LIKELIHOODS, Likelihood, MixedLikelihood
 from ..parameters import hidden_sizes
 from ..runtime import select_device
-from .state import Given
+from .given import Given
 
 __all__ = ["Prepared", "prepare", "share_observed"]
 

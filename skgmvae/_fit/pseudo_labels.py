@@ -13,6 +13,7 @@ from .._objective import RegularizerInputs
 from .._rows import BLOCK_ROWS, Rows, SparseRows, joined, slices
 from .._start import (
     RADIUS,
+    Neighbors,
     certain,
     completed,
     find_neighbors,
@@ -23,9 +24,10 @@ from .._start import (
 )
 from ..distributed import ALONE, Group
 from ..likelihoods import Likelihood
-from ..parameters import is_affine, pseudo_label_schedule
+from ..parameters import pseudo_label_schedule
+from ..perturbations import is_adversarial, is_affine
+from .given import Given
 from .preparation import Prepared
-from .state import Given
 
 __all__ = ["comparable", "inputs_of_fit", "median", "regularizer_inputs"]
 
@@ -77,45 +79,60 @@ def regularizer_inputs(
     """
     if estimator.consistency == 0:
         return None
-    units, likelihood = prepared.units, prepared.likelihood
-    perturbation = estimator.perturbation
-    adversarial = isinstance(perturbation, str) and perturbation != "affine"
-    given = estimator.perturbation_radius if estimator.perturbation_radius != "auto" else radius
+    likelihood, perturbation = prepared.likelihood, estimator.perturbation
+    if estimator.perturbation_radius != "auto":
+        radius = float(estimator.perturbation_radius)
+    measures = is_adversarial(perturbation) and radius is None
     partitions = begins and labels is None and estimator.init == "neighbors"
-    observed = rows
     radii, probabilities, is_mixture = None, None, False
-    if adversarial and given is not None:
-        radii = np.full(rows.n_rows, float(given), np.float32)
-    if partitions or (adversarial and given is None):
-        affine = partitions and is_affine(perturbation)
-        rows = completed(rows)
-        seen = comparable(rows, likelihood)
-        neighbors = find_neighbors(seen, seed, up_to_affine=affine)
-        if adversarial and given is None:
-            # the 10th neighbor of all rows is a nearer one of a sample
-            rank = RADIUS.neighbor * rows.n_rows / (n_rows or rows.n_rows)
-            radii = perturbation_radius(
-                rows, neighbors, radius=RADIUS._replace(neighbor=max(1, round(rank)))
-            )
-        if partitions:
-            if affine:
-                neighbors = nearest_up_to_affine(seen, neighbors)
-            is_table = likelihood.features_have_units and units.image_shape is None
-            probabilities, is_mixture = initial_partition(
-                seen, neighbors, int(estimator.n_clusters), seed,
-                scale=units.scale if is_table else None,
-                are_images=units.image_shape is not None,
-                observed=observed,
-            )
+    if is_adversarial(perturbation) and radius is not None:
+        radii = np.full(rows.n_rows, radius, np.float32)
     if labels is not None:
         probabilities = certain(labels, int(estimator.n_clusters))
+    if measures or partitions:
+        complete = completed(rows)
+        seen = comparable(complete, likelihood)
+        neighbors = find_neighbors(
+            seen, seed, up_to_affine=partitions and is_affine(perturbation)
+        )
+        if measures:
+            radii = _measured_radii(complete, neighbors, n_rows or rows.n_rows)
+        if partitions:
+            probabilities, is_mixture = _partition(
+                estimator, prepared, rows, seen, neighbors, seed
+            )
     schedule = None
     if begins and probabilities is not None:
         schedule = pseudo_label_schedule(
-            n_rows or rows.n_rows, len(units.scale), perturbation, is_mixture=is_mixture,
+            n_rows or rows.n_rows, len(prepared.units.scale), perturbation, is_mixture=is_mixture,
             features_have_units=likelihood.features_have_units,
         )
     return RegularizerInputs(perturbation, radii, probabilities, schedule)
+
+
+def _measured_radii(rows: Rows, neighbors: Neighbors, n_rows: int) -> NDArray[np.float32]:
+    """Return the radius of each of these rows, a sample of so many, by its distance to another."""
+    # the 10th neighbor of all rows is a nearer one of a sample
+    rank = max(1, round(RADIUS.neighbor * rows.n_rows / n_rows))
+    return perturbation_radius(rows, neighbors, radius=RADIUS._replace(neighbor=rank))
+
+
+def _partition(
+    estimator: Any, prepared: Prepared, rows: Rows, seen: Rows, neighbors: Neighbors, seed: int
+) -> tuple[csr_array, bool]:
+    """Return the initial partition, and whether it is that of a mixture.
+
+    `seen` is of the same rows, complete, as distances between them are meant.
+    """
+    units = prepared.units
+    are_images = units.image_shape is not None
+    if is_affine(estimator.perturbation):
+        neighbors = nearest_up_to_affine(seen, neighbors)
+    is_table = prepared.likelihood.features_have_units and not are_images
+    return initial_partition(
+        seen, neighbors, int(estimator.n_clusters), seed,
+        scale=units.scale if is_table else None, are_images=are_images, observed=rows,
+    )
 
 
 def comparable(rows: Rows, likelihood: Likelihood) -> Rows:

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from .._model import GMVAE
 from .._objective import RegularizerInputs
 from .._rows import Reservoir, Rows, n_batches
-from ..callbacks import EarlyStopping
 from ..distributed import Group
 from ..fitted import Fitted, load_arrays, to_arrays
 from ..runtime import CPU, draw_seed, generator, interruptible, ordinary_torch
-from .checkpoint import TRAINING, Checkpoint
+from .checkpoint import TRAINING
 from .description import Description, aggregated, describe, of_given_rows
 from .diagnostics import (
     warnings_of_clusters,
@@ -30,13 +29,14 @@ from .diagnostics import (
     warnings_of_learning_rate,
     warnings_of_row_numbers,
 )
+from .given import Given
 from .held_out import HeldOut, split
 from .history import has_converged
 from .preparation import Prepared, prepare, share_observed
 from .pseudo_labels import inputs_of_fit, median
 from .restarts import Restart, run_restart, run_restarts
 from .settings import schedule_of, settings_of
-from .state import STREAM, Fit, FitState, Given, Recorded
+from .state import STREAM, Fit, FitState, Recorded
 from .tasks import FitTask
 
 __all__ = ["fit"]
@@ -44,13 +44,7 @@ __all__ = ["fit"]
 
 @interruptible()
 @ordinary_torch()
-def fit(
-    estimator: Any,
-    given: Given,
-    early_stopping: EarlyStopping | None,
-    task: FitTask,
-    checkpoint: Checkpoint,
-) -> Fit:
+def fit(estimator: Any, given: Given, task: FitTask) -> Fit:
     """Fit a model to the rows that are given, or train the previous one on.
 
     Parameters
@@ -58,18 +52,15 @@ def fit(
     estimator : GMVAEClustering
         Whose parameters are read.
     given : Given
-    early_stopping : EarlyStopping or None
-        Its `X_val`, if there is one, are rows checked as X is.
     task : FitTask
         The fit, as the estimator's callbacks see it; it is begun here.
-    checkpoint : Checkpoint
-        From which the fit goes on, if its file holds one, and where it is written.
 
     Returns
     -------
     Fit
     """
     X, copies, previous, group = given.X, given.copies, given.previous, given.group
+    checkpoint, early_stopping = given.checkpoint, given.early_stopping
     seed = previous.state.seed if previous else draw_seed(estimator.random_state)
     seed = checkpoint.resume(
         group.gathered(seed)[0],
@@ -78,7 +69,7 @@ def fit(
     n_rows, sample = group.n_rows(copies.rows.shape[0]), group.sampled(copies.rows)
     prepared = prepare(estimator, given, sample)
     rows = prepared.rows(copies.rows)
-    held_out = _held_out(early_stopping, given, prepared, rows, seed)
+    held_out = _held_out(given, prepared, rows, seed)
     n_training = n_rows
     if held_out is not None and held_out.training is not None:
         n_training = len(held_out.training)
@@ -147,13 +138,12 @@ def fit(
     return Fit(fitted, state, trained.records, description, warned)
 
 
-def _held_out(
-    early_stopping: EarlyStopping | None, given: Given, prepared: Prepared, rows: Rows, seed: int
-) -> HeldOut | None:
+def _held_out(given: Given, prepared: Prepared, rows: Rows, seed: int) -> HeldOut | None:
     """Return the rows by which training is judged where it stops early."""
+    copies, group, early_stopping = given.copies, given.group, given.early_stopping
     if early_stopping is None:
         return None
-    copies, group, X_val = given.copies, given.group, early_stopping.X_val
+    X_val = early_stopping.X_val
     if X_val is None:
         fraction = early_stopping.validation_fraction
         found = split(copies.points(group), rows.n_rows, fraction, seed, group)

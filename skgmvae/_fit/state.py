@@ -1,23 +1,21 @@
-"""What a fit is given, what it leaves behind, and what a continued fit goes on from."""
+"""What a fit leaves behind, and what a continued fit goes on from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._model import LatentMixture
-from .._rows import Copies, Reservoir
+from .._rows import Reservoir
 from .._training import Adam
-from ..distributed import ALONE, Group
 from ..fitted import Fitted
 from .description import Description
 
 __all__ = [
-    "LOG_VOLUME", "STREAM", "Fit", "FitState", "Forgotten", "Given", "Previous", "Recorded",
-    "StreamRule",
+    "LOG_VOLUME", "STREAM", "Fit", "FitState", "Forgotten", "Previous", "Recorded", "StreamRule",
 ]
 
 
@@ -125,35 +123,6 @@ class Previous(NamedTuple):
     fitted: Fitted
     state: FitState
     records: Sequence[Recorded]  # by epoch, in the model's units
-
-
-class Given(NamedTuple):
-    """What a fit is given beside the parameters of the estimator.
-
-    Attributes
-    ----------
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        Checked rows.
-    copies : Copies
-        Of the rows of X, to which the model is fitted; X is only described.
-    image_shape : tuple of int or None
-    categories : sequence of ndarray
-        The columns of each one-hot encoded category, which have probabilities for a likelihood.
-    names : sequence
-        What messages call each column: its name, or its number.
-    previous : Previous or None
-        The model that is trained on, if there is one.
-    group : Group, default=ALONE
-        Processes that fit the model together.
-    """
-
-    X: Any
-    copies: Copies
-    image_shape: tuple[int, ...] | None
-    categories: Sequence[NDArray[np.intp]]
-    names: Sequence[Any]
-    previous: Previous | None
-    group: Group = ALONE
 
 
 class Fit(NamedTuple):

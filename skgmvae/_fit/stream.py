@@ -17,6 +17,7 @@ from ..parameters import auto_learning_rate
 from ..runtime import CPU, draw_seed, generator, ordinary_torch, threads_for
 from .description import component_weights, describe, latent_mixture, of_given_rows
 from .diagnostics import warnings_of_far_rows
+from .given import Given
 from .preparation import Prepared, prepare, share_observed
 from .pseudo_labels import median, regularizer_inputs
 from .restarts import Settings, batches_of, cause_of_nan, objective_of
@@ -27,7 +28,6 @@ from .state import (
     Fit,
     FitState,
     Forgotten,
-    Given,
     Previous,
     Recorded,
     StreamRule,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .._rows import Rows, mixed_order, n_batches, shuffled_batches
 from ..distributed import ALONE, Group, Share
-from ..perturbations import Perturbation, affine
+from ..perturbations import Perturbation, affine, is_affine
 from ..runtime import generator, watched_global_draws
 from .elbo import Noise, draw_noise
 from .regularizer import PseudoLabels
@@ -287,7 +287,7 @@ class Batches:
         is_missing = y.isnan()
         filled = y.masked_fill(is_missing, 0.0)
         assert self.inputs is not None
-        if self.inputs.perturbation in ("affine", "both"):
+        if is_affine(self.inputs.perturbation):
             both = torch.cat([filled, is_missing.to(y.dtype)], 1)
             moved, missing = affine(both, source).chunk(2, 1)
             return moved.masked_fill(missing > 0.5, torch.nan)
@@ -297,7 +297,7 @@ class Batches:
         assert self.inputs is not None
         perturbation = self.inputs.perturbation
         if not callable(perturbation):
-            return y if perturbation == "adversarial" else affine(y, source)
+            return affine(y, source) if is_affine(perturbation) else y
         rows = y.clone()  # a copy: it may change its argument in place
         if self._perturbed_once:
             changed = perturbation(rows, source)

@@ -1,7 +1,7 @@
 """Rows in, tensors out: the units and the shape of the data, and the order of its batches."""
 
 from .batches import Reservoir, mixed_order, n_batches, shuffled_batches
-from .columns import DATES, TEXT, Columns, check_numbers, column_names, read_types
+from .columns import Columns, column_names
 from .containers import (
     BLOCK_ROWS,
     blocks,
@@ -12,17 +12,15 @@ from .containers import (
     slices,
 )
 from .copies import Copies
-from .lazy import READ_TYPES, LazyRows, is_source
+from .intake import checked_rows
+from .lazy import LazyRows, is_source
 from .sources import Rows, SparseRows, joined
 from .streamed import StreamedRows
 from .units import FARTHEST, Units, moments, resolution
 
 __all__ = [
     "BLOCK_ROWS",
-    "DATES",
     "FARTHEST",
-    "READ_TYPES",
-    "TEXT",
     "Columns",
     "Copies",
     "LazyRows",
@@ -32,7 +30,7 @@ __all__ = [
     "StreamedRows",
     "Units",
     "blocks",
-    "check_numbers",
+    "checked_rows",
     "column_names",
     "dense",
     "has_missing",
@@ -41,7 +39,6 @@ __all__ = [
     "mixed_order",
     "moments",
     "n_batches",
-    "read_types",
     "resolution",
     "rows_at_a_time",
     "rows_of_values",

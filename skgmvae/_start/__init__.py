@@ -4,6 +4,7 @@ from .completion import completed
 from .neighbors import (
     FEW_FEATURES,
     RADIUS,
+    Neighbors,
     find_neighbors,
     nearest_in_sample,
     perturbation_radius,
@@ -12,6 +13,6 @@ from .selection import certain, initial_partition
 from .tangent_distance import nearest_up_to_affine
 
 __all__ = [
-    "FEW_FEATURES", "RADIUS", "certain", "completed", "find_neighbors", "initial_partition",
-    "nearest_in_sample", "nearest_up_to_affine", "perturbation_radius",
+    "FEW_FEATURES", "RADIUS", "Neighbors", "certain", "completed", "find_neighbors",
+    "initial_partition", "nearest_in_sample", "nearest_up_to_affine", "perturbation_radius",
 ]
