@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.utils.flop_counter import FlopCounterMode
 
 from skgmvae import GMVAEClustering, distributed
-from skgmvae._fit import restarts
+from skgmvae._fit import run
 
 warnings.simplefilter("ignore")
 
@@ -33,7 +33,7 @@ class Counted:
 
     def __init__(self):
         self.exchanges = self.bytes = self.operations = 0
-        self._reduce, self._train = distributed._all_reduced, restarts.train
+        self._reduce, self._train = distributed._all_reduced, run.train
 
     def reduced(self, values):
         """Sum a tensor over the processes."""
@@ -53,14 +53,14 @@ class Counted:
 def measured(n_features, parameters):
     """Return what was counted of a short fit, and the number of weights."""
     counted = Counted()
-    distributed._all_reduced, restarts.train = counted.reduced, counted.train
+    distributed._all_reduced, run.train = counted.reduced, counted.train
     source = np.random.default_rng(0)
     X = source.random((BATCH * STEPS, n_features)).astype(np.float32)
     clusterer = GMVAEClustering(**{
         "n_clusters": 10, "hidden_layer_sizes": (512, 512), "init": "random", "max_iter": 1,
         "perturbation_radius": 1.0, "batch_size": BATCH, "random_state": 0, **parameters,
     }).fit(X)
-    distributed._all_reduced, restarts.train = counted._reduce, counted._train
+    distributed._all_reduced, run.train = counted._reduce, counted._train
     return counted, sum(weight.numel() for weight in clusterer.module_.parameters())
 
 

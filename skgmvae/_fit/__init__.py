@@ -4,7 +4,8 @@ from .description import Description
 from .given import Given, given_to_fit, given_to_partial_fit
 from .history import has_converged, history, validation_scores
 from .recipe import fit
-from .state import Fit, FitState, Previous, Recorded
+from .records import Recorded
+from .state import Fit, FitState, Previous
 from .stream import partial_fit
 from .tasks import FitTask
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from .._objective import Regularizer, Terms
 from .._training import is_settled
 from ..fitted import Fitted
-from .progress import VALIDATION
-from .state import LOG_VOLUME, FitState, Recorded
+from .records import LOG_VOLUME, VALIDATION, Recorded
+from .state import FitState
 
 __all__ = ["has_converged", "history", "validation_scores"]
 

@@ -12,12 +12,9 @@ from .._model import GMVAE
 from .._objective import Terms
 from .._rows import BLOCK_ROWS, Rows
 from .._training import Schedule
-from .state import Recorded
+from .records import VALIDATION, Recorded
 
-__all__ = ["VALIDATION", "Progress"]
-
-#: Under which name the bound of rows that are held out is recorded.
-VALIDATION = "validation_score"
+__all__ = ["Progress"]
 
 
 class Progress:

@@ -34,9 +34,11 @@ from .held_out import HeldOut, split
 from .history import has_converged
 from .preparation import Prepared, prepare, share_observed
 from .pseudo_labels import inputs_of_fit, median
-from .restarts import Restart, run_restart, run_restarts
+from .records import Recorded
+from .restarts import run_restarts
+from .run import Restart, run_restart
 from .settings import schedule_of, settings_of
-from .state import STREAM, Fit, FitState, Recorded
+from .state import STREAM, Fit, FitState
 from .tasks import FitTask
 
 __all__ = ["fit"]

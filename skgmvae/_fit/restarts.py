@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed, effective_n_jobs
-from numpy.typing import NDArray
 
-from .._model import GMVAE, Architecture
-from .._objective import Batches, InformationWeights, Objective, RegularizerInputs
+from .._model import Architecture
 from .._rows import Rows
-from .._training import Diverged, Schedule, TrainingState, train
-from ..distributed import ALONE, Group
-from ..fitted import load_arrays, to_arrays
-from ..runtime import ending_with, interrupts_held, ordinary_torch, threads_for
+from .._training import Diverged, Schedule
+from ..runtime import ending_with
 from .checkpoint import NO_CHECKPOINT, TRAINING, Checkpoint, RunCheckpoint
-from .held_out import HeldOut, held_out_bound
-from .progress import VALIDATION, Progress
-from .state import LOG_VOLUME, Recorded
+from .run import Restart, run_restart
+from .settings import Settings
 from .tasks import NO_TASK, FitTask
 
-__all__ = [
-    "TRIALS", "Restart", "Settings", "Trials", "batches_of", "cause_of_nan", "objective_of",
-    "run_restart", "run_restarts",
-]
+__all__ = ["TRIALS", "Trials", "run_restarts"]
+
+#: What a trial is run by.
+Trial = tuple[Architecture, Rows, Settings, Schedule, int, FitTask]
+#: Of a trial: one that diverged is an error, which others need not share.
+Outcome = Restart | Diverged
 
 
 class Trials(NamedTuple):
@@ -49,284 +43,6 @@ class Trials(NamedTuple):
 
 
 TRIALS = Trials()
-
-
-class Settings(NamedTuple):
-    """The training parameters of the estimator, resolved to numbers."""
-
-    seed: int
-    n_mc_samples: int
-    min_information: float
-    consistency: float
-    information: InformationWeights
-    inputs: RegularizerInputs | None  # of the regularizer; None where `consistency` is 0
-    batch_size: int
-    verbose: int
-    weights: NDArray[np.float64] | None = None  # of the rows; None where all have one
-    group: Group = ALONE
-    held_out: HeldOut | None = None  # by which training is judged; None is by its loss
-    log_volume: float = 0.0  # of a unit of the model: from bounds in its units to those of X
-
-
-class Restart(NamedTuple):
-    """Trained weights and how they were come by; plain arrays, so that it travels."""
-
-    arrays: dict[str, NDArray[Any]]
-    records: list[Recorded]  # by epoch, in the model's units
-    number: int  # seeds it
-    learning_rate: float  # at first; lower than asked for where that was too high
-    interrupted: bool
-    stopped: bool = False  # before the end of the schedule
-
-    @property
-    def score(self) -> float:
-        """What restarts are compared by, higher is better.
-
-        Where there is a regularizer, the mutual information of rows and clusters at the means:
-        it is low in a restart that merges clusters. Else the objective, which hardly tells.
-        """
-        if not self.records:
-            return -np.inf
-        last = self.records[-1]
-        if "marginal_entropy" not in last:
-            return -last["loss"]
-        return last["marginal_entropy"] - last["conditional_entropy"]
-
-
-def objective_of(module: GMVAE, rows: Rows, settings: Settings) -> Objective:
-    """Return the objective that trains a module on such rows."""
-    module.complete = not rows.has_missing
-    return Objective(
-        module, min_information=settings.min_information, consistency=settings.consistency,
-        information=settings.information, probe=rows.typical_norm(settings.group),
-    )
-
-
-def batches_of(
-    architecture: Architecture,
-    rows: Rows,
-    settings: Settings,
-    progress: Callable[[float], float],
-    restart: int,
-) -> Batches:
-    """Return the batches of a restart."""
-    return Batches(
-        rows, batch_size=settings.batch_size, n_mc_samples=settings.n_mc_samples,
-        latent_dim=architecture.latent_dim, style_dim=architecture.style_dim,
-        n_clusters=architecture.n_clusters, inputs=settings.inputs,
-        key=(settings.seed, restart), progress=progress, weights=settings.weights,
-        group=settings.group,
-        numbers=None if settings.held_out is None else settings.held_out.training,
-    )
-
-
-@ordinary_torch()
-def run_restart(
-    architecture: Architecture,
-    rows: Rows,
-    settings: Settings,
-    schedule: Schedule,
-    restart: int,
-    arrays: dict[str, NDArray[Any]] | None = None,
-    earlier: Sequence[Recorded] = (),
-    task: FitTask = NO_TASK,
-    checkpoint: RunCheckpoint = NO_CHECKPOINT,
-) -> Restart:
-    """Train one model, from random weights or from `arrays` that had the records `earlier`."""
-    module = architecture.build(rows.device, settings.seed, restart)
-    if arrays is not None:
-        load_arrays(module, arrays)
-    group = settings.group
-    module.set_weights(settings.inputs.prior(group) if settings.inputs else None)
-    group.share_module(module)
-    objective = objective_of(module, rows, settings)
-    batches = batches_of(architecture, rows, settings, schedule.progress, restart)
-    names, score = objective.recorded, None
-    if settings.held_out is not None:
-        names = (*names, VALIDATION)
-        score = partial(_score, module, rows, settings.held_out, settings)
-    progress = Progress(
-        module, rows, schedule, trial=None if schedule.n_trial_epochs is None else restart,
-        verbose=settings.verbose if group.rank == 0 else 0, log_volume=settings.log_volume,
-    )
-    resumed = checkpoint.resumed_with(objective, len(names))
-    named = partial(_named, names, settings.log_volume)
-    records = [*earlier, *named(resumed.records if resumed else ())]
-    n_passes = settings.batch_size * settings.n_mc_samples
-    n_multiplications = module.n_multiplications(architecture.data_shape) * n_passes
-    try:
-        with interrupts_held() as held, threads_for(n_multiplications):
-            between = BetweenSteps(module, named, records, progress, task, checkpoint, held, group)
-            outcome = train(
-                objective, batches, schedule, score=score, begin=between.begin,
-                report=between.report, keep=between.keep, resumed=resumed, group=group,
-                earlier=[_judged_loss(record, settings) for record in earlier],
-                debug=print if settings.verbose > 1 else lambda message: None,
-            )
-        if not outcome.interrupted and group.sum(len(held)):  # one that came after the last step
-            outcome = outcome._replace(interrupted=True)
-    except Diverged as error:
-        cause = cause_of_nan(module, batches, schedule.first_epoch, architecture, settings)
-        if not cause:
-            raise
-        raise Diverged(cause) from error
-    if outcome.stopped:
-        progress.show_stop(len(records))
-    return Restart(
-        to_arrays(module), named(outcome.records), restart, outcome.learning_rate,
-        outcome.interrupted, outcome.stopped,
-    )
-
-
-class BetweenSteps:
-    """What a training run does between its steps and epochs, but for the training itself.
-
-    It tells callbacks, prints, and writes the checkpoint. Ctrl-C is held back until a step is done,
-    in a group until all have done an epoch, and the state of training is written before it counts.
-
-    Parameters
-    ----------
-    module : GMVAE
-    named : callable
-        Gives what is recorded of epochs its names.
-    records : list of dict
-        Of all epochs so far, to which those to come are added.
-    progress : Progress
-    task : FitTask
-        Whose subtasks are the epochs.
-    checkpoint : RunCheckpoint
-    held : list of int
-        Of the interrupts that are held back.
-    group : Group
-    """
-
-    def __init__(
-        self,
-        module: GMVAE,
-        named: Callable[[Sequence[Sequence[float]]], list[Recorded]],
-        records: list[Recorded],
-        progress: Progress,
-        task: FitTask,
-        checkpoint: RunCheckpoint,
-        held: Sequence[int],
-        group: Group,
-    ) -> None:
-        self._module = module
-        self._named = named
-        self._records = records
-        self._progress = progress
-        self._task = task
-        self._checkpoint = checkpoint
-        self._held = held
-        self._group = group
-        self._epoch: FitTask | None = None
-        self._state: Callable[[], TrainingState]
-
-    def begin(self, epoch: int) -> None:
-        """Tell callbacks that an epoch begins, once if it is repeated at a lower rate."""
-        if self._epoch is None:
-            self._epoch = self._task.subtask("epoch")
-            self._epoch.begin()
-
-    def keep(self, state: Callable[[], TrainingState], done: bool) -> None:
-        """Write the state of training, if it is time to."""
-        self._state = state
-        self._checkpoint.keep(state, at_once=done or bool(self._held))
-        if self._held and self._group.is_alone:
-            raise KeyboardInterrupt
-
-    def report(self, epoch: int, record: list[float]) -> bool:
-        """Say what an epoch came to; return whether a callback asks to stop."""
-        self._records += self._named([record])
-        self._progress.show(epoch, self._records[-1])
-        assert self._epoch is not None
-        ended, self._epoch = self._epoch, None
-        stops = ended.end(partial(self._task.snapshot, self._module, self._records))
-        if self._group.sum(len(self._held)):
-            self._checkpoint.keep(self._state, at_once=True)
-            raise KeyboardInterrupt
-        return stops
-
-
-def _named(
-    names: Sequence[str], log_volume: float, records: Sequence[Sequence[float]]
-) -> list[Recorded]:
-    return [
-        dict(zip(names, record, strict=True)) | {LOG_VOLUME: log_volume} for record in records
-    ]
-
-
-def _score(module: GMVAE, rows: Rows, held_out: HeldOut, settings: Settings) -> float:
-    bound = held_out_bound(module, rows, held_out, settings.weights, settings.group)
-    return bound - held_out.log_volume
-
-
-def _judged_loss(record: Recorded, settings: Settings) -> float:
-    """Return by what an epoch is judged, the less the better; NaN if that was not recorded."""
-    if settings.held_out is None:
-        return record["loss"]
-    return -record.get(VALIDATION, math.nan)
-
-
-@torch.no_grad()
-def cause_of_nan(
-    module: GMVAE, batches: Batches, epoch: int, architecture: Architecture, settings: Settings
-) -> str:
-    """Say which callable of the user's makes values that are not finite; "" if none does."""
-    blamed = ""
-    for step in range(batches.n_steps):
-        batch = batches(epoch, step)
-        q_x, q_w = module.q(batch.y)
-        made = module.encoder(batch.y), module.prior(q_w.mean), module.decoder(q_x.mean)
-        perturbation = settings.inputs.perturbation if settings.inputs else None
-        if (
-            batch.perturbed is not None and callable(perturbation)
-            and not _are_finite(batch.perturbed)
-        ):
-            blamed = f"perturbation={perturbation!r}"
-        elif callable(architecture.networks) and not _are_finite(*made):
-            blamed = f"networks={architecture.networks!r}"
-        blamed = next(filter(None, settings.group.gathered(blamed)), "")
-        if blamed:
-            return (
-                f"{blamed} makes values that are not finite of rows that are: look for divisions "
-                "by zero, logarithms and exponentials in it."
-            )
-    return ""
-
-
-def _are_finite(*tensors: torch.Tensor) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-
-
-def _attempt(
-    architecture: Architecture,
-    rows: Rows,
-    settings: Settings,
-    schedule: Schedule,
-    restart: int,
-    task: FitTask,
-    checkpoint: RunCheckpoint = NO_CHECKPOINT,
-) -> tuple[Restart | Diverged, bool]:
-    """Return the outcome of a trial, and whether a callback asks for no more of them.
-
-    A restart that diverged is an error, which others need not share.
-    """
-    task.begin()
-    outcome: Restart | Diverged
-    try:
-        outcome = run_restart(
-            architecture, rows, settings, schedule, restart, None, (), task, checkpoint
-        )
-    except Diverged as error:
-        outcome = error
-    return outcome, task.end()
-
-
-def _attempt_for(parent: int, *trial: Any) -> tuple[Restart | Diverged, bool]:
-    """Attempt a restart as long as the process that asked for it is there."""
-    with ending_with(parent):
-        return _attempt(*trial)
 
 
 def run_restarts(
@@ -358,46 +74,15 @@ def run_restarts(
     ]
     outcomes = _of_plain(checkpoint)
     left = [] if checkpoint.run == TRAINING else trials[len(outcomes) :]
-    interrupted = False
-    # rows in a file are read by one process: a file that is open does not travel
-    held_out = settings.held_out and settings.held_out.rows
-    in_file = rows.mixed is not None or (held_out is not None and held_out.mixed is not None)
-    in_turn = not settings.group.is_alone or in_file
-    if effective_n_jobs(n_jobs) == 1 or in_turn:
-        for each in left:
-            outcome, stops = _attempt(*each, checkpoint.of_run(f"trial {len(outcomes)}"))
-            outcomes.append(outcome)
-            interrupted = getattr(outcome, "interrupted", False)
-            if interrupted:
-                break
-            if checkpoint.is_writer:
-                checkpoint.keep_trials(_to_plain(outcomes))
-            if stops:
-                break
+    if effective_n_jobs(n_jobs) == 1 or not _may_travel(rows, settings):
+        interrupted = _in_turn(left, outcomes, checkpoint)
     else:
-        try:
-            # arrays in shared memory leave tasks so small that a pipe takes them whole: of a parent
-            # that is killed meanwhile, workers would wait for the rest of a larger one forever
-            parallel = Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes="1K")
-            stopped = False
-            tasks = takewhile(lambda each: not stopped, left)
-            for outcome, stops in parallel(delayed(_attempt_for)(os.getpid(), *t) for t in tasks):
-                if stopped:  # it had begun before one ended that asked for no more
-                    continue
-                outcomes.append(outcome)
-                if checkpoint.is_writer:  # a worker may be interrupted, and the others not
-                    done = takewhile(lambda one: not getattr(one, "interrupted", False), outcomes)
-                    checkpoint.keep_trials(_to_plain(list(done)))
-                if stops:
-                    stopped = True
-        except KeyboardInterrupt:
-            interrupted = True
-    results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]
-    if not results and interrupted:
+        interrupted = _in_workers(left, outcomes, checkpoint, n_jobs)
+    best = _best(outcomes)
+    if best is None and interrupted:
         raise KeyboardInterrupt
-    if not results:
+    if best is None:
         raise next(outcome for outcome in outcomes if isinstance(outcome, Diverged))
-    best = _best(results)
     if interrupted or best.stopped:
         return best._replace(interrupted=interrupted)
     training = task.subtask("training", schedule.n_epochs - len(best.records))
@@ -410,14 +95,90 @@ def run_restarts(
     return final._replace(records=best.records + final.records)
 
 
-def _best(results: list[Restart]) -> Restart:
-    return max(results, key=lambda result: result.score)
+def _may_travel(rows: Rows, settings: Settings) -> bool:
+    """Whether trials may run in other processes: a file that is open does not go there."""
+    held_out = settings.held_out and settings.held_out.rows
+    in_file = rows.mixed is not None or (held_out is not None and held_out.mixed is not None)
+    return settings.group.is_alone and not in_file
 
 
-def _to_plain(outcomes: list[Restart | Diverged]) -> list[dict[str, Any]]:
-    """Return the outcomes of trials as plain data, with the weights of the best alone."""
+def _in_turn(left: list[Trial], outcomes: list[Outcome], checkpoint: Checkpoint) -> bool:
+    """Run the trials that are left, and add their outcomes; return whether they are interrupted."""
+    for trial in left:
+        outcome, stops = _attempt(*trial, checkpoint.of_run(f"trial {len(outcomes)}"))
+        outcomes.append(outcome)
+        if _is_interrupted(outcome):
+            return True
+        if checkpoint.is_writer:
+            checkpoint.keep_trials(_to_plain(outcomes))
+        if stops:
+            break
+    return False
+
+
+def _in_workers(
+    left: list[Trial], outcomes: list[Outcome], checkpoint: Checkpoint, n_jobs: int | None
+) -> bool:
+    """Do the same in other processes, several trials at a time."""
+    # arrays in shared memory leave tasks so small that a pipe takes them whole: of a parent
+    # that is killed meanwhile, workers would wait for the rest of a larger one forever
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes="1K")
+    stopped = False
+    try:
+        tasks = takewhile(lambda trial: not stopped, left)
+        for outcome, stops in parallel(delayed(_attempt_for)(os.getpid(), *t) for t in tasks):
+            if stopped:  # it had begun before one ended that asked for no more
+                continue
+            outcomes.append(outcome)
+            if checkpoint.is_writer:  # a worker may be interrupted, and the others not
+                done = takewhile(lambda one: not _is_interrupted(one), outcomes)
+                checkpoint.keep_trials(_to_plain(list(done)))
+            stopped = stops
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _attempt(
+    architecture: Architecture,
+    rows: Rows,
+    settings: Settings,
+    schedule: Schedule,
+    restart: int,
+    task: FitTask,
+    checkpoint: RunCheckpoint = NO_CHECKPOINT,
+) -> tuple[Outcome, bool]:
+    """Return the outcome of a trial, and whether a callback asks for no more of them."""
+    task.begin()
+    outcome: Outcome
+    try:
+        outcome = run_restart(
+            architecture, rows, settings, schedule, restart, None, (), task, checkpoint
+        )
+    except Diverged as error:
+        outcome = error
+    return outcome, task.end()
+
+
+def _attempt_for(parent: int, *trial: *Trial) -> tuple[Outcome, bool]:
+    """Attempt a restart as long as the process that asked for it is there."""
+    with ending_with(parent):
+        return _attempt(*trial)
+
+
+def _is_interrupted(outcome: Outcome) -> bool:
+    return isinstance(outcome, Restart) and outcome.interrupted
+
+
+def _best(outcomes: list[Outcome]) -> Restart | None:
+    """Return the best of the restarts that did not diverge, if there is one."""
     results = [outcome for outcome in outcomes if isinstance(outcome, Restart)]
-    best = _best(results) if results else None
+    return max(results, key=lambda result: result.score, default=None)
+
+
+def _to_plain(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    """Return the outcomes of trials as plain data, with the weights of the best alone."""
+    best = _best(outcomes)
     trials: list[dict[str, Any]] = []
     for outcome in outcomes:
         if isinstance(outcome, Diverged):
@@ -432,7 +193,7 @@ def _to_plain(outcomes: list[Restart | Diverged]) -> list[dict[str, Any]]:
     return trials
 
 
-def _of_plain(checkpoint: Checkpoint) -> list[Restart | Diverged]:
+def _of_plain(checkpoint: Checkpoint) -> list[Outcome]:
     """Return the outcomes of trials that the file has.
 
     Raises
@@ -440,7 +201,7 @@ def _of_plain(checkpoint: Checkpoint) -> list[Restart | Diverged]:
     InvalidModelFile
         If it has others.
     """
-    outcomes: list[Restart | Diverged] = []
+    outcomes: list[Outcome] = []
     try:
         for trial in checkpoint.trials:
             if "diverged" in trial:

@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from .._objective import RegularizerInputs
+import numpy as np
+from numpy.typing import NDArray
+
+from .._objective import InformationWeights, RegularizerInputs
 from .._rows import n_batches
 from .._training import Schedule
 from ..callbacks import EarlyStopping
+from ..distributed import ALONE, Group
 from ..parameters import (
     auto_consistency,
     auto_learning_rate,
     auto_max_iter,
     information_weights,
 )
-from .held_out import HELD_OUT
-from .restarts import Settings
+from .held_out import HELD_OUT, HeldOut
 from .state import Previous
 
-__all__ = ["schedule_of", "settings_of"]
+__all__ = ["Settings", "schedule_of", "settings_of"]
+
+
+class Settings(NamedTuple):
+    """The training parameters of the estimator, resolved to numbers."""
+
+    seed: int
+    n_mc_samples: int
+    min_information: float
+    consistency: float
+    information: InformationWeights
+    inputs: RegularizerInputs | None  # of the regularizer; None where `consistency` is 0
+    batch_size: int
+    verbose: int
+    weights: NDArray[np.float64] | None = None  # of the rows; None where all have one
+    group: Group = ALONE
+    held_out: HeldOut | None = None  # by which training is judged; None is by its loss
+    log_volume: float = 0.0  # of a unit of the model: from bounds in its units to those of X
 
 
 def settings_of(

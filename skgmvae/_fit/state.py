@@ -13,16 +13,11 @@ from .._rows import Reservoir
 from .._training import Adam
 from ..fitted import Fitted
 from .description import Description
+from .records import Recorded
 
 __all__ = [
-    "LOG_VOLUME", "STREAM", "Fit", "FitState", "Forgotten", "Previous", "Recorded", "StreamRule",
+    "STREAM", "Fit", "FitState", "Forgotten", "Previous", "StreamRule",
 ]
-
-
-#: What was recorded of an epoch, by name.
-Recorded = dict[str, float]
-#: Under which name it is recorded what a bound in the model's units is above that in those of X.
-LOG_VOLUME = "log_volume"
 
 
 class StreamRule(NamedTuple):

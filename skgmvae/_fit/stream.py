@@ -20,16 +20,15 @@ from .diagnostics import warnings_of_far_rows
 from .given import Given
 from .preparation import Prepared, prepare, share_observed
 from .pseudo_labels import median, regularizer_inputs
-from .restarts import Settings, batches_of, cause_of_nan, objective_of
-from .settings import settings_of
+from .records import LOG_VOLUME, Recorded
+from .run import batches_of, cause_of_nan, objective_of
+from .settings import Settings, settings_of
 from .state import (
-    LOG_VOLUME,
     STREAM,
     Fit,
     FitState,
     Forgotten,
     Previous,
-    Recorded,
     StreamRule,
 )
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from skgmvae._fit.progress import VALIDATION, Progress
+from skgmvae._fit.progress import Progress
+from skgmvae._fit.records import VALIDATION
 from skgmvae._rows import BLOCK_ROWS, Rows
 from skgmvae._training import Schedule
 

@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_info
 
 from helpers import LARGE, QUIET, same_weights
 from skgmvae import GMVAEClustering
-from skgmvae._fit import restarts, settings
-from skgmvae._fit.restarts import objective_of
+from skgmvae._fit import run, settings
+from skgmvae._fit.run import objective_of
 from skgmvae._start import selection
 from skgmvae._start.candidates import graph_candidates
 from skgmvae.fitted import Fitted, to_arrays
@@ -639,7 +639,7 @@ def test_uneven_clusters_that_overlap_have_their_own_share_and_right_probabiliti
 def test_while_training_p_z_is_that_of_the_pseudo_labels(make, X, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        restarts, "objective_of",
+        run, "objective_of",
         lambda module, *others: seen.append(module.log_weights.exp()) or objective_of(
             module, *others
         ),

@@ -9,16 +9,11 @@ import torch
 from joblib import parallel_config
 
 from skgmvae._fit import restarts
+from skgmvae._fit import run as one_run
 from skgmvae._fit.checkpoint import Checkpoint
-from skgmvae._fit.restarts import (
-    TRIALS,
-    Restart,
-    Settings,
-    Trials,
-    cause_of_nan,
-    run_restart,
-    run_restarts,
-)
+from skgmvae._fit.restarts import TRIALS, Trials, run_restarts
+from skgmvae._fit.run import Restart, cause_of_nan, run_restart
+from skgmvae._fit.settings import Settings
 from skgmvae._model import Architecture
 from skgmvae._objective import INFORMATION_WEIGHTS, RegularizerInputs
 from skgmvae._rows import Rows, Units
@@ -86,13 +81,13 @@ def test_the_best_of_short_trials_goes_on(X, regularized, share):
 
 
 def test_what_goes_on_equals_a_fit_of_its_number_in_epochs_and_rate(X, monkeypatch):
-    original, seen = restarts.train, []
+    original, seen = one_run.train, []
 
     def watched(objective, batches, schedule, *, earlier, **others):
         seen.append((schedule, list(earlier)))
         return original(objective, batches, schedule, earlier=earlier, **others)
 
-    monkeypatch.setattr(restarts, "train", watched)
+    monkeypatch.setattr(one_run, "train", watched)
     found = run(X, 2)
     *trials, (schedule, earlier) = seen
     assert [schedule.end for schedule, _ in trials] == [1, 1]
@@ -242,7 +237,7 @@ def test_ctrl_c_before_any_trial_ended_is_raised(monkeypatch, X, n_jobs):
 
 
 def test_ctrl_c_in_the_last_phase_keeps_its_best_epoch_and_all_records(monkeypatch, X):
-    original = restarts.train
+    original = one_run.train
 
     def interrupted_in_the_last_phase(*parts, earlier, report, **others):
         def interrupt(epoch, record):
@@ -252,7 +247,7 @@ def test_ctrl_c_in_the_last_phase_keeps_its_best_epoch_and_all_records(monkeypat
 
         return original(*parts, earlier=earlier, report=interrupt, **others)
 
-    monkeypatch.setattr(restarts, "train", interrupted_in_the_last_phase)
+    monkeypatch.setattr(one_run, "train", interrupted_in_the_last_phase)
     found = run(X, 2)
     assert found.interrupted
     assert len(found.records) == 4
@@ -298,7 +293,7 @@ def blamed(X, networks="dense", perturbation=None):
         inputs = RegularizerInputs(perturbation, None)
         settings = settings._replace(consistency=1.0, inputs=inputs)
     architecture = architecture._replace(networks=networks)
-    batches = restarts.batches_of(architecture, rows, settings, schedule.progress, 0)
+    batches = one_run.batches_of(architecture, rows, settings, schedule.progress, 0)
     return cause_of_nan(architecture.build(CPU, 0), batches, 0, architecture, settings)
 
 
@@ -329,7 +324,7 @@ def test_the_callable_that_makes_nan_is_named(X):
 
 def test_networks_of_the_package_are_not_blamed_for_weights_that_are_too_large(X):
     architecture, rows, settings, schedule = task(X)
-    batches = restarts.batches_of(architecture, rows, settings, schedule.progress, 0)
+    batches = one_run.batches_of(architecture, rows, settings, schedule.progress, 0)
     module = architecture.build(CPU, 0)
     for parameter in module.parameters():
         torch.nn.init.constant_(parameter, 1e30)
