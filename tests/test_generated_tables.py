@@ -7,7 +7,7 @@ from scipy.stats import skew
 
 KINDS = (
     "flags", "codes", "categories", "rare", "overlap", "thin", "noise", "uneven", "coarse",
-    "ellipses", "nonnormal", "skewed",
+    "ellipses", "nonnormal", "skewed", "grids",
 )
 
 
@@ -35,6 +35,17 @@ def test_a_code_says_nothing_and_is_far_from_the_other_values(generated):
     assert is_code.mean() == pytest.approx(0.2, abs=0.03)
     assert [is_code[y == label].mean() for label in range(3)] == pytest.approx([0.2] * 3, abs=0.04)
     assert X[~is_code].min() > 1
+
+
+@pytest.mark.parametrize("noise", ["log", "root", "power", "month", "lookup", "place"])
+def test_columns_on_an_uneven_grid_say_nothing(generated, noise):
+    X, y = generated.make_grids(noise, n_samples=4000, random_state=0)
+    for column in X[:, 3:].T:
+        values = np.unique(column.round(9))
+        assert 2 < len(values) < 20
+        assert np.ptp(np.diff(values)) > 0.1
+        means = [column[y == label].mean() for label in range(3)]
+        assert np.ptp(means) < 0.1 * np.ptp(column)
 
 
 @pytest.mark.parametrize("noise", ["flag", "rare_flag", "category", "category+flag", "flag+flag"])

@@ -75,6 +75,37 @@ def make_codes(code, share, n_columns, n_clusters=3, n_samples=600, random_state
 # Categories and flags alone
 
 
+def make_grids(noise, n_columns=3, n_clusters=3, n_samples=800, random_state=None):
+    """Make unit Gaussians 6 apart, and columns of few values, unevenly spaced, that are pure noise.
+
+    `noise` names them: logarithms of counts (``log``), their roots (``root``), powers of two
+    (``power``), the place of the month on a circle (``month``), or what a table says of each of
+    ten shops, in one column or two (``lookup``, ``place``).
+    """
+    rng = np.random.default_rng(random_state)
+    y = rng.integers(n_clusters, size=n_samples)
+    centers = distant_centers(n_clusters, n_columns, 6, rng)
+    counts, month = rng.poisson(1.5, (n_samples, 2)), rng.integers(12, size=n_samples) * TAU / 12
+    columns = {
+        "log": np.log1p(counts), "root": np.sqrt(counts),
+        "power": 2.0 ** rng.integers(8, size=(n_samples, 1)),
+        "month": np.column_stack([np.sin(month), np.cos(month)]),
+        "lookup": rng.uniform(0, 10, (10, 1))[rng.integers(10, size=n_samples)],
+        "place": rng.uniform(0, 10, (10, 2))[rng.integers(10, size=n_samples)],
+    }
+    return np.hstack([centers[y] + rng.standard_normal((n_samples, n_columns)), columns[noise]]), y
+
+
+def make_customers(n_clusters=3, random_state=None):
+    """Make logarithms of customers' recency, of their number of purchases and what they spent."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([5, 3, 2, 1][:n_clusters], 1200, rng)
+    days = rng.integers(1, np.array([365, 120, 30, 200])[y])
+    n_purchases = 1 + rng.poisson(np.array([0.8, 5, 20, 9])[y])
+    spent = rng.lognormal(np.array([3.5, 5.5, 7.5, 4.0])[y], 0.4)
+    return np.log1p(np.column_stack([days, n_purchases, spent])), y
+
+
 def make_categories(n_levels, n_columns, n_clusters, certainty, n_samples=1000, random_state=None):
     """Make latent classes: given the class, the columns are independent of each other.
 
@@ -585,6 +616,8 @@ TABLES = {
     "codes": cases(make_codes, (
         (0, 0.1, 4), (0, 0.3, 8), (-1, 0.05, 6), (999, 0.1, 5), (-999, 0.4, 5), (-999, 0.03, 5),
     )),
+    "grids": cases(make_grids, [(n,) for n in ("log", "root", "power", "month", "lookup", "place")])
+    | {"customers_3": make_customers, "customers_4": partial(make_customers, 4)},
     "categories": {
         "5_flags+categories": partial(make_categories, (3, 2), 5, 2, 0.7),
         "8_flags": partial(make_categories, (2,), 8, 2, 0.6),

@@ -67,7 +67,7 @@ PARTITION_BARS = {
     "flags": (0.97, True), "codes": (0.90, True), "categories": (0.83, False),
     "rare": (0.99, True), "thin": (0.90, False), "noise": (0.88, False),
     "uneven": (0.90, False), "coarse": (0.90, False), "ellipses": (0.90, False),
-    "nonnormal": (0.80, False), "skewed": (0.60, False),
+    "nonnormal": (0.80, False), "skewed": (0.60, False), "grids": (0.90, False),
 }
 
 CALIBRATION = ("digits", "pendigits", "usps", "usps both", "mnist", "mnist both")

@@ -4,8 +4,9 @@ A column of two values has a gap that any method takes for the border of two clu
 column may have nothing to do with the others. So it is taken for the sign of a normal variable, and
 a one-hot encoded category for the largest of several: such columns have no gap, and no mixture of
 normal distributions is better off dividing by them. Other columns of few values get uniform noise
-as wide as the step between two values (uniform dequantization, as for densities of pixels: Theis,
-van den Oord & Bethge 2016).
+in the cell of each value, which ends halfway to the next one (uniform dequantization, as for
+densities of pixels: Theis, van den Oord & Bethge 2016), so that logarithms of counts have no gap
+either.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from .._rows import Rows, SparseRows, resolution
+from .._rows import Rows, SparseRows
 from .neighbors import FEW_FEATURES
 
 __all__ = [
@@ -31,9 +32,10 @@ class Dequantization(NamedTuple):
 
     Attributes
     ----------
-    max_values : int
-        Number of steps in its range up to which a column is: beyond, the noise would be less than
-        a hundredth of the range, and change nothing. Not tuned.
+    min_width : float
+        Of the cell of a row, by its median, as a share of the range of the column, from which on it
+        is, if most of its values are those of several rows. Narrower noise would change nothing.
+        Not tuned.
     max_variables : int
         With more, no column is: rows are then compared by principal components, which no single
         column determines, and noise in each column would add up. A one-hot encoded category is one
@@ -46,7 +48,7 @@ class Dequantization(NamedTuple):
         Rand index of .21 to .62, and one draw of .22 to .62, .03 less where rows are few.
     """
 
-    max_values: int = 50
+    min_width: float = 0.02
     max_variables: int = FEW_FEATURES
     max_sparse_values: int = 2**24
     n_draws: int = 10
@@ -89,8 +91,8 @@ def dequantized(
     ndarray of shape (n_rows, n_features)
     """
     seen = values if missing is None else np.where(missing, np.float32(np.nan), values)
-    step, span = resolution(seen), np.nan_to_num(np.fmax.reduce(seen) - np.fmin.reduce(seen))
-    few = step * rule.max_values >= np.maximum(span, np.finfo(np.float32).tiny)
+    cells = [_cells_of(column, rule) for column in seen.T]
+    few = np.array([found is not None for found in cells])
     if not few.any():
         return values
     noisy = values.copy()
@@ -99,13 +101,46 @@ def dequantized(
         block = np.ix_(~np.isnan(seen[:, group]).any(1), group)
         noisy[block] = spread_out(values[block], random)
         few[group] = False
-    for column in np.flatnonzero(few & (step == span) & normal):
-        rows = ~np.isnan(seen[:, column])
-        noisy[rows, column] = _beyond_a_quantile(values[rows, column], random)
-        few[column] = False
-    noise = random.uniform(-0.5, 0.5, (len(values), np.count_nonzero(few)))
-    noisy[:, few] += (noise * step[few]).astype(np.float32)
+    for column in np.flatnonzero(few):
+        found, rows = cells[column], ~np.isnan(seen[:, column])
+        assert found is not None
+        spread = _beyond_a_quantile if normal and len(found.values) == 2 else found.drawn
+        noisy[rows, column] = spread(values[rows, column], random)
     return noisy
+
+
+class _Cells(NamedTuple):
+    """The distinct values of a column, sorted, and where the cell of each begins and ends."""
+
+    values: NDArray[np.float32]
+    low: NDArray[np.floating]
+    high: NDArray[np.floating]
+
+    def drawn(
+        self, values: NDArray[np.float32], random: np.random.RandomState
+    ) -> NDArray[np.float32]:
+        """Return a point of the cell of each of these values."""
+        cell = np.clip(np.searchsorted(self.values, values, side="right") - 1, 0, None)
+        return random.uniform(self.low[cell], self.high[cell]).astype(np.float32)
+
+
+def _cells_of(column: NDArray[np.float32], rule: Dequantization) -> _Cells | None:
+    """Return the cells of a column that has few values, NaN left out; None of any other."""
+    ordered = np.sort(column[~np.isnan(column)])
+    if not len(ordered):
+        return None
+    rounding = np.float32(1e-6) * max(abs(ordered[0]), abs(ordered[-1]))
+    first = np.flatnonzero(np.diff(ordered, prepend=-np.inf) > rounding)
+    counts = np.diff(first, append=len(ordered))
+    if len(first) == 1 or 2 * np.count_nonzero(counts == 1) > len(first):
+        return None
+    values = ordered[first]
+    gaps = np.diff(values)
+    below, above = np.append(gaps[:1], gaps), np.append(gaps, gaps[-1:])
+    width = np.median(np.repeat((below + above) / 2, counts))
+    if width < rule.min_width * (values[-1] - values[0]):
+        return None
+    return _Cells(values, values - below / 2, values + above / 2)
 
 
 def has_few_variables(rows: Rows, *, rule: Dequantization = DEQUANTIZATION) -> bool:

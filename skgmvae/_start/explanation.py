@@ -7,6 +7,7 @@ assumed of how a column is distributed, since it is divided at its own quantiles
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from sklearn.metrics import mutual_info_score
 
 from .codes import Code
 
-__all__ = ["EXPLANATION", "Explanation", "explained"]
+__all__ = ["EXPLANATION", "Explanation", "explained", "explaining_most"]
 
 
 class Explanation(NamedTuple):
@@ -66,18 +67,55 @@ def explained(
     >>> float(np.round(explained(values, labels), 1))  # of two that depend on each other
     0.6
     """
+    return _explained(values, labels, codes, policy)[0]
+
+
+def explaining_most(
+    values: NDArray[np.float32],
+    partitions: Sequence[NDArray[np.intp]],
+    codes: Sequence[Code] = (),
+    *,
+    policy: Explanation = EXPLANATION,
+) -> int:
+    """Return the number of the partition that explains most.
+
+    One that comes later has to explain more by more than one standard deviation, by chance, of
+    what is explained by labels that have nothing to do with the columns.
+
+    Examples
+    --------
+    >>> values = np.arange(400, dtype=np.float32).reshape(2, 200).T
+    >>> explaining_most(values, [np.arange(200) % 2, np.arange(200) // 100])
+    1
+    """
+    found, most, spread = 0, -math.inf, 0.0
+    for number, labels in enumerate(partitions):
+        value, of_chance = _explained(values, labels, codes, policy)
+        if number == 0 or value > most + max(spread, of_chance):
+            found, most, spread = number, value, of_chance
+    return found
+
+
+def _explained(
+    values: NDArray[np.float32],
+    labels: NDArray[np.intp],
+    codes: Sequence[Code],
+    policy: Explanation,
+) -> tuple[float, float]:
+    """Return what the labels explain, and the standard deviation that it has by chance."""
     some = slice(None, None, -(-len(labels) // policy.max_rows))
     values, labels = values[some], labels[some]
     is_code = np.zeros(values.shape, bool)
     for code in codes:
         is_code[:, code.column] = code.rows[some]
     sizes = np.unique(labels, return_counts=True)[1]
-    total = -float(entropy(sizes))
+    total, degrees = -float(entropy(sizes)), 0
     for column, coded in zip(values.T, is_code.T, strict=True):
         bins = _binned(column, coded, policy.n_bins)
-        by_chance = (len(np.unique(bins)) - 1) * (len(sizes) - 1) / (2 * len(labels))
-        total += float(mutual_info_score(bins, labels)) - by_chance
-    return total
+        degrees += (len(np.unique(bins)) - 1) * (len(sizes) - 1)
+        total += float(mutual_info_score(bins, labels))
+    # by chance 2 n times the information has a chi-squared distribution
+    return total - degrees / (2 * len(labels)), math.sqrt(degrees / 2) / len(labels)
 
 
 def _binned(

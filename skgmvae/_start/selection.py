@@ -29,7 +29,7 @@ from .dequantization import (
     has_few_variables,
     without_large_categories,
 )
-from .explanation import explained
+from .explanation import explaining_most
 from .graph import edge_information, neighbor_graph, separation
 from .latent_classes import class_probabilities, encoded_categories
 from .mixtures import (
@@ -189,12 +189,8 @@ def _explaining_most(
     partitions: list[InitialPartition], values: NDArray[np.float32], codes: Sequence[Code] = ()
 ) -> InitialPartition:
     """Return the partition that explains most of all columns, the first of those that do."""
-
-    def explained_by(partition: InitialPartition) -> float:
-        labels = np.asarray(partition.probabilities.argmax(1)).ravel()
-        return explained(values, labels, codes)
-
-    return max(partitions, key=explained_by)
+    labels = [np.asarray(found.probabilities.argmax(1)).ravel() for found in partitions]
+    return partitions[explaining_most(values, labels, codes)]
 
 
 def _values_of(rows: Rows, neighbors: Neighbors) -> NDArray[np.float32]:

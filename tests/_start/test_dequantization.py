@@ -60,12 +60,31 @@ def test_a_balanced_column_becomes_uniform_and_has_no_gap(n_values):
     assert np.diff(column).max() < 0.02 * n_values
 
 
-@given(st.integers(0, 1000), st.integers(2, 40), st.floats(0.01, 100), st.floats(-10, 10))
-def test_the_values_are_recovered_by_rounding(seed, n_values, step, start):
-    values = np.random.default_rng(seed).integers(0, n_values, (60, 2))
-    values[:2] = [[0, 1], [1, 0]]  # the step occurs
-    found = (spread(start + step * values) - start) / step
-    assert np.abs(found - values).max() <= 0.5 + 1e-3 * (1 + abs(start) / step)
+@given(st.integers(0, 1000), st.lists(st.floats(0.01, 100), min_size=1), st.floats(-10, 10))
+def test_each_value_is_that_to_which_its_point_is_nearest(seed, gaps, start):
+    grid = start + np.cumsum([0.0, *gaps])
+    others = np.random.default_rng(seed).integers(len(grid), size=60)
+    number = np.append(np.arange(len(grid)), others).repeat(2)  # no value is alone
+    points = spread(grid[number][:, None]).ravel()
+    away = np.abs(points[:, None] - grid)
+    tolerance = 1e-5 * (1 + np.abs(grid).max())
+    assert (away[np.arange(len(number)), number] <= away.min(1) + tolerance).all()
+
+
+COUNTS = np.random.default_rng(0).geometric(0.3, 3000)
+
+
+@pytest.mark.parametrize("column", [
+    np.log(COUNTS), np.sqrt(COUNTS - 1), 2.0**(np.arange(3000) % 8),
+    np.sin(2 * np.pi * (np.arange(3000) % 12) / 12),  # equal but for rounding, in pairs
+    np.array([0.0, 0.3, 5.0, 5.1, 9.0])[np.arange(3000) % 5],
+], ids=["logarithms", "roots", "powers", "months", "lookup"])
+def test_values_on_an_uneven_grid_have_no_gap_either(column):
+    spread_out = np.sort(spread(column[:, None]).ravel())
+    most = np.unique(np.round(column, 5), return_counts=True)
+    often = most[0][most[1] > 100]
+    between = (spread_out > often[0]) & (spread_out < often[-1])
+    assert np.diff(spread_out[between]).max() < 0.05 * np.diff(often).max()
 
 
 @given(st.integers(0, 1000), st.integers(2, 12))
@@ -249,10 +268,18 @@ def test_continuous_and_constant_columns_are_left_as_they_are():
     assert (found[:, 1] != mixed[:, 1]).all()
 
 
-@pytest.mark.parametrize(("n_values", "is_spread"), [(11, True), (12, False)])
+@pytest.mark.parametrize(("n_values", "is_spread"), [(51, True), (52, False)])
 def test_a_column_of_many_values_is_left(n_values, is_spread):
     X = np.arange(n_values, dtype=float)[:, None].repeat(2, 0)
-    assert (spread(X, max_values=10) != X).any() == is_spread
+    assert (spread(X) != X).any() == is_spread
+
+
+def test_a_column_is_left_whose_values_are_those_of_one_row_mostly():
+    random = np.random.default_rng(0)
+    X = np.where(np.arange(80) % 2, random.lognormal(3, 0.3, 80), 0)[:, None].astype(np.float32)
+    np.testing.assert_array_equal(spread(X), X)
+    rounded = random.normal(0, 30, (20, 1)).round()
+    np.testing.assert_array_equal(spread(rounded), rounded.astype(np.float32))
 
 
 def test_a_seed_fixes_the_noise(untouched_global_state):

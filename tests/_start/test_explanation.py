@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy, norm
 
 from skgmvae._start.codes import Code
-from skgmvae._start.explanation import EXPLANATION, explained
+from skgmvae._start.explanation import EXPLANATION, _explained, explained, explaining_most
 
 
 def information(joint):
@@ -89,3 +89,23 @@ def test_of_many_rows_some_are_looked_at():
     few = EXPLANATION._replace(max_rows=300)
     codes, some = ([Code(1, rows, 0.0, 1.0)] for rows in (X[:, 0] > 1, X[::4, 0] > 1))
     assert explained(X, y, codes, policy=few) == explained(X[::4], y[::4], some)
+
+
+def test_of_partitions_that_explain_as_much_but_for_chance_the_first_is_taken():
+    random = np.random.default_rng(0)
+    y = random.integers(2, size=600)
+    X = np.c_[3 * y[:, None] + random.normal(size=(600, 3)), random.normal(size=(600, 3))]
+    X = X.astype(np.float32)
+    # the same clusters but for a row: what they tell differs by less than chance would make it
+    others = np.where(np.arange(600) < 1, 1 - y, y)
+    for partitions in ([y, others], [others, y]):
+        assert explaining_most(X, partitions) == 0
+    assert explaining_most(X, [random.integers(2, size=600), others, y]) == 1
+
+
+def test_what_is_explained_by_chance_has_the_spread_that_is_taken_for_it():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(400, 5)).astype(np.float32)
+    by_chance = [explained(X, random.integers(3, size=400)) for _ in range(300)]
+    _, spread = _explained(X, np.arange(400) % 3, (), EXPLANATION)
+    assert np.std(by_chance) == pytest.approx(spread, rel=0.15)

@@ -492,6 +492,19 @@ def test_one_column_is_divided_as_by_a_mixture(draw, least, seed):
     assert found >= adjusted_rand_score(y, mixture) - 0.03
 
 
+@pytest.mark.ours
+@pytest.mark.parametrize("noise", ["log", "root", "power", "month", "lookup"])
+def test_columns_of_few_values_on_an_uneven_grid_are_not_cut_at_their_gaps(generated, noise):
+    X, y = generated.make_grids(noise, n_samples=400, random_state=1)
+    assert agreement(X, y) > 0.95
+
+
+@pytest.mark.ours
+def test_logarithms_of_small_counts_are_not_cut_at_their_gaps(generated):
+    X, y = generated.make_customers(random_state=2)
+    assert agreement(X, y) > 0.95
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_two_columns_of_counts_are_no_curves(seed):
     # the graph of neighbors cuts off what is rare in the tail of one of them
