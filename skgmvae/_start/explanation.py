@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
-from .codes import Code
+from .codes import Code, are_codes
 
 __all__ = ["EXPLANATION", "Explanation", "explained", "explaining_most"]
 
@@ -104,10 +104,8 @@ def _explained(
 ) -> tuple[float, float]:
     """Return what the labels explain, and the standard deviation that it has by chance."""
     some = slice(None, None, -(-len(labels) // policy.max_rows))
+    is_code = are_codes((len(labels), values.shape[1]), codes)[some]
     values, labels = values[some], labels[some]
-    is_code = np.zeros(values.shape, bool)
-    for code in codes:
-        is_code[:, code.column] = code.rows[some]
     sizes = np.unique(labels, return_counts=True)[1]
     total, degrees = -float(entropy(sizes)), 0
     for column, coded in zip(values.T, is_code.T, strict=True):

@@ -3,7 +3,7 @@
 Candidates are cuts of the neighbor graph and of its minimum spanning tree, of which one criterion
 takes the best. A Gaussian mixture comes before them where it is the right model, and the latent
 class model in tables of categories alone. Where columns have codes, such as 0 for what was not
-measured, all is done with and without them.
+measured, all is done once more with these taken for missing values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sklearn.utils import check_random_state, gen_batches
 from .._rows import BLOCK_ROWS, Rows
 from ..runtime import one_thread
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
-from .codes import Code, find_codes, without_codes
+from .codes import Code, are_codes, find_codes
+from .completion import completed
 from .criterion import JudgedGraph, judged_graphs, partition_score, stand_apart
 from .dequantization import (
     DEQUANTIZATION,
@@ -237,9 +238,9 @@ class _Space(NamedTuple):
     of_mixtures : ndarray of bool of shape (n_features,) or slice
         The features to which mixtures are fitted.
     missing : ndarray of bool of shape (n_rows, n_features) or None
-        Which of the values are.
+        Which of the values are, or count as missing.
     has_noise : bool
-        Whether columns of few values, or codes, are spread out in the views.
+        Whether columns of few values are spread out in the views, or codes are replaced.
     """
 
     views: list[Neighbors]
@@ -262,9 +263,12 @@ def _space(
     if values is None or scale is None:
         return _Space([neighbors])
     given = values
-    if codes:
-        values = without_codes(values, codes, random)
     missing = np.isnan(observed.flat()) if observed.has_missing else None
+    if codes:
+        coded = are_codes(values.shape, codes)
+        missing = coded if missing is None else missing | coded
+        with_gaps = np.where(missing, np.float32(np.nan), values)
+        values = completed(Rows.of_array(with_gaps, observed.device)).flat()
     points = dequantized(values, random, missing=missing)
     views = [neighbors]
     if points is not given:
