@@ -6,16 +6,21 @@ a one-hot encoded category for the largest of several: such columns have no gap,
 normal distributions is better off dividing by them. Other columns of few values get uniform noise
 in the cell of each value, which ends halfway to the next one (uniform dequantization, as for
 densities of pixels: Theis, van den Oord & Bethge 2016), so that logarithms of counts have no gap
-either.
+either. The first and the last value of a scale may stand for all that lies beyond, so that many
+rows have them: their cells are wider, to be no denser than those next to them. Columns that say the
+same of a row, such as the latitude and longitude of a shop, have no gap together.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtri
 
 from .._rows import Rows, SparseRows
@@ -33,13 +38,20 @@ class Dequantization(NamedTuple):
     Attributes
     ----------
     min_width : float
-        Of the cell of a row, by its median, as a share of the range of the column, from which on it
-        is, if most of its values are those of several rows. Narrower noise would change nothing.
-        Not tuned.
+        Of cells, as a share of the range of the column: it is if a tenth of its rows are in wider
+        ones, and most rows, or values, share theirs with others, the most frequent value left out.
+        Narrower noise would change nothing. Not tuned.
+    max_tail : float
+        Steps by which the cell of the first or the last value is wider than others, at the most. On
+        seven tables of answers that overlap, the mean adjusted Rand index of the initial partition
+        is .85 with 0, .875 with 1 and .88 without a limit; but without one, clusters of counts of
+        which most are zero are lost.
     max_variables : int
         With more, no column is: rows are then compared by principal components, which no single
         column determines, and noise in each column would add up. A one-hot encoded category is one
         variable.
+    max_rows : int
+        Rows by which columns are compared, evenly among all, to save time. Chosen by hand.
     max_sparse_values : int
         Values of sparse rows that may become an array for it, 64 MiB. Chosen by hand, for memory.
     n_draws : int
@@ -49,7 +61,9 @@ class Dequantization(NamedTuple):
     """
 
     min_width: float = 0.02
+    max_tail: float = 1.0
     max_variables: int = FEW_FEATURES
+    max_rows: int = 5000
     max_sparse_values: int = 2**24
     n_draws: int = 10
 
@@ -91,22 +105,61 @@ def dequantized(
     ndarray of shape (n_rows, n_features)
     """
     seen = values if missing is None else np.where(missing, np.float32(np.nan), values)
-    cells = [_cells_of(column, rule) for column in seen.T]
-    few = np.array([found is not None for found in cells])
-    if not few.any():
+    found = ((column, _cells_of(seen[:, column], rule)) for column in range(seen.shape[1]))
+    cells = {column: of_column for column, of_column in found if of_column is not None}
+    if not cells:
         return values
+    spreads: list[tuple[NDArray[np.intp], Callable[..., NDArray[np.float32]]]] = [
+        (group, _largest_of_normals if normal else _on_simplex) for group in one_hot_groups(seen)
+    ]
+    for group, _ in spreads:
+        for column in group:
+            del cells[column]
+    for group in _groups_that_say_the_same(seen, cells, rule):
+        spreads.append((group, _between_points))
+        for column in group:
+            del cells[column]
+    for column, of_column in cells.items():
+        has_two = normal and len(of_column.values) == 2
+        spreads.append((np.array([column]), _beyond_a_quantile if has_two else of_column.drawn))
     noisy = values.copy()
-    for group in one_hot_groups(seen):
-        spread_out = _largest_of_normals if normal else _on_simplex
-        block = np.ix_(~np.isnan(seen[:, group]).any(1), group)
+    for columns, spread_out in spreads:
+        block = np.ix_(~np.isnan(seen[:, columns]).any(1), columns)
         noisy[block] = spread_out(values[block], random)
-        few[group] = False
-    for column in np.flatnonzero(few):
-        found, rows = cells[column], ~np.isnan(seen[:, column])
-        assert found is not None
-        spread = _beyond_a_quantile if normal and len(found.values) == 2 else found.drawn
-        noisy[rows, column] = spread(values[rows, column], random)
     return noisy
+
+
+def _groups_that_say_the_same(
+    seen: NDArray[np.float32], cells: dict[int, _Cells], rule: Dequantization
+) -> list[NDArray[np.intp]]:
+    """Return columns of more than two values of which two have fewer combinations than values."""
+    columns = [column for column, of in cells.items() if len(of.values) > 2]
+    some = seen[:: -(-len(seen) // rule.max_rows)]
+    numbers = {column: cells[column].number(some[:, column]) for column in columns}
+    alike = np.eye(len(columns), dtype=bool)
+    for (i, one), (j, other) in combinations(enumerate(columns), 2):
+        both = ~np.isnan(some[:, [one, other]]).any(1)
+        first, second = numbers[one][both], numbers[other][both]
+        n_pairs = len(np.unique(first + len(cells[one].values) * second))
+        n_values = len(np.unique(first)) + len(np.unique(second))
+        # of few rows pairs are few in any case
+        alike[i, j] = n_pairs < n_values and 2 * n_pairs <= len(first)
+    _, number = connected_components(alike, directed=False)
+    groups = [np.array(columns)[number == each] for each in np.unique(number)]
+    return [group for group in groups if len(group) > 1]
+
+
+def _between_points(
+    values: NDArray[np.float32], random: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Move rows up to halfway to another point where rows are, (n_rows, n_columns)."""
+    points, number = np.unique(values, axis=0, return_inverse=True)
+    if len(points) < 2:
+        return values
+    other = random.randint(len(points) - 1, size=len(values))
+    other += other >= number.ravel()
+    share = random.uniform(0, 0.5, (len(values), 1))
+    return (values + share * (points[other] - values)).astype(np.float32)
 
 
 class _Cells(NamedTuple):
@@ -116,11 +169,15 @@ class _Cells(NamedTuple):
     low: NDArray[np.floating]
     high: NDArray[np.floating]
 
+    def number(self, values: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Return the number of the cell of each of these values."""
+        return np.clip(np.searchsorted(self.values, values, side="right") - 1, 0, None)
+
     def drawn(
         self, values: NDArray[np.float32], random: np.random.RandomState
     ) -> NDArray[np.float32]:
         """Return a point of the cell of each of these values."""
-        cell = np.clip(np.searchsorted(self.values, values, side="right") - 1, 0, None)
+        cell = self.number(values)
         return random.uniform(self.low[cell], self.high[cell]).astype(np.float32)
 
 
@@ -132,15 +189,20 @@ def _cells_of(column: NDArray[np.float32], rule: Dequantization) -> _Cells | Non
     rounding = np.float32(1e-6) * max(abs(ordered[0]), abs(ordered[-1]))
     first = np.flatnonzero(np.diff(ordered, prepend=-np.inf) > rounding)
     counts = np.diff(first, append=len(ordered))
-    if len(first) == 1 or 2 * np.count_nonzero(counts == 1) > len(first):
+    n_alone = np.count_nonzero(counts == 1)
+    if len(first) == 1 or 2 * n_alone > max(len(first), len(ordered) - counts.max()):
         return None
     values = ordered[first]
     gaps = np.diff(values)
     below, above = np.append(gaps[:1], gaps), np.append(gaps, gaps[-1:])
-    width = np.median(np.repeat((below + above) / 2, counts))
+    width = np.quantile(np.repeat((below + above) / 2, counts), 0.9)
     if width < rule.min_width * (values[-1] - values[0]):
         return None
-    return _Cells(values, values - below / 2, values + above / 2)
+    low, high = values - below / 2, values + above / 2
+    if len(values) > 2:
+        low[0] -= below[0] * np.clip(counts[0] / counts[1] - 1, 0, rule.max_tail)
+        high[-1] += above[-1] * np.clip(counts[-1] / counts[-2] - 1, 0, rule.max_tail)
+    return _Cells(values, low, high)
 
 
 def has_few_variables(rows: Rows, *, rule: Dequantization = DEQUANTIZATION) -> bool:
@@ -236,10 +298,10 @@ def _with_largest(
 def _beyond_a_quantile(
     values: NDArray[np.float32], random: np.random.RandomState
 ) -> NDArray[np.float32]:
-    """Spread a column of two values out, (n_rows,)."""
+    """Spread a column of two values out, (n_rows, 1)."""
     is_high = values == values.max()
     quantile = 1 - is_high.mean()
-    uniform = random.uniform(size=len(values))
+    uniform = random.uniform(size=values.shape)
     uniform = np.where(is_high, quantile + (1 - quantile) * uniform, quantile * uniform)
     tiny = np.finfo(np.float32).eps
     normal = ndtri(np.clip(uniform, tiny, 1 - tiny))

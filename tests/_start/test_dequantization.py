@@ -40,9 +40,57 @@ def p_of_uniform(sample, low, high):
 
 @pytest.mark.parametrize("step", [1.0, 0.25, 3.0])
 def test_the_noise_is_uniform_as_wide_as_the_step(step):
-    X = step * np.random.default_rng(0).integers(0, 5, (3000, 1))
+    X = step * np.random.default_rng(0).permutation(np.arange(3000) % 5)[:, None]
     noise = (spread(X) - X).ravel()
     assert p_of_uniform(noise, -step / 2, step / 2) > 0.01
+
+
+@pytest.mark.parametrize(("n_last", "end"), [(300, 4.5), (450, 5.0), (600, 5.5), (3000, 5.5)])
+def test_the_last_value_is_as_dense_as_the_one_before_if_a_step_more_is_enough(n_last, end):
+    X = np.repeat(np.arange(5), [300, 300, 300, 300, n_last])[:, None]
+    for sign in (1, -1):  # of the first value it is so too
+        last = sign * spread(sign * X)[-n_last:].ravel()
+        assert p_of_uniform(last, 3.5, end) > 0.01
+
+
+SHOPS = np.random.default_rng(3).uniform(0, 10, (10, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("normal", [False, True])
+@pytest.mark.parametrize("n_columns", [2, 3])
+def test_columns_that_say_the_same_go_from_one_point_towards_another(n_columns, normal):
+    random = np.random.default_rng(0)
+    shop, shops = random.integers(10, size=2000), SHOPS[:, :n_columns]
+    X = np.column_stack([random.normal(size=2000), shops[shop], random.integers(4, size=2000)])
+    way = spread(X, normal=normal)[:, 1 : 1 + n_columns] - shops[shop]
+    ways = (shops - shops[shop][:, None])  # to the others
+    share = (ways * way[:, None]).sum(-1) / np.fmax((ways**2).sum(-1), 1e-6)
+    off = np.abs(share[..., None] * ways - way[:, None]).max(-1)
+    off[np.arange(2000), shop] = np.inf
+    other = off.argmin(1)
+    assert off.min(1).max() < 1e-4
+    share = share[np.arange(2000), other]
+    assert p_of_uniform(share, 0, 0.5) > 0.01
+    assert (np.bincount(other) > 100).all()
+
+
+def test_places_on_a_circle_are_of_one_variable():
+    month = np.random.default_rng(0).integers(12, size=600) * 2 * np.pi / 12
+    circle = np.column_stack([np.sin(month), np.cos(month)])
+    radius = np.linalg.norm(spread(circle), axis=1)
+    assert 0 <= radius.min() < 0.2  # halfway across
+    assert radius.max() <= 1.001
+
+
+def test_columns_of_few_rows_and_dependent_ones_are_not_taken_for_one():
+    random = np.random.default_rng(0)
+    rating = random.integers(5, size=600)
+    other = np.clip(rating + random.integers(-1, 2, 600), 0, 4)
+    few = np.column_stack([np.arange(24) % 12, random.permutation(np.arange(24) % 12)])
+    for X in (np.column_stack([rating, other]), few):
+        noise = spread(X) - X
+        assert np.abs(noise).max() <= 1.5  # a cell, or twice as wide a one at the end
+        assert abs(np.corrcoef(noise.T)[0, 1]) < 0.5
 
 
 def test_columns_have_noise_of_their_own():

@@ -493,7 +493,7 @@ def test_one_column_is_divided_as_by_a_mixture(draw, least, seed):
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("noise", ["log", "root", "power", "month", "lookup"])
+@pytest.mark.parametrize("noise", ["log", "root", "power", "month", "lookup", "place"])
 def test_columns_of_few_values_on_an_uneven_grid_are_not_cut_at_their_gaps(generated, noise):
     X, y = generated.make_grids(noise, n_samples=400, random_state=1)
     assert agreement(X, y) > 0.95
