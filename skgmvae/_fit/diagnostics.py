@@ -187,10 +187,13 @@ def warnings_of_clusters(
     first = "" if learning_rate_init == "auto" else (
         f"Set learning_rate_init={learning_rate_init:g} back to 'auto' first. "
     )
+    agreement, least = math.nan, DIAGNOSTICS.min_agreement_with_init
+    if description.init_labels is not None:
+        agreement = adjusted_rand_score(description.init_labels, description.labels)
     found = [
         *_of_empty_clusters(fitted, description, continued, first),
-        *_of_probabilities(fitted, X[some], first),
-        *_of_initial_partition(description, first),
+        *_of_probabilities(fitted, X[some], first, is_as_begun=agreement >= least),
+        *_of_initial_partition(agreement, first),
         *_of_one_column(description.labels[some], X[some], names),
         *(_of_samples(fitted, description, X) if converged else ()),
     ]
@@ -227,7 +230,9 @@ def _of_empty_clusters(
         )
 
 
-def _of_probabilities(fitted: Fitted, X: NDArray[Any], first: str) -> Iterator[Warning]:
+def _of_probabilities(
+    fitted: Fitted, X: NDArray[Any], first: str, *, is_as_begun: bool
+) -> Iterator[Warning]:
     n_clusters = fitted.architecture.n_clusters
     at_means, at_draws = fitted.certainty(X)
     if n_clusters > 1 and at_means < DIAGNOSTICS.max_uniform(n_clusters):
@@ -236,7 +241,8 @@ def _of_probabilities(fitted: Fitted, X: NDArray[Any], first: str) -> Iterator[W
             f"{at_means:.2f} on average, where {1 / n_clusters:.2f} is as good as none. "
             f"{first}Raise min_information or consistency, or train longer."
         )
-    elif at_draws < DIAGNOSTICS.min_agreement * at_means:
+    # a posterior that was fitted to these clusters has them at the means, whatever the bound says
+    elif at_draws < DIAGNOSTICS.min_agreement * at_means and not is_as_begun:
         yield StyleClustersWarning(
             "The clusters are not those that the model was fitted with: a row's cluster at the "
             f"means of q(x|y) and q(w|y) has a probability of {at_means:.2f} there, but "
@@ -245,10 +251,7 @@ def _of_probabilities(fitted: Fitted, X: NDArray[Any], first: str) -> Iterator[W
         )
 
 
-def _of_initial_partition(description: Description, first: str) -> Iterator[Warning]:
-    if description.init_labels is None:
-        return
-    agreement = adjusted_rand_score(description.init_labels, description.labels)
+def _of_initial_partition(agreement: float, first: str) -> Iterator[Warning]:
     if agreement < DIAGNOSTICS.min_agreement_with_init:
         yield InitialPartitionWarning(
             f"The clusters are not those that the fit began with: labels_ and init_labels_ have "

@@ -267,6 +267,15 @@ def test_clusters_read_from_the_noise_are_warned_of(make, X, monkeypatch, factor
     assert all("the noise in w; raise consistency" in message for message in told)
 
 
+def test_clusters_as_the_fit_began_with_are_not_read_from_the_noise(make, X, monkeypatch):
+    monkeypatch.setattr(Fitted, "certainty", lambda self, X: (0.9, 0.2))
+    for estimator, rows, is_said in (
+        (make(max_iter=100), blobs_of_three(None), False), (make(max_iter=2), X, True),
+    ):
+        told = {kind for kind, _ in warned(estimator, rows)}
+        assert (StyleClustersWarning in told) == (InitialPartitionWarning in told) == is_said
+
+
 @pytest.mark.parametrize("rows", ["iris", "wine", "blobs", "one cluster"])
 def test_ordinary_fits_are_quiet(rows):
     X = {
