@@ -132,7 +132,10 @@ def dequantized(
 def _groups_that_say_the_same(
     seen: NDArray[np.float32], cells: dict[int, _Cells], rule: Dequantization
 ) -> list[NDArray[np.intp]]:
-    """Return columns of more than two values of which two have fewer combinations than values."""
+    """Return columns of more than two values of which two have fewer combinations than values.
+
+    Where all columns say the same, there is nothing else that rows could be told apart by.
+    """
     columns = [column for column, of in cells.items() if len(of.values) > 2]
     some = seen[:: -(-len(seen) // rule.max_rows)]
     numbers = {column: cells[column].number(some[:, column]) for column in columns}
@@ -146,7 +149,7 @@ def _groups_that_say_the_same(
         alike[i, j] = n_pairs < n_values and 2 * n_pairs <= len(first)
     _, number = connected_components(alike, directed=False)
     groups = [np.array(columns)[number == each] for each in np.unique(number)]
-    return [group for group in groups if len(group) > 1]
+    return [group for group in groups if 1 < len(group) < seen.shape[1]]
 
 
 def _between_points(

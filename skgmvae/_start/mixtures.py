@@ -47,7 +47,8 @@ class MixtureTest(NamedTuple):
     max_fit_rows : int
         Rows that mixtures are fitted to, to save time.
     rows_per_mean : int
-        Least number of rows for each number in the means.
+        Least number of rows for each number in the means. With 5 in place of 2, small tables with
+        flags or ratings, of 30 to 110 rows, have a mean adjusted Rand index of .86 instead of .99.
     min_init, max_init, values_of_init : int
         Initializations by the seeds of k-means++: as many as there may be values of rows, for each
         component, in all of them, within these limits. (K-means itself ends in the same clusters
@@ -70,7 +71,7 @@ class MixtureTest(NamedTuple):
     factors: tuple[float, ...] = (2.0, 4.0, 8.0, 1.5)
     max_features: int = FEW_FEATURES
     max_fit_rows: int = 5000
-    rows_per_mean: int = 5
+    rows_per_mean: int = 2
     min_init: int = 3
     max_init: int = 10
     values_of_init: int = 500_000

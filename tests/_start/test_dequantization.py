@@ -77,9 +77,12 @@ def test_columns_that_say_the_same_go_from_one_point_towards_another(n_columns, 
 def test_places_on_a_circle_are_of_one_variable():
     month = np.random.default_rng(0).integers(12, size=600) * 2 * np.pi / 12
     circle = np.column_stack([np.sin(month), np.cos(month)])
-    radius = np.linalg.norm(spread(circle), axis=1)
+    others = np.random.default_rng(1).normal(size=(600, 1))
+    radius = np.linalg.norm(spread(np.hstack([circle, others]))[:, :2], axis=1)
     assert 0 <= radius.min() < 0.2  # halfway across
     assert radius.max() <= 1.001
+    cells = spread(circle)  # all columns say the same: nothing else tells rows apart
+    assert np.linalg.norm(cells, axis=1).max() > 1.05
 
 
 def test_columns_of_few_rows_and_dependent_ones_are_not_taken_for_one():
