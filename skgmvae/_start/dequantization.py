@@ -63,7 +63,7 @@ class Dequantization(NamedTuple):
     min_width: float = 0.02
     max_tail: float = 1.0
     max_variables: int = FEW_FEATURES
-    max_rows: int = 5000
+    max_rows: int = 1000
     max_sparse_values: int = 2**24
     n_draws: int = 10
 
@@ -84,8 +84,8 @@ def dequantized(
 ) -> NDArray[np.float32]:
     """Return the values with noise in columns of few values; the same array if there are none.
 
-    Uniform noise is as wide as the step between two values; a one-hot encoded category becomes a
-    point of the simplex.
+    A value becomes a random one of its cell; a one-hot encoded category a point of the simplex; and
+    a point of columns that say the same goes up to halfway towards another.
 
     Parameters
     ----------
@@ -112,14 +112,12 @@ def dequantized(
     spreads: list[tuple[NDArray[np.intp], Callable[..., NDArray[np.float32]]]] = [
         (group, _largest_of_normals if normal else _on_simplex) for group in one_hot_groups(seen)
     ]
-    for group, _ in spreads:
-        for column in group:
-            del cells[column]
-    for group in _groups_that_say_the_same(seen, cells, rule):
-        spreads.append((group, _between_points))
-        for column in group:
-            del cells[column]
-    for column, of_column in cells.items():
+    one_hot = {column for group, _ in spreads for column in group}
+    cells = {column: cells[column] for column in cells.keys() - one_hot}
+    groups = _groups_that_say_the_same(seen, cells, rule)
+    spreads += [(group, _between_points) for group in groups]
+    for column in sorted(cells.keys() - {column for group in groups for column in group}):
+        of_column = cells[column]
         has_two = normal and len(of_column.values) == 2
         spreads.append((np.array([column]), _beyond_a_quantile if has_two else of_column.drawn))
     noisy = values.copy()
@@ -136,20 +134,26 @@ def _groups_that_say_the_same(
 
     Where all columns say the same, there is nothing else that rows could be told apart by.
     """
-    columns = [column for column, of in cells.items() if len(of.values) > 2]
+    columns = sorted(column for column, of in cells.items() if len(of.values) > 2)
     some = seen[:: -(-len(seen) // rule.max_rows)]
-    numbers = {column: cells[column].number(some[:, column]) for column in columns}
+    cell = (cells[column].number(some[:, column]) for column in columns)
+    numbers = [np.unique(of_column, return_inverse=True)[1] for of_column in cell]
+    is_there = ~np.isnan(some[:, columns]).T
     alike = np.eye(len(columns), dtype=bool)
-    for (i, one), (j, other) in combinations(enumerate(columns), 2):
-        both = ~np.isnan(some[:, [one, other]]).any(1)
+    for one, other in combinations(range(len(columns)), 2):
+        both = is_there[one] & is_there[other]
         first, second = numbers[one][both], numbers[other][both]
-        n_pairs = len(np.unique(first + len(cells[one].values) * second))
-        n_values = len(np.unique(first)) + len(np.unique(second))
+        n_pairs = _n_distinct(first + (numbers[one].max() + 1) * second)
+        n_values = _n_distinct(first) + _n_distinct(second)
         # of few rows pairs are few in any case
-        alike[i, j] = n_pairs < n_values and 2 * n_pairs <= len(first)
+        alike[one, other] = n_pairs < n_values and 2 * n_pairs <= len(first)
     _, number = connected_components(alike, directed=False)
     groups = [np.array(columns)[number == each] for each in np.unique(number)]
     return [group for group in groups if 1 < len(group) < seen.shape[1]]
+
+
+def _n_distinct(numbers: NDArray[np.intp]) -> int:
+    return int(np.count_nonzero(np.bincount(numbers)))
 
 
 def _between_points(
