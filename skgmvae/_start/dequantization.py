@@ -46,6 +46,9 @@ class Dequantization(NamedTuple):
         seven tables of answers that overlap, the mean adjusted Rand index of the initial partition
         is .85 with 0, .875 with 1 and .88 without a limit; but without one, clusters of counts of
         which most are zero are lost.
+    min_scale : int
+        Values that a scale with ends has at the least: with fewer, such as codes of three kinds of
+        pain, the adjusted Rand index of heart falls from .28 to .04 for some seeds.
     max_variables : int
         With more, no column is: rows are then compared by principal components, which no single
         column determines, and noise in each column would add up. A one-hot encoded category is one
@@ -62,6 +65,7 @@ class Dequantization(NamedTuple):
 
     min_width: float = 0.02
     max_tail: float = 1.0
+    min_scale: int = 5
     max_variables: int = FEW_FEATURES
     max_rows: int = 1000
     max_sparse_values: int = 2**24
@@ -206,7 +210,7 @@ def _cells_of(column: NDArray[np.float32], rule: Dequantization) -> _Cells | Non
     if width < rule.min_width * (values[-1] - values[0]):
         return None
     low, high = values - below / 2, values + above / 2
-    if len(values) > 2:
+    if len(values) >= rule.min_scale:
         low[0] -= below[0] * np.clip(counts[0] / counts[1] - 1, 0, rule.max_tail)
         high[-1] += above[-1] * np.clip(counts[-1] / counts[-2] - 1, 0, rule.max_tail)
     return _Cells(values, low, high)

@@ -53,6 +53,11 @@ def test_the_last_value_is_as_dense_as_the_one_before_if_a_step_more_is_enough(n
         assert p_of_uniform(last, 3.5, end) > 0.01
 
 
+def test_a_scale_has_five_values_at_the_least():
+    X = np.repeat(np.arange(4), [300, 300, 300, 3000])[:, None]
+    assert p_of_uniform(spread(X)[-3000:].ravel(), 2.5, 3.5) > 0.01
+
+
 SHOPS = np.random.default_rng(3).uniform(0, 10, (10, 3)).astype(np.float32)
 
 
