@@ -9,7 +9,7 @@ kind of column is treated.
 """
 
 # %%
-# Four kinds of customers: families, students, business customers, and 2 % resellers, who order many
+# Four kinds of customers: families, students, business customers, and 3 % resellers, who order many
 # times as much. Subscribing to the newsletter is independent of the kind of customer.
 
 import matplotlib.pyplot as plt
@@ -21,7 +21,7 @@ from skgmvae import GMVAEClustering
 from skgmvae.plotting import ClusterProfileDisplay
 
 random = np.random.default_rng(0)
-kind = random.choice(4, size=1200, p=[0.45, 0.33, 0.2, 0.02])
+kind = random.choice(4, size=1200, p=[0.44, 0.33, 0.2, 0.03])
 usual = random.random(1200) < 0.8
 pays_by = np.where(usual, np.array([0, 1, 2, 2])[kind], random.integers(3, size=1200))
 X = pd.DataFrame({
