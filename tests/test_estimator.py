@@ -183,8 +183,8 @@ def test_a_scaler_has_its_effect_if_the_clusterer_does_not_scale():
     X, y = load_wine(return_X_y=True)
     estimator = GMVAEClustering(3, scale=None, random_state=0)
     scaled = make_pipeline(StandardScaler(), clone(estimator)).fit_predict(X)
-    assert adjusted_rand_score(y, estimator.fit_predict(X)) < 0.5
-    assert adjusted_rand_score(y, scaled) > 0.7
+    assert adjusted_rand_score(y, estimator.fit_predict(X)) < 0.85
+    assert adjusted_rand_score(y, scaled) > 0.85
 
 
 # the initial partition
