@@ -34,7 +34,7 @@ GENERATORS = Path(__file__).parents[1] / "examples" / "benchmarks" / "generated_
 SMALL = {
     "n_clusters": 3, "latent_dim": 2, "style_dim": 2, "hidden_layer_sizes": (8,),
     "max_iter": 10, "batch_size": 32, "device": "cpu", "random_state": 0,
-    "learning_rate_init": 1e-2,  # so that all components have rows after so few epochs
+    "learning_rate_init": 3e-2,  # so that all components have rows after so few epochs
 }
 
 
