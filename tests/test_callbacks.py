@@ -385,7 +385,8 @@ def test_the_weights_of_the_best_epoch_are_kept_and_all_rows_have_labels(stopped
 def test_the_scores_are_bounds_of_rows_that_no_step_sees(clusterer, X):
     X_val = X[::4] + 0.01
     keeper = Keeper()
-    found = clone(clusterer).set_params(consistency=0.0)
+    parameters = {"consistency": 0.0, "learning_rate_init": 1e-2}
+    found = clone(clusterer).set_params(**parameters)
     found.set_callbacks(EarlyStopping(X_val=X_val), keeper)
     quiet_fit(found, X)
     scores = found.validation_scores_
@@ -393,7 +394,7 @@ def test_the_scores_are_bounds_of_rows_that_no_step_sees(clusterer, X):
     assert np.corrcoef(scores, bounds[:-1])[0, 1] > 0.98
     np.testing.assert_allclose(scores, bounds[:-1], atol=1.0)
     # rows to validate by that are not of X take part in nothing else
-    without = quiet_fit(clone(clusterer).set_params(consistency=0.0), X)
+    without = quiet_fit(clone(clusterer).set_params(**parameters), X)
     assert [r["loss"] for r in found._records] == [r["loss"] for r in without._records]
     best = keeper.fitted[int(scores.argmax())][3]
     assert found.score(X) == pytest.approx(best.score(X), abs=1e-5)
