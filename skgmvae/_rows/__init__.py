@@ -16,7 +16,7 @@ from .intake import checked_rows
 from .lazy import LazyRows, is_source
 from .sources import Rows, SparseRows, joined
 from .streamed import StreamedRows
-from .units import FARTHEST, Units, moments, resolution
+from .units import FARTHEST, Units, moments
 
 __all__ = [
     "BLOCK_ROWS",
@@ -39,7 +39,6 @@ __all__ = [
     "mixed_order",
     "moments",
     "n_batches",
-    "resolution",
     "rows_at_a_time",
     "rows_of_values",
     "shuffled_batches",

@@ -17,7 +17,6 @@ from .containers import blocks, dense, has_missing, slices
 
 __all__ = [
     "FARTHEST", "WINSORIZING", "FarRule", "Moments", "Units", "Winsorizing", "moments",
-    "resolution",
 ]
 
 #: Values that are sorted at a time, by columns.
@@ -303,27 +302,6 @@ class Units(NamedTuple):
             for block in blocks(X)
         ]
         return np.logical_and.reduce(same)
-
-
-def resolution(X: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the smallest gap between distinct values of each column, 0 where there is one value.
-
-    In a column of whole numbers it is at least 1, in one of many real numbers next to nothing.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-
-    Returns
-    -------
-    resolution : ndarray of shape (n_features,)
-
-    Examples
-    --------
-    >>> resolution(np.array([[0.0, 1.0, 5.0], [1.0, 5.0, 5.0], [0.0, 3.0, 5.0]]))
-    array([1., 2., 0.])
-    """
-    return np.array([_smallest_gap(column) for column in _sorted_columns(X)])
 
 
 def _smallest_gap(column: NDArray[Any]) -> float:

@@ -39,37 +39,6 @@ class Explanation(NamedTuple):
 EXPLANATION = Explanation()
 
 
-def explained(
-    values: NDArray[np.float32],
-    labels: NDArray[np.intp],
-    codes: Sequence[Code] = (),
-    *,
-    policy: Explanation = EXPLANATION,
-) -> float:
-    """Return what the labels tell of the columns, one by one, less their own entropy, in nats.
-
-    From the information about each column that is subtracted which labels have by chance (Miller
-    1955). Rows that have a code are a bin of their own.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_features)
-    labels : ndarray of shape (n_rows,)
-    codes : sequence of Code, default=()
-    policy : Explanation, default=EXPLANATION
-
-    Examples
-    --------
-    >>> values = np.arange(400, dtype=np.float32).reshape(2, 200).T
-    >>> labels = np.arange(200) // 100
-    >>> float(np.round(explained(values[:, :1], labels), 1))  # of one column
-    -0.0
-    >>> float(np.round(explained(values, labels), 1))  # of two that depend on each other
-    0.6
-    """
-    return _explained(values, labels, codes, policy)[0]
-
-
 def explaining_most(
     values: NDArray[np.float32],
     partitions: Sequence[NDArray[np.intp]],
@@ -90,19 +59,47 @@ def explaining_most(
     """
     found, most, spread = 0, -math.inf, 0.0
     for number, labels in enumerate(partitions):
-        value, of_chance = _explained(values, labels, codes, policy)
+        value, of_chance = explained(values, labels, codes, policy=policy)
         if number == 0 or value > most + max(spread, of_chance):
             found, most, spread = number, value, of_chance
     return found
 
 
-def _explained(
+def explained(
     values: NDArray[np.float32],
     labels: NDArray[np.intp],
-    codes: Sequence[Code],
-    policy: Explanation,
+    codes: Sequence[Code] = (),
+    *,
+    policy: Explanation = EXPLANATION,
 ) -> tuple[float, float]:
-    """Return what the labels explain, and the standard deviation that it has by chance."""
+    """Return what the labels tell of the columns, one by one, less their own entropy, in nats.
+
+    From the information about each column that is subtracted which labels have by chance (Miller
+    1955). Rows that have a code are a bin of their own.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_features)
+    labels : ndarray of shape (n_rows,)
+    codes : sequence of Code, default=()
+    policy : Explanation, default=EXPLANATION
+
+    Returns
+    -------
+    value : float
+    spread : float
+        Standard deviation that the value has by chance, with labels of the same number that have
+        nothing to do with the columns.
+
+    Examples
+    --------
+    >>> values = np.arange(400, dtype=np.float32).reshape(2, 200).T
+    >>> labels = np.arange(200) // 100
+    >>> float(np.round(explained(values[:, :1], labels)[0], 1))  # of one column
+    -0.0
+    >>> float(np.round(explained(values, labels)[0], 1))  # of two that depend on each other
+    0.6
+    """
     some = slice(None, None, -(-len(labels) // policy.max_rows))
     is_code = are_codes((len(labels), values.shape[1]), codes)[some]
     values, labels = values[some], labels[some]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import normalize
 
-from skgmvae._rows import FARTHEST, Units, resolution
+from skgmvae._rows import FARTHEST, Units
 from skgmvae._rows import units as units_file
 
 CPU = torch.device("cpu")
@@ -236,6 +236,10 @@ def test_rows_of_unit_length_share_a_scale_only_if_it_is_chosen_automatically(sc
     X = normalize(rng().exponential(size=(40, 4)) * [9, 9, 1, 1])
     expected = {"range": np.ptp(X, 0), "std": X.std(0), None: np.ones(4)}[scale]
     np.testing.assert_allclose(spans(X, scale), expected / expected[0])
+
+
+def resolution(X):
+    return np.array([units_file._smallest_gap(column) for column in units_file._sorted_columns(X)])
 
 
 @pytest.mark.parametrize("values", [

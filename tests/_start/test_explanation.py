@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from scipy.stats import entropy, norm
 
 from skgmvae._start.codes import Code
-from skgmvae._start.explanation import EXPLANATION, _explained, explained, explaining_most
+from skgmvae._start.explanation import EXPLANATION, explaining_most
+from skgmvae._start.explanation import explained as explained_and_spread
+
+
+def explained(*arguments, **policy):
+    return explained_and_spread(*arguments, **policy)[0]
 
 
 def information(joint):
@@ -108,5 +113,5 @@ def test_what_is_explained_by_chance_has_the_spread_that_is_taken_for_it():
     random = np.random.default_rng(0)
     X = random.normal(size=(400, 5)).astype(np.float32)
     by_chance = [explained(X, random.integers(3, size=400)) for _ in range(300)]
-    _, spread = _explained(X, np.arange(400) % 3, (), EXPLANATION)
+    _, spread = explained_and_spread(X, np.arange(400) % 3)
     assert np.std(by_chance) == pytest.approx(spread, rel=0.15)
