@@ -106,6 +106,16 @@ def make_customers(n_clusters=3, random_state=None):
     return np.log1p(np.column_stack([days, n_purchases, spent])), y
 
 
+def make_visits(random_state=None):
+    """Make pages, seconds, bytes and errors of visits to a site, of three kinds, 6:3:1."""
+    rng = np.random.default_rng(random_state)
+    y = of_shares([6, 3, 1], 1500, rng)
+    pages = 1 + rng.poisson(np.array([2, 8, 40])[y])
+    seconds = rng.lognormal(np.log([20, 180, 1200])[y], 0.6)
+    n_bytes = rng.lognormal(np.log([2e4, 3e5, 4e6])[y], 0.7)
+    return np.column_stack([pages, seconds, n_bytes, rng.poisson(np.array([0.1, 0.3, 6])[y])]), y
+
+
 def make_categories(n_levels, n_columns, n_clusters, certainty, n_samples=1000, random_state=None):
     """Make latent classes: given the class, the columns are independent of each other.
 
@@ -617,7 +627,10 @@ TABLES = {
         (0, 0.1, 4), (0, 0.3, 8), (-1, 0.05, 6), (999, 0.1, 5), (-999, 0.4, 5), (-999, 0.03, 5),
     )),
     "grids": cases(make_grids, [(n,) for n in ("log", "root", "power", "month", "lookup", "place")])
-    | {"customers_3": make_customers, "customers_4": partial(make_customers, 4)},
+    | {
+        "customers_3": make_customers, "customers_4": partial(make_customers, 4),
+        "visits": make_visits,
+    },
     "categories": {
         "5_flags+categories": partial(make_categories, (3, 2), 5, 2, 0.7),
         "8_flags": partial(make_categories, (2,), 8, 2, 0.6),

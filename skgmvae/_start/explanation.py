@@ -18,7 +18,7 @@ from sklearn.metrics import mutual_info_score
 
 from .codes import Code, are_codes
 
-__all__ = ["EXPLANATION", "Explanation", "explained", "explaining_most"]
+__all__ = ["EXPLANATION", "Explained", "Explanation", "explained", "explaining_most"]
 
 
 class Explanation(NamedTuple):
@@ -39,11 +39,31 @@ class Explanation(NamedTuple):
 EXPLANATION = Explanation()
 
 
+class Explained(NamedTuple):
+    """What labels explain.
+
+    Attributes
+    ----------
+    value : float
+        What they tell of the columns, one by one, less their own entropy, in nats.
+    spread : float
+        Standard deviation that the value has by chance, with labels of the same number that have
+        nothing to do with the columns.
+    told : float
+        What they tell of the columns, one by one, in nats.
+    """
+
+    value: float
+    spread: float
+    told: float
+
+
 def explaining_most(
     values: NDArray[np.float32],
     partitions: Sequence[NDArray[np.intp]],
     codes: Sequence[Code] = (),
     *,
+    lead: float = 0.0,
     policy: Explanation = EXPLANATION,
 ) -> int:
     """Return the number of the partition that explains most.
@@ -51,17 +71,26 @@ def explaining_most(
     One that comes later has to explain more by more than one standard deviation, by chance, of
     what is explained by labels that have nothing to do with the columns.
 
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_features)
+    partitions : sequence of ndarray of shape (n_rows,)
+    codes : sequence of Code, default=()
+    lead : float, default=0.0
+        Share of what the first tells of the columns by which others have to explain more than it.
+    policy : Explanation, default=EXPLANATION
+
     Examples
     --------
     >>> values = np.arange(400, dtype=np.float32).reshape(2, 200).T
     >>> explaining_most(values, [np.arange(200) % 2, np.arange(200) // 100])
     1
     """
-    found, most, spread = 0, -math.inf, 0.0
-    for number, labels in enumerate(partitions):
-        value, of_chance = explained(values, labels, codes, policy=policy)
-        if number == 0 or value > most + max(spread, of_chance):
-            found, most, spread = number, value, of_chance
+    first, *others = (explained(values, labels, codes, policy=policy) for labels in partitions)
+    found, most, least = 0, first, first.value + lead * first.told
+    for number, other in enumerate(others, 1):
+        if other.value > max(most.value + max(most.spread, other.spread), least):
+            found, most = number, other
     return found
 
 
@@ -71,8 +100,8 @@ def explained(
     codes: Sequence[Code] = (),
     *,
     policy: Explanation = EXPLANATION,
-) -> tuple[float, float]:
-    """Return what the labels tell of the columns, one by one, less their own entropy, in nats.
+) -> Explained:
+    """Return what the labels tell of the columns, one by one, less their own entropy.
 
     From the information about each column that is subtracted which labels have by chance (Miller
     1955). Rows that have a code are a bin of their own.
@@ -86,31 +115,30 @@ def explained(
 
     Returns
     -------
-    value : float
-    spread : float
-        Standard deviation that the value has by chance, with labels of the same number that have
-        nothing to do with the columns.
+    Explained
 
     Examples
     --------
     >>> values = np.arange(400, dtype=np.float32).reshape(2, 200).T
     >>> labels = np.arange(200) // 100
-    >>> float(np.round(explained(values[:, :1], labels)[0], 1))  # of one column
+    >>> float(np.round(explained(values[:, :1], labels).value, 1))  # of one column
     -0.0
-    >>> float(np.round(explained(values, labels)[0], 1))  # of two that depend on each other
+    >>> float(np.round(explained(values, labels).value, 1))  # of two that depend on each other
     0.6
     """
     some = slice(None, None, -(-len(labels) // policy.max_rows))
     is_code = are_codes((len(labels), values.shape[1]), codes)[some]
     values, labels = values[some], labels[some]
     sizes = np.unique(labels, return_counts=True)[1]
-    total, degrees = -float(entropy(sizes)), 0
+    total, degrees = 0.0, 0
     for column, coded in zip(values.T, is_code.T, strict=True):
         bins = _binned(column, coded, policy.n_bins)
         degrees += (len(np.unique(bins)) - 1) * (len(sizes) - 1)
         total += float(mutual_info_score(bins, labels))
     # by chance 2 n times the information has a chi-squared distribution
-    return total - degrees / (2 * len(labels)), math.sqrt(degrees / 2) / len(labels)
+    told = total - degrees / (2 * len(labels))
+    spread = math.sqrt(degrees / 2) / len(labels)
+    return Explained(told - float(entropy(sizes)), spread, told)
 
 
 def _binned(

@@ -73,6 +73,10 @@ class Selection(NamedTuple):
         So many features, or columns of few values, or no clusters are compared by what they
         explain: in the plane these are often curves, which explain nothing of their coordinates one
         by one.
+    lead_of_apart : float
+        Share of what clusters that stand apart tell of the columns by which a mixture has to
+        explain more: a few rows of a long tail stand apart as clusters do. It was .5 and more where
+        tails were cut off raw amounts, at most .17 where curves or pen strokes were cut right.
     """
 
     n_refined: int = 6
@@ -83,6 +87,7 @@ class Selection(NamedTuple):
     max_ratio_of_ranges: float = 10.0
     n_beginnings: int = 3
     min_features: int = 3
+    lead_of_apart: float = 0.25
 
 
 SELECTION = Selection()
@@ -187,11 +192,14 @@ def initial_partition(
 
 
 def _explaining_most(
-    partitions: list[InitialPartition], values: NDArray[np.float32], codes: Sequence[Code] = ()
+    partitions: list[InitialPartition],
+    values: NDArray[np.float32],
+    codes: Sequence[Code] = (),
+    lead: float = 0.0,
 ) -> InitialPartition:
     """Return the partition that explains most of all columns, the first of those that do."""
     labels = [np.asarray(found.probabilities.argmax(1)).ravel() for found in partitions]
-    return partitions[explaining_most(values, labels, codes)]
+    return partitions[explaining_most(values, labels, codes, lead=lead)]
 
 
 def _values_of(rows: Rows, neighbors: Neighbors) -> NDArray[np.float32]:
@@ -235,6 +243,8 @@ class _Space(NamedTuple):
         Of the rows in the model's units and, if features may be coordinates, in their own.
     values : ndarray of shape (n_rows, n_features) or None
         Those of which partitions explain more or less, None where no mixture is tried.
+    distances : ndarray of shape (n_features,) or None
+        Between neighboring rows, in the units of the values.
     of_mixtures : ndarray of bool of shape (n_features,) or slice
         The features to which mixtures are fitted.
     missing : ndarray of bool of shape (n_rows, n_features) or None
@@ -245,6 +255,7 @@ class _Space(NamedTuple):
 
     views: list[Neighbors]
     values: NDArray[np.float32] | None = None
+    distances: NDArray[np.floating] | None = None
     of_mixtures: NDArray[np.bool_] | slice = slice(None)
     missing: NDArray[np.bool_] | None = None
     has_noise: bool = False
@@ -269,7 +280,8 @@ def _space(
         missing = coded if missing is None else missing | coded
         with_gaps = np.where(missing, np.float32(np.nan), values)
         values = completed(Rows.of_array(with_gaps, observed.device)).flat()
-    points = dequantized(values, random, missing=missing)
+    distances = np.median(neighbors.distances[:, 0]) * scale
+    points = dequantized(values, random, missing=missing, distances=distances)
     views = [neighbors]
     if points is not given:
         views = [find_neighbors(Rows.of_array(points, observed.device), seed)]
@@ -278,9 +290,10 @@ def _space(
         own_units = (scale / scale.max()).astype(np.float32)
         views.append(in_coordinates(views[0], points[views[0].first] * own_units))
         for_mixtures = values * own_units  # where k-means, from which they begin, is right
+        distances = distances * own_units
     seen = given if missing is None else np.where(missing, np.float32(np.nan), given)
     of_mixtures = without_large_categories(seen)
-    return _Space(views, for_mixtures, of_mixtures, missing, points is not given)
+    return _Space(views, for_mixtures, distances, of_mixtures, missing, points is not given)
 
 
 def _candidates_by_score(
@@ -319,7 +332,8 @@ def _compared_with_mixtures(
     shapes that a graph would follow, only gaps in its tails, so that the best mixture is taken in
     any case. Where no mixture is right and no clusters stand apart, the partition is taken that
     explains most: that candidate, the best mixture, or the best of columns that have been made
-    normal one by one.
+    normal one by one. Clusters that stand apart give way to the best mixture if it explains far
+    more.
     """
     assert space.values is not None
     compared = space.views[0]
@@ -348,11 +362,11 @@ def _compared_with_mixtures(
     if found.is_right or space.values.shape[1] == 1:
         return _by_mixture(found.mixture, space, random)
     may_be_curves = normal.shape[1] < selection.min_features and not space.has_noise
-    if may_be_curves or stand_apart(
-        best, judged or _judged(space.views, random), n_clusters
-    ):
+    if may_be_curves:
         return by_votes
     partitions = [by_votes, _by_mixture(found.mixture, space, random)]
+    if stand_apart(best, judged or _judged(space.views, random), n_clusters):
+        return _explaining_most(partitions, space.values, lead=selection.lead_of_apart)
     if not space.has_noise:  # ranks would be those of the noise
         scores = normal_scores(_drawn(space, random))
         found = best_mixture(scores[complete], beginnings, n_clusters, random, policy=_ROUGH)
@@ -380,7 +394,9 @@ def _drawn(space: _Space, random: np.random.RandomState) -> NDArray[np.float32]:
     """Return values of mixtures with other noise in each draw, NaN where they are missing."""
     values, missing = space.values, space.missing
     assert values is not None
-    drawn = dequantized(values, random, normal=True, missing=missing)
+    drawn = dequantized(
+        values, random, normal=True, missing=missing, distances=space.distances
+    )
     if missing is not None:
         drawn = np.where(missing, np.float32(np.nan), drawn)
     return drawn[:, space.of_mixtures]

@@ -425,3 +425,14 @@ def test_groups_are_found_where_some_rows_are_missing():
     X[3, 1], X[4] = np.nan, np.nan
     (group,) = one_hot_groups(X)
     np.testing.assert_array_equal(group, [0, 1, 2])
+
+
+@pytest.mark.parametrize(("distance", "is_spread"), [(0.9, True), (1.1, False)])
+def test_cells_as_wide_as_rows_are_apart_are_seen_in_a_column_of_many_values(distance, is_spread):
+    X = np.arange(200, dtype=np.float32)[:, None].repeat(3, 0)
+    X = np.column_stack([X, np.random.default_rng(0).standard_normal(600)]).astype(np.float32)
+    distances = np.array([distance, 1e-9])
+    found = dequantized(X, np.random.RandomState(0), distances=distances)
+    np.testing.assert_array_equal(found[:, 1], X[:, 1])  # each value is there once
+    assert (found[:, 0] != X[:, 0]).any() == is_spread
+    np.testing.assert_array_equal(found[:, 0].round(), X[:, 0])

@@ -10,11 +10,11 @@ from scipy.stats import entropy, norm
 
 from skgmvae._start.codes import Code
 from skgmvae._start.explanation import EXPLANATION, explaining_most
-from skgmvae._start.explanation import explained as explained_and_spread
+from skgmvae._start.explanation import explained as all_explained
 
 
 def explained(*arguments, **policy):
-    return explained_and_spread(*arguments, **policy)[0]
+    return all_explained(*arguments, **policy).value
 
 
 def information(joint):
@@ -113,5 +113,18 @@ def test_what_is_explained_by_chance_has_the_spread_that_is_taken_for_it():
     random = np.random.default_rng(0)
     X = random.normal(size=(400, 5)).astype(np.float32)
     by_chance = [explained(X, random.integers(3, size=400)) for _ in range(300)]
-    _, spread = explained_and_spread(X, np.arange(400) % 3)
+    spread = all_explained(X, np.arange(400) % 3).spread
     assert np.std(by_chance) == pytest.approx(spread, rel=0.15)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_with_a_lead_of_the_first_others_have_to_explain_more_by_that_share(number):
+    random = np.random.default_rng(0)
+    y = random.integers(3, size=600)
+    X = (4 * random.normal(size=(3, 4))[y] + random.normal(size=(600, 4))).astype(np.float32)
+    found = [all_explained(X, labels) for labels in (y == 0, y)]
+    entropies = [entropy(np.bincount(labels)) for labels in (y == 0, y)]
+    assert [each.told - each.value for each in found] == pytest.approx(entropies)
+    share = (found[1].value - found[0].value) / found[0].told
+    lead = share + 0.01 - 0.02 * number
+    assert explaining_most(X, [y == 0, y], lead=lead) == number

@@ -554,9 +554,9 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
     seen = {}
     real = module.dequantized
 
-    def spy(values, random, *, normal=False, missing=None):
+    def spy(values, random, *, normal=False, missing=None, distances=None):
         assert missing is None
-        draw = real(values, random, normal=normal)
+        draw = real(values, random, normal=normal, distances=distances)
         seen.setdefault(normal, []).append(draw)
         return draw
 
@@ -599,6 +599,13 @@ def test_where_no_clusters_stand_apart_that_is_taken_which_explains_most(make, s
     assert found.is_mixture
     labels = found.probabilities.toarray().argmax(1)
     assert adjusted_rand_score(y, labels) > before + 0.15
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("seed", [0, 2])
+def test_whole_numbers_beside_long_tails_and_rows_of_a_tail_are_no_clusters(generated, seed):
+    X, y = generated.make_visits(random_state=seed)
+    assert agreement(X, y, seed=seed) > 0.9  # at most .21 before
 
 
 @pytest.mark.ours
