@@ -9,8 +9,9 @@ from .neighbors import (
     nearest_in_sample,
     perturbation_radius,
 )
-from .selection import certain, initial_partition
+from .selection import initial_partition
 from .tangent_distance import nearest_up_to_affine
+from .votes import certain
 
 __all__ = [
     "FEW_FEATURES", "RADIUS", "Neighbors", "certain", "completed", "find_neighbors",

@@ -8,28 +8,21 @@ measured, all is done once more with these taken for missing values.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 
-from .._rows import BLOCK_ROWS, Rows
+from .._rows import Rows
 from ..runtime import one_thread
 from .candidates import OVERCLUSTERING, divided, graph_candidates, propagate_labels
-from .codes import Code, are_codes, find_codes
-from .completion import completed
+from .codes import Code, find_codes
 from .criterion import JudgedGraph, judged_graphs, partition_score, stand_apart
-from .dequantization import (
-    DEQUANTIZATION,
-    dequantized,
-    has_few_variables,
-    without_large_categories,
-)
+from .dequantization import DEQUANTIZATION, has_few_variables
 from .explanation import explaining_most
 from .graph import edge_information, neighbor_graph, separation
 from .latent_classes import class_probabilities, encoded_categories
@@ -40,10 +33,12 @@ from .mixtures import (
     normal_scores,
     responsibilities,
 )
-from .neighbors import Neighbors, find_neighbors, in_coordinates
+from .neighbors import Neighbors
+from .space import Space, space_of, values_of
 from .spanning_tree import tree_cuts
+from .votes import certain, labels_of_all, means_of_identical, neighbor_votes, of_each_row
 
-__all__ = ["SELECTION", "InitialPartition", "Selection", "certain", "initial_partition"]
+__all__ = ["SELECTION", "InitialPartition", "Selection", "initial_partition"]
 
 
 class Selection(NamedTuple):
@@ -63,10 +58,6 @@ class Selection(NamedTuple):
     min_separation_fewer : float
         Least separation of a partition into fewer than `n_clusters` clusters: at .96 ten blobs that
         overlap were merged to 3-7.
-    max_coordinates, max_ratio_of_ranges : int, float
-        So few features, of ranges that differ by no larger factor, may be coordinates of one space:
-        their rows are also compared by distance there, and mixtures fitted there, since a unit for
-        each feature stretches shapes. Chosen by hand.
     n_beginnings : int
         Candidates, the best ones, from which Gaussian mixtures are fitted. Not tuned.
     min_features : int
@@ -83,8 +74,6 @@ class Selection(NamedTuple):
     min_separation: float = 0.96
     max_uncertainty_ratio: float = 0.55
     min_separation_fewer: float = 0.975
-    max_coordinates: int = 3
-    max_ratio_of_ranges: float = 10.0
     n_beginnings: int = 3
     min_features: int = 3
     lead_of_apart: float = 0.25
@@ -94,9 +83,6 @@ SELECTION = Selection()
 
 #: To find the best mixture fast, whether it is right or not.
 _ROUGH = MIXTURE_TEST._replace(factors=(), tol=MIXTURE_TEST.tol_of_rough)
-
-_Values = TypeVar("_Values", NDArray[Any], csr_array)
-
 
 class InitialPartition(NamedTuple):
     """What a fit begins with.
@@ -112,19 +98,6 @@ class InitialPartition(NamedTuple):
 
     probabilities: csr_array
     is_mixture: bool
-
-
-def certain(labels: NDArray[np.intp], n_clusters: int) -> csr_array:
-    """Return the probabilities of rows that are in these clusters for sure, (n_rows, n_clusters).
-
-    Examples
-    --------
-    >>> certain(np.array([1, 0]), 3).toarray()
-    array([[0., 1., 0.],
-           [1., 0., 0.]], dtype=float32)
-    """
-    ones, every = np.ones(len(labels), np.float32), np.arange(len(labels) + 1)
-    return csr_array((ones, labels, every), shape=(len(labels), n_clusters))
 
 
 @one_thread()
@@ -176,10 +149,10 @@ def initial_partition(
 
     values = None
     if scale is not None and has_few_variables(observed):
-        values = _values_of(rows, neighbors)
+        values = values_of(rows, neighbors)
 
     def sought(codes: Sequence[Code] = ()) -> InitialPartition:
-        space = _space(values, neighbors, scale, observed, codes, seed, random, selection)
+        space = space_of(values, neighbors, scale, observed, codes, seed, random)
         found = _sought_in(space, neighbors, n_found, random, selection)
         found.probabilities.resize(rows.n_rows, n_clusters)  # components without rows come last
         return found
@@ -202,14 +175,8 @@ def _explaining_most(
     return partitions[explaining_most(values, labels, codes, lead=lead)]
 
 
-def _values_of(rows: Rows, neighbors: Neighbors) -> NDArray[np.float32]:
-    if neighbors.compared.shape[1] == math.prod(rows.data_shape):  # they are at hand
-        return _of_each_row(neighbors.compared, neighbors)
-    return rows.flat()
-
-
 def _sought_in(
-    space: _Space,
+    space: Space,
     neighbors: Neighbors,
     n_found: int,
     random: np.random.RandomState,
@@ -222,78 +189,16 @@ def _sought_in(
     else:
         found = _compared_with_mixtures(candidates, judged, space, n_found, random, selection)
     if space.has_noise:
-        probabilities = _means_of_identical(found.probabilities, neighbors.inverse)
+        probabilities = means_of_identical(found.probabilities, neighbors.inverse)
         found = found._replace(probabilities=probabilities)
     return found
 
 
-def _by_votes(labels: NDArray[np.intp], space: _Space, n_clusters: int) -> InitialPartition:
+def _by_votes(labels: NDArray[np.intp], space: Space, n_clusters: int) -> InitialPartition:
     """Return the partition that has the labels of the references."""
     compared = space.views[0]
-    votes = _votes(compared, labels, n_clusters)
-    return InitialPartition(_of_each_row(votes, compared), is_mixture=False)
-
-
-class _Space(NamedTuple):
-    """Where rows are compared.
-
-    Attributes
-    ----------
-    views : list of Neighbors
-        Of the rows in the model's units and, if features may be coordinates, in their own.
-    values : ndarray of shape (n_rows, n_features) or None
-        Those of which partitions explain more or less, None where no mixture is tried.
-    distances : ndarray of shape (n_features,) or None
-        Between neighboring rows, in the units of the values.
-    of_mixtures : ndarray of bool of shape (n_features,) or slice
-        The features to which mixtures are fitted.
-    missing : ndarray of bool of shape (n_rows, n_features) or None
-        Which of the values are, or count as missing.
-    has_noise : bool
-        Whether columns of few values are spread out in the views, or codes are replaced.
-    """
-
-    views: list[Neighbors]
-    values: NDArray[np.float32] | None = None
-    distances: NDArray[np.floating] | None = None
-    of_mixtures: NDArray[np.bool_] | slice = slice(None)
-    missing: NDArray[np.bool_] | None = None
-    has_noise: bool = False
-
-
-def _space(
-    values: NDArray[np.float32] | None,
-    neighbors: Neighbors,
-    scale: NDArray[np.float64] | None,
-    observed: Rows,
-    codes: Sequence[Code],
-    seed: int,
-    random: np.random.RandomState,
-    selection: Selection,
-) -> _Space:
-    if values is None or scale is None:
-        return _Space([neighbors])
-    given = values
-    missing = np.isnan(observed.flat()) if observed.has_missing else None
-    if codes:
-        coded = are_codes(values.shape, codes)
-        missing = coded if missing is None else missing | coded
-        with_gaps = np.where(missing, np.float32(np.nan), values)
-        values = completed(Rows.of_array(with_gaps, observed.device)).flat()
-    distances = np.median(neighbors.distances[:, 0]) * scale
-    points = dequantized(values, random, missing=missing, distances=distances)
-    views = [neighbors]
-    if points is not given:
-        views = [find_neighbors(Rows.of_array(points, observed.device), seed)]
-    for_mixtures = values
-    if _are_coordinates(scale, selection):
-        own_units = (scale / scale.max()).astype(np.float32)
-        views.append(in_coordinates(views[0], points[views[0].first] * own_units))
-        for_mixtures = values * own_units  # where k-means, from which they begin, is right
-        distances = distances * own_units
-    seen = given if missing is None else np.where(missing, np.float32(np.nan), given)
-    of_mixtures = without_large_categories(seen)
-    return _Space(views, for_mixtures, distances, of_mixtures, missing, points is not given)
+    votes = neighbor_votes(compared, labels, n_clusters)
+    return InitialPartition(of_each_row(votes, compared), is_mixture=False)
 
 
 def _candidates_by_score(
@@ -321,7 +226,7 @@ def _judged(views: list[Neighbors], random: np.random.RandomState) -> list[Judge
 def _compared_with_mixtures(
     candidates: list[NDArray[np.intp]],
     judged: list[JudgedGraph],
-    space: _Space,
+    space: Space,
     n_clusters: int,
     random: np.random.RandomState,
     selection: Selection,
@@ -344,11 +249,11 @@ def _compared_with_mixtures(
     whole = whole or candidates[:1]  # cuts may leave a cluster empty
 
     def of_complete(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-        labels = _labels_of_all(compared, labels, n_clusters)
-        return _of_each_row(labels, compared)[complete]
+        labels = labels_of_all(compared, labels, n_clusters)
+        return of_each_row(labels, compared)[complete]
 
-    normal = _drawn(space, random)[complete]
-    others = _drawn(space, random)[complete] if space.has_noise else None
+    normal = space.drawn(random)[complete]
+    others = space.drawn(random)[complete] if space.has_noise else None
     beginnings = [of_complete(labels) for labels in whole[: selection.n_beginnings]]
     best = candidates[0]
     if best is not whole[0]:
@@ -368,7 +273,7 @@ def _compared_with_mixtures(
     if stand_apart(best, judged or _judged(space.views, random), n_clusters):
         return _explaining_most(partitions, space.values, lead=selection.lead_of_apart)
     if not space.has_noise:  # ranks would be those of the noise
-        scores = normal_scores(_drawn(space, random))
+        scores = normal_scores(space.drawn(random))
         found = best_mixture(scores[complete], beginnings, n_clusters, random, policy=_ROUGH)
         assert found is not None  # as before, of as many values
         partitions.append(InitialPartition(responsibilities(found.mixture, scores), True))
@@ -376,35 +281,18 @@ def _compared_with_mixtures(
 
 
 def _by_mixture(
-    mixture: GaussianMixture, space: _Space, random: np.random.RandomState
+    mixture: GaussianMixture, space: Space, random: np.random.RandomState
 ) -> InitialPartition:
     """Return the mean of the responsibilities over draws of the noise.
 
     By one draw a row would be judged by its noise as well as by its values.
     """
     n_draws = DEQUANTIZATION.n_draws if space.has_noise else 1
-    total = responsibilities(mixture, _drawn(space, random))
+    total = responsibilities(mixture, space.drawn(random))
     for _ in range(n_draws - 1):
-        total += responsibilities(mixture, _drawn(space, random))
+        total += responsibilities(mixture, space.drawn(random))
     total.data /= np.float32(n_draws)
     return InitialPartition(total, is_mixture=True)
-
-
-def _drawn(space: _Space, random: np.random.RandomState) -> NDArray[np.float32]:
-    """Return values of mixtures with other noise in each draw, NaN where they are missing."""
-    values, missing = space.values, space.missing
-    assert values is not None
-    drawn = dequantized(
-        values, random, normal=True, missing=missing, distances=space.distances
-    )
-    if missing is not None:
-        drawn = np.where(missing, np.float32(np.nan), drawn)
-    return drawn[:, space.of_mixtures]
-
-
-def _are_coordinates(scale: NDArray[np.float64], selection: Selection) -> bool:
-    few = 1 < len(scale) <= selection.max_coordinates
-    return few and bool(scale.max() < selection.max_ratio_of_ranges * scale.min())
 
 
 def _candidates(
@@ -462,64 +350,3 @@ def _most_informative(
     best = sorted(candidates, key=information, reverse=True)[: selection.n_refined]
     refined = [propagate_labels(graph, labels, n_clusters) for labels in best]
     return max(best + refined, key=information)
-
-
-def _votes(neighbors: Neighbors, labels: NDArray[np.intp], n_clusters: int) -> csr_array:
-    """Return the shares of clusters among a row and its neighbors, (n_distinct, n_clusters).
-
-    It has no more neighbors here than others in its cluster, which would be lost if it is small.
-    """
-    everyone = _labels_of_all(neighbors, labels, n_clusters)
-    n_others = np.bincount(labels, minlength=n_clusters) - 1
-
-    def of_block(block: slice) -> csr_array:
-        own, nearest = everyone[block], neighbors.nearest[block]
-        n_asked = np.minimum(n_others[own], nearest.shape[1])
-        is_asked = np.arange(nearest.shape[1]) < n_asked[:, None]
-        voters = np.arange(len(own)).repeat(n_asked)
-        votes = certain(own, n_clusters) + csr_array(
-            (np.ones(len(voters), np.float32), (voters, labels[nearest[is_asked]])),
-            shape=(len(own), n_clusters),
-        )
-        votes.data /= (1 + n_asked).astype(np.float32).repeat(np.diff(votes.indptr))
-        return votes
-
-    return vstack(
-        [of_block(block) for block in gen_batches(len(everyone), BLOCK_ROWS)], format="csr"
-    )
-
-
-def _of_each_row(values: _Values, neighbors: Neighbors) -> _Values:
-    """Return for each row what there is for each distinct row."""
-    all_distinct = len(neighbors.nearest) == len(neighbors.inverse)
-    return values if all_distinct else values[neighbors.inverse]
-
-
-def _labels_of_all(
-    neighbors: Neighbors, labels: NDArray[np.intp], n_clusters: int
-) -> NDArray[np.intp]:
-    """Return the labels of all distinct rows: where these are not all references, by vote."""
-    nearest = neighbors.nearest
-    if len(labels) == len(nearest):
-        return labels
-    return np.concatenate([
-        _most_frequent(labels[nearest[block]], n_clusters)
-        for block in gen_batches(len(nearest), BLOCK_ROWS)
-    ])
-
-
-def _most_frequent(labels: NDArray[np.intp], n_clusters: int) -> NDArray[np.intp]:
-    """Return the most frequent of the labels (n_rows, n), the first of those as frequent."""
-    rows = np.arange(len(labels))
-    votes = np.zeros((len(labels), n_clusters), np.int32)
-    for column in labels.T:
-        votes[rows, column] += 1
-    return votes.argmax(1)
-
-
-def _means_of_identical(probabilities: csr_array, inverse: NDArray[np.intp]) -> csr_array:
-    """Return the mean over rows that are identical, whose noise differed."""
-    rows, counts = np.arange(len(inverse)), np.bincount(inverse)
-    total = csr_array((np.ones(len(inverse)), (inverse, rows))) @ probabilities
-    total.data /= counts.repeat(np.diff(total.indptr))
-    return total.astype(np.float32)[inverse]

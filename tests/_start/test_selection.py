@@ -22,6 +22,7 @@ from sklearn.mixture import GaussianMixture
 from skgmvae import GMVAEClustering
 from skgmvae._rows import Rows, Units
 from skgmvae._start import selection as module
+from skgmvae._start import space
 from skgmvae._start.candidates import GraphCandidates, graph_candidates, propagate_labels
 from skgmvae._start.graph import edge_information, neighbor_graph
 from skgmvae._start.neighbors import NEIGHBOR_SEARCH, find_neighbors
@@ -318,61 +319,7 @@ def test_features_of_one_unit_are_compared_by_distance_too():
     assert agreement(X, y) > 0.99
 
 
-@pytest.mark.ours
-@pytest.mark.parametrize(("scale", "n_views"), [
-    ([1.0], 1), ([1.0, 1.0], 2), ([1.0, 9.0], 2), ([1.0, 11.0], 1), ([1.0, 2.0, 3.0], 2),
-    ([1.0] * 4, 1), (None, 1),
-])
-def test_two_or_three_features_of_similar_ranges_may_be_coordinates(scale, n_views, monkeypatch):
-    seen = []
-    real = module.judged_graphs
-    monkeypatch.setattr(
-        module, "judged_graphs", lambda view, random: seen.append(view) or real(view, random)
-    )
-    X = np.random.default_rng(0).standard_normal((50, len(scale or "12"))).astype(np.float32)
-    rows = Rows.of_array(X, torch.device("cpu"))
-    given = None if scale is None else np.array(scale)
-    initial_partition(rows, find_neighbors(rows, 0), 2, 0, scale=given)
-    assert len(seen) == n_views
-    if n_views == 2:
-        np.testing.assert_allclose(seen[1].compared, X * given / given.max(), rtol=1e-5)
-
-
 # How sure it is
-
-
-def test_probabilities_are_shares_among_neighbors_by_an_oracle():
-    X, _ = make_moons(150, noise=0.2, random_state=0)
-    rows = Rows.of_array(X.astype(np.float32), torch.device("cpu"))
-    found = find_neighbors(rows, 0, search=NEIGHBOR_SEARCH._replace(max_references=90))
-    labels = np.random.default_rng(0).integers(0, 3, 90)
-    votes = module._votes(found, labels, 3).toarray()
-    for row, nearest in enumerate(found.nearest):
-        counts = np.bincount(labels[nearest], minlength=3)
-        expected = counts + np.eye(3)[counts.argmax()]
-        np.testing.assert_allclose(votes[row], expected / 11, rtol=1e-5)
-
-
-@pytest.mark.parametrize("n_rows", [1, 2, 5])
-def test_a_small_cluster_is_not_lost_among_its_neighbors(n_rows):
-    # rows of a cluster of five had six of their ten neighbors elsewhere
-    random = np.random.default_rng(0)
-    X = np.vstack([random.standard_normal((100, 2)), 20 + random.standard_normal((n_rows, 2))])
-    y = np.repeat([0, 1], [100, n_rows])
-    found = find_neighbors(Rows.of_array(X.astype(np.float32), torch.device("cpu")), 0)
-    np.testing.assert_array_equal(module._votes(found, y, 2).toarray().argmax(1), y)
-
-
-def test_of_many_clusters_only_votes_are_held():
-    X, y = make_blobs(3000, 2, centers=300, cluster_std=1.0, random_state=0)
-    found = find_neighbors(Rows.of_array(X.astype(np.float32), torch.device("cpu")), 0)
-    votes = module._votes(found, y, 300)
-    assert votes.nnz < 11 * 3000
-    np.testing.assert_allclose(votes.sum(1), 1, rtol=1e-6)
-    means = module._means_of_identical(votes, np.arange(3000) // 2)
-    expected = votes.toarray().reshape(1500, 2, 300).mean(1).repeat(2, axis=0)
-    np.testing.assert_allclose(means.toarray(), expected, rtol=1e-6)
-    assert means.dtype == np.float32
 
 
 @pytest.mark.parametrize("scale", [None, np.ones(100)])
@@ -552,7 +499,7 @@ def test_fewer_clusters_are_taken_only_if_mixtures_say_that_they_suffice(suffice
 
 def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
     seen = {}
-    real = module.dequantized
+    real = space.dequantized
 
     def spy(values, random, *, normal=False, missing=None, distances=None):
         assert missing is None
@@ -560,13 +507,13 @@ def test_mixtures_see_normal_variables_and_the_graph_uniform_ones(monkeypatch):
         seen.setdefault(normal, []).append(draw)
         return draw
 
-    monkeypatch.setattr(module, "dequantized", spy)
+    monkeypatch.setattr(space, "dequantized", spy)
     monkeypatch.setattr(
         module, "best_mixture",
         lambda values, *_, others: seen.update(mixture=values, others=others),
     )
     monkeypatch.setattr(
-        module, "find_neighbors", lambda rows, seed: seen.update(graph=rows.flat())
+        space, "find_neighbors", lambda rows, seed: seen.update(graph=rows.flat())
         or find_neighbors(rows, seed)
     )
     random = np.random.default_rng(0)
@@ -675,8 +622,9 @@ def test_categories_alone_have_the_latent_class_model(generated):
 
 
 def test_images_have_no_noise_nor_mixtures(monkeypatch):
-    for name in ("dequantized", "best_mixture", "fewer_suffice"):
+    for name in ("best_mixture", "fewer_suffice"):
         monkeypatch.setattr(module, name, None)
+    monkeypatch.setattr(space, "dequantized", None)
     X, y = load_digits(return_X_y=True)
     found = start(X[:200] > 7, 10, images=True)
     assert found.shape == (200, 10)
