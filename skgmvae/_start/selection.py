@@ -84,6 +84,7 @@ SELECTION = Selection()
 #: To find the best mixture fast, whether it is right or not.
 _ROUGH = MIXTURE_TEST._replace(factors=(), tol=MIXTURE_TEST.tol_of_rough)
 
+
 class InitialPartition(NamedTuple):
     """What a fit begins with.
 
