@@ -555,6 +555,38 @@ def test_whole_numbers_beside_long_tails_and_rows_of_a_tail_are_no_clusters(gene
     assert agreement(X, y, seed=seed) > 0.9  # at most .21 before
 
 
+def expressions(random):
+    """Make columns as of expressed genes, cut off at 0, of clusters of very different sizes."""
+    y = random.choice(5, 800, p=[0.45, 0.3, 0.15, 0.07, 0.03])
+    means = np.where(random.random((5, 30)) < 0.3, random.normal(2, 1, (5, 30)), 0)
+    return np.maximum(means[y] + 0.7 * random.normal(size=(800, 30)), 0), y
+
+
+def word_shares(random):
+    """Make shares of words in short texts, most of them 0."""
+    y = random.choice(3, 600, p=[0.4, 0.35, 0.25])
+    counts = random.poisson(random.gamma(0.3, 1.5, (3, 40))[y])
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1), y
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize(("make", "seed", "before"), [
+    (expressions, 0, 0.75), (expressions, 1, 0.73), (word_shares, 1, 0.23), (word_shares, 2, 0.58),
+])
+def test_no_mixture_is_right_where_many_rows_have_one_value(make, seed, before):
+    # it divided the rows by such values, and BIC was for it
+    X, y = make(np.random.default_rng(seed))
+    assert agreement(X, y, seed=seed) > before + 0.2
+
+
+@pytest.mark.parametrize(("n_equal", "is_frequent"), [(10, False), (11, True)])
+def test_a_value_is_frequent_if_more_than_a_tenth_of_the_rows_have_it(n_equal, is_frequent):
+    X = np.random.default_rng(0).standard_normal((100, 3))
+    X[:n_equal, 1] = 0.3
+    X[:, 2] = 7  # of a column of one value nothing follows
+    assert module._has_frequent_value(X, SELECTION) == is_frequent
+
+
 @pytest.mark.ours
 def test_curves_that_stand_apart_are_left_to_the_graph():
     # a mixture would explain more of their columns, one by one
