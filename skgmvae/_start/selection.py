@@ -176,8 +176,12 @@ def _explaining_most(
     lead: float = 0.0,
 ) -> InitialPartition:
     """Return the partition that explains most of all columns, the first of those that do."""
-    labels = [np.asarray(found.probabilities.argmax(1)).ravel() for found in partitions]
+    labels = [_labels(found) for found in partitions]
     return partitions[explaining_most(values, labels, codes, lead=lead)]
+
+
+def _labels(partition: InitialPartition) -> NDArray[np.intp]:
+    return np.asarray(partition.probabilities.argmax(1)).ravel()
 
 
 def _sought_in(
@@ -271,14 +275,18 @@ def _compared_with_mixtures(
     if found is None:
         return by_votes
     may_be_curves = normal.shape[1] < selection.min_features and not space.has_noise
-    # a mixture with full covariances is no worse for explaining less of columns one by one
-    may_be_wrong = found.mixture.covariance_type == "diag" and not may_be_curves
-    is_right = found.is_right and not (may_be_wrong and _has_frequent_value(normal, selection))
-    if is_right or space.values.shape[1] == 1:
-        return _by_mixture(found.mixture, space, random)
-    if may_be_curves:
+    if may_be_curves and not found.is_right and space.values.shape[1] > 1:
         return by_votes
-    partitions = [by_votes, _by_mixture(found.mixture, space, random)]
+    by_mixture = _by_mixture(found.mixture, space, random)
+    if may_be_curves or space.values.shape[1] == 1:
+        return by_mixture
+    # a mixture with full covariances is no worse for explaining less of columns one by one
+    may_be_wrong = found.mixture.covariance_type == "diag" and _has_frequent_value(
+        normal, _labels(by_mixture)[complete], selection
+    )
+    if found.is_right and not may_be_wrong:
+        return by_mixture
+    partitions = [by_votes, by_mixture]
     if stand_apart(best, judged or _judged(space.views, random), n_clusters):
         return _explaining_most(partitions, space.values, lead=selection.lead_of_apart)
     if not space.has_noise:  # ranks would be those of the noise
@@ -289,12 +297,22 @@ def _compared_with_mixtures(
     return _explaining_most(partitions, space.values)
 
 
-def _has_frequent_value(values: NDArray[np.float32], selection: Selection) -> bool:
-    """Whether more rows than this share of them have the same value in a column of several."""
-    ordered = np.sort(values, axis=0)
-    ordered = ordered[:, ordered[0] < ordered[-1]]
-    n_others = max(1, int(selection.max_share_of_value * len(values)))
-    return bool((ordered[n_others:] == ordered[:-n_others]).any())
+def _has_frequent_value(
+    values: NDArray[np.float32], labels: NDArray[np.intp], selection: Selection
+) -> bool:
+    """Whether more rows than this share of them have the same value in a column of several.
+
+    A value that all rows of some clusters have, and no others, is theirs.
+    """
+    sizes = np.bincount(labels)
+    for column in values.T:
+        found, number, counts = np.unique(column, return_inverse=True, return_counts=True)
+        if len(found) > 1 and counts.max() > selection.max_share_of_value * len(column):
+            has_it = number == counts.argmax()
+            n_of_cluster = np.bincount(labels[has_it], minlength=len(sizes))
+            if ((n_of_cluster > 0) & (n_of_cluster < sizes)).any():
+                return True
+    return False
 
 
 def _by_mixture(

@@ -584,7 +584,19 @@ def test_a_value_is_frequent_if_more_than_a_tenth_of_the_rows_have_it(n_equal, i
     X = np.random.default_rng(0).standard_normal((100, 3))
     X[:n_equal, 1] = 0.3
     X[:, 2] = 7  # of a column of one value nothing follows
-    assert module._has_frequent_value(X, SELECTION) == is_frequent
+    assert module._has_frequent_value(X, np.arange(100) % 2, SELECTION) == is_frequent
+    # but the value is that of a cluster if it is all that its rows have, and no others have it
+    own = (np.arange(100) < n_equal).astype(int)
+    assert not module._has_frequent_value(X, own, SELECTION)
+    own[99] = 1
+    assert module._has_frequent_value(X, own, SELECTION) == is_frequent
+
+
+@pytest.mark.ours
+def test_rows_of_codes_alone_are_a_cluster():
+    near, labels = make_blobs(200, 3, centers=3, cluster_std=0.5, random_state=0)
+    X = np.vstack([near, np.full((60, 3), -999.0)])
+    assert agreement(X, np.append(labels, [3] * 60)) > 0.99
 
 
 @pytest.mark.ours
